@@ -1,0 +1,84 @@
+/* launch: becomes a program of the host side of a machine. It joins its control groups first, so that nothing it
+ * starts can be outside them: emptying the groups then ends it all, however nestbox itself ended. */
+#include "native.h"
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+
+static const char *value(int argc, char **argv, int *i) {
+	if (*i + 1 >= argc)
+		die("%s needs a value", argv[*i]);
+	return argv[++*i];
+}
+
+static void join(const char *group) {
+	char path[4096];
+	snprintf(path, sizeof path, "%s/cgroup.procs", group);
+	int file = open(path, O_WRONLY | O_CLOEXEC);
+	if (file < 0 || write(file, "0", 1) < 0)
+		die("%s", path);
+	close(file);
+}
+
+/* UID:GID[,GID]... ; the first group is the primary one, and no other groups of the caller are kept. */
+static void become(char *who) {
+	char *groups = strchr(who, ':');
+	if (!groups)
+		die("'%s' is not UID:GID", who);
+	*groups++ = '\0';
+	gid_t list[64];
+	size_t count = 0;
+	for (char *group = strtok(groups, ","); group && count < 64; group = strtok(NULL, ","))
+		list[count++] = number(group, "a group");
+	if (count == 0)
+		die("a user needs a group");
+	uid_t uid = number(who, "a user");
+	if (setgroups(count, list) < 0 || setresgid(list[0], list[0], list[0]) < 0 || setresuid(uid, uid, uid) < 0)
+		die("user %s", who);
+}
+
+int launch_job(int argc, char **argv) {
+	char *user = NULL;
+	pid_t parent = 0;
+	int i = 1;
+	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--cgroup") == 0)
+			join(value(argc, argv, &i));
+		else if (strcmp(argv[i], "--user") == 0)
+			user = (char *)value(argc, argv, &i);
+		else if (strcmp(argv[i], "--die-with") == 0)
+			parent = (pid_t)number(value(argc, argv, &i), "--die-with");
+		else if (strcmp(argv[i], "--own-mounts") == 0) {
+			if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+				die("no mount namespace can be made");
+		} else
+			die("unknown option '%s'", argv[i]);
+	}
+	if (i + 1 >= argc)
+		die("launch needs -- PROGRAM");
+	if (user)
+		become(user);
+	/* After the change of user, which clears it (prctl(2)); the parent may be gone already. */
+	if (parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
+		return 1;
+	execv(argv[i + 1], argv + i + 1);
+	die("%s", argv[i + 1]);
+}
+
+/* wait PIPE -- PROGRAM: inside a container, becomes the program once somebody outside has opened the pipe for writing
+ * and closed it again: until then its network is not there. */
+int wait_job(int argc, char **argv) {
+	if (argc < 4 || strcmp(argv[2], "--") != 0)
+		die("wait PIPE -- PROGRAM");
+	int pipe = open(argv[1], O_RDONLY | O_CLOEXEC);
+	char byte;
+	if (pipe < 0 || read(pipe, &byte, 1) < 0)
+		die("%s", argv[1]);
+	close(pipe);
+	execvp(argv[3], argv + 3);
+	fprintf(stderr, "%s: %s\n", argv[3], strerror(errno));
+	return errno == ENOENT ? 127 : 126; /* as env(1) does */
+}

@@ -1,0 +1,47 @@
+/* nestbox-native: what Node cannot do by itself. One job per sub-command; each leaves nothing behind when killed. */
+#include "native.h"
+#include <stdarg.h>
+
+_Noreturn void die(const char *format, ...) {
+	int error = errno;
+	va_list arguments;
+	va_start(arguments, format);
+	fputs("nestbox-native: ", stderr);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	if (error)
+		fprintf(stderr, ": %s", strerror(error));
+	fputc('\n', stderr);
+	exit(1);
+}
+
+uint32_t number(const char *text, const char *what) {
+	char *end;
+	errno = 0;
+	unsigned long long value = strtoull(text, &end, 10);
+	if (errno || end == text || *end || *text == '-' || value > UINT32_MAX) {
+		errno = 0;
+		die("'%s' is not a number for %s", text, what);
+	}
+	return (uint32_t)value;
+}
+
+static const struct {
+	const char *name, *takes;
+	int (*run)(int argc, char **argv);
+} jobs[] = {
+	{ "bind", "FROM TO UID_MAP GID_MAP [read-only]", bind_job },
+	{ "launch", "[--cgroup FOLDER]... [--user UID:GID[,GID]...] [--die-with PID] [--own-mounts] -- PROGRAM [ARGUMENT]...", launch_job },
+	{ "overlay", "TARGET TOP UPPER WORK LOWER [SHIFT]", overlay_job },
+	{ "pulse-gate", "LISTEN SERVER", pulse_gate_job },
+	{ "wait", "PIPE -- PROGRAM [ARGUMENT]...", wait_job },
+};
+
+int main(int argc, char **argv) {
+	for (size_t i = 0; argc > 1 && i < sizeof jobs / sizeof *jobs; i++)
+		if (strcmp(argv[1], jobs[i].name) == 0)
+			return jobs[i].run(argc - 1, argv + 1);
+	for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++)
+		fprintf(stderr, "nestbox-native %s %s\n", jobs[i].name, jobs[i].takes);
+	return 2;
+}

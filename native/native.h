@@ -1,0 +1,21 @@
+/* What the jobs of nestbox-native share. */
+#pragma once
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Prints "nestbox-native: ...: strerror" and exits with 1. */
+_Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A number in [0, 2^32) written in decimal, or the end of the program. */
+uint32_t number(const char *text, const char *what);
+
+int bind_job(int argc, char **argv);
+int launch_job(int argc, char **argv);
+int overlay_job(int argc, char **argv);
+int pulse_gate_job(int argc, char **argv);
+int wait_job(int argc, char **argv);

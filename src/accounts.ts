@@ -1,0 +1,119 @@
+import type { Accounts } from './facts.ts';
+import type { Host } from './host.ts';
+import { inLayers, makeMountPoint, topPath } from './layers.ts';
+
+/** Lines to be added to a root's passwd, shadow and group files: passwd(5), shadow(5), group(5). */
+export interface AccountsToAdd {
+  users: { name: string; uid: number; gid: number; home: string; shell: string }[];
+  groups: { name: string; gid: number }[];
+  members: { group: string; user: string }[];
+}
+
+/** The text of passwd and group files as values; lines that are no entries (NIS, comments) are left out. */
+export function parseAccounts(passwd: string, group: string): Accounts {
+  const rows = (text: string, fields: number) => text.split('\n').map((line) => line.split(':')).filter((row) => row.length >= fields && /^\d+$/.test(row[2]!));
+  return {
+    users: rows(passwd, 7).map(([name, , uid, gid, , home]) => ({ name: name!, uid: Number(uid), gid: Number(gid), home: home! })),
+    groups: rows(group, 4).map(([name, , gid, members]) => ({ name: name!, gid: Number(gid), members: members!.split(',').filter(Boolean) })),
+  };
+}
+
+/**
+ * What a root lacks for `user` to exist and to be in groups with the numeric ids `gids`. Numeric, as a device node's
+ * group is an id to the kernel, and the same id has another name, or none, in another distribution.
+ */
+export function accountsFor(accounts: Accounts, user: { name: string; uid?: number | undefined }, gids: number[], nameOf: (gid: number) => string): AccountsToAdd {
+  const add: AccountsToAdd = { users: [], groups: [], members: [] };
+  const known = accounts.users.find(({ name }) => name === user.name);
+  if (!known) {
+    const uid = user.uid ?? firstFree(accounts);
+    add.users.push({ name: user.name, uid, gid: uid, home: `/home/${user.name}`, shell: '/bin/sh' });
+    if (!accounts.groups.some(({ gid }) => gid === uid)) add.groups.push({ name: freeName(user.name, accounts, add), gid: uid });
+  }
+  for (const gid of new Set(gids)) {
+    const group = accounts.groups.find((candidate) => candidate.gid === gid);
+    if (group?.members.includes(user.name)) continue;
+    const name = group?.name ?? freeName(nameOf(gid), accounts, add);
+    if (!group) add.groups.push({ name, gid });
+    add.members.push({ group: name, user: user.name });
+  }
+  return add;
+}
+
+export const isNothing = ({ users, groups, members }: AccountsToAdd): boolean => users.length + groups.length + members.length === 0;
+
+/** 1000 and up: what useradd(8) gives to people (UID_MIN in login.defs). */
+function firstFree({ users, groups }: Accounts): number {
+  let id = 1000;
+  while (users.some(({ uid }) => uid === id) || groups.some(({ gid }) => gid === id)) id++;
+  return id;
+}
+
+function freeName(wanted: string, accounts: Accounts, { groups }: AccountsToAdd): string {
+  const taken = (name: string) => [...accounts.groups, ...groups].some((group) => group.name === name);
+  let name = wanted;
+  for (let n = 0; taken(name); n++) name = `host-${wanted}${n || ''}`;
+  return name;
+}
+
+/** The files as they should be; `shadow` is null where the root has none. */
+export function withAccounts(files: { passwd: string; group: string; shadow: string | null }, add: AccountsToAdd): typeof files {
+  const lines = (text: string, more: string[]) => (more.length === 0 ? text : `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${more.join('\n')}\n`);
+  const group = lines(files.group, add.groups.map(({ name, gid }) => `${name}:x:${gid}:`)).split('\n').map((line) => {
+    const joining = add.members.filter((member) => line.startsWith(`${member.group}:`)).map(({ user }) => user);
+    const [name, password, gid, members = ''] = line.split(':');
+    return joining.length === 0 ? line : [name, password, gid, [...new Set([...members.split(',').filter(Boolean), ...joining])].join(',')].join(':');
+  });
+  return {
+    passwd: lines(files.passwd, add.users.map(({ name, uid, gid, home, shell }) => `${name}:x:${uid}:${gid}::${home}:${shell}`)),
+    group: group.join('\n'),
+    shadow: files.shadow === null ? null : lines(files.shadow, add.users.map(({ name }) => `${name}:!:19000::::::`)), // no password fits '!'
+  };
+}
+
+/** The files without what withAccounts() added, as far as it is still as it was added. */
+export function withoutAccounts(files: { passwd: string; group: string; shadow: string | null }, add: AccountsToAdd): typeof files {
+  const group = files.group.split('\n').map((line) => {
+    const leaving = add.members.filter((member) => line.startsWith(`${member.group}:`)).map(({ user }) => user);
+    const [name, password, gid, members = ''] = line.split(':');
+    return leaving.length === 0 ? line : [name, password, gid, members.split(',').filter((member) => member && !leaving.includes(member)).join(',')].join(':');
+  });
+  const without = (text: string, lines: string[]) => text.split('\n').filter((line) => !lines.includes(line)).join('\n');
+  return {
+    passwd: without(files.passwd, add.users.map(({ name, uid, gid, home, shell }) => `${name}:x:${uid}:${gid}::${home}:${shell}`)),
+    group: without(group.join('\n'), add.groups.map(({ name, gid }) => `${name}:x:${gid}:`)),
+    shadow: files.shadow === null ? null : without(files.shadow, add.users.map(({ name }) => `${name}:!:19000::::::`)),
+  };
+}
+
+async function change(host: Host, layers: string[], edit: typeof withAccounts, add: AccountsToAdd): Promise<void> {
+  const names = ['passwd', 'group', 'shadow'] as const;
+  const found = await Promise.all(names.map((name) => inLayers(host, layers, `/etc/${name}`)));
+  const [passwd, group, shadow] = await Promise.all(found.map((path) => (path ? host.read(path) : null)));
+  const before = { passwd: passwd ?? '', group: group ?? '', shadow: shadow ?? null };
+  const after = edit(before, add);
+  for (const [i, name] of names.entries()) {
+    const text = after[name];
+    if (text === null || text === before[name]) continue;
+    const stat = found[i] ? await host.stat(found[i]) : null;
+    const path = await topPath(host, layers, `/etc/${name}`);
+    await host.write(path, text, stat ? stat.mode & 0o777 : name === 'shadow' ? 0o640 : 0o644, { uid: stat?.uid ?? 0, gid: stat?.gid ?? 0 });
+  }
+}
+
+/** Adds the lines to the uppermost layer's files, and makes each new user's home. */
+export async function addAccounts(host: Host, layers: string[], add: AccountsToAdd): Promise<void> {
+  await change(host, layers, withAccounts, add);
+  for (const { uid, gid, home } of add.users)
+    if ((await inLayers(host, layers, home)) === null) {
+      await makeMountPoint(host, layers, home, 'directory');
+      await host.own(await topPath(host, layers, home), 0o750, { uid, gid });
+    }
+}
+
+/** Takes the lines out again; a home that holds anything stays. */
+export async function removeAccounts(host: Host, layers: string[], add: AccountsToAdd): Promise<void> {
+  if ((await host.kind(layers[0]!)) === null) return;
+  await change(host, layers, withoutAccounts, add);
+  for (const { home } of add.users) await host.removeLeftover(`${layers[0]}${home}`);
+}

@@ -1,0 +1,95 @@
+import { parseArgs } from 'node:util';
+import { Complaint } from './errors.ts';
+import { nearest } from './words.ts';
+
+interface Option {
+  type: 'boolean' | 'string';
+  short?: string;
+  takes?: string;
+  does: string;
+}
+
+interface Command {
+  takes: string;
+  does: string;
+  options: Record<string, Option>;
+  /** Returns the exit status. */
+  load: () => Promise<{ default: (words: string[], options: Record<string, never>) => Promise<number> }>;
+}
+
+const json: Option = { type: 'boolean', does: 'as JSON' };
+const verbose: Option = { type: 'boolean', short: 'v', does: 'say each step' };
+
+/** Every command, its words and its options: help is made from this table alone. */
+export const commands: Record<string, Command> = {
+  run: {
+    takes: 'FILE|NAME [-- PROGRAM [ARGUMENT]...]', does: 'run the program of a machine, or another one in it, and take everything back at its end',
+    options: { 'record-audio': { type: 'string', takes: 'FILE.wav', does: 'write down what it plays (audio = "playback")' }, verbose }, load: () => import('./commands/run.ts'),
+  },
+  create: { takes: 'FILE', does: 'make a machine and install its file, to be used by name', options: { verbose }, load: () => import('./commands/create.ts') },
+  plan: { takes: 'FILE|NAME [-- PROGRAM [ARGUMENT]...]', does: 'print all that run would do, and which line asked for it', options: { json }, load: () => import('./commands/plan.ts') },
+  list: { takes: '', does: 'list the machines', options: { json }, load: () => import('./commands/list.ts') },
+  status: { takes: 'NAME', does: 'tell what a machine is made of and whether it runs', options: { json }, load: () => import('./commands/status.ts') },
+  screenshot: { takes: 'NAME FILE.png', does: 'write a picture of what a running machine shows (display = "nested" or "headless")', options: {}, load: () => import('./commands/screenshot.ts') },
+  rm: { takes: 'NAME...', does: 'remove machines with all that they have changed', options: { verbose }, load: () => import('./commands/rm.ts') },
+  clean: { takes: '[NAME]...', does: 'take back what crashed runs have left', options: { verbose }, load: () => import('./commands/clean.ts') },
+  doctor: { takes: '', does: 'print what is known of this host', options: { json }, load: () => import('./commands/doctor.ts') },
+};
+
+const usage = (): string => `Usage: nestbox COMMAND [OPTION]...\n\n${Object.entries(commands).map(([name, { takes, does }]) => `  ${`${name} ${takes}`.trimEnd()}\n      ${does}`).join('\n')}
+
+  nestbox COMMAND --help tells the options of one. --stack before the command shows where an error came from.
+`;
+
+function help(name: string, { takes, does, options }: Command): string {
+  const rows = Object.entries(options).map(([option, { short, takes: value, does: what }]) => `  ${`${short ? `-${short}, ` : ''}--${option}${value ? ` ${value}` : ''}`.padEnd(28)} ${what}`);
+  return `Usage: nestbox ${name} ${rows.length > 0 ? '[OPTION]... ' : ''}${takes}\n\n${does[0]!.toUpperCase()}${does.slice(1)}.\n${rows.length > 0 ? `\n${rows.join('\n')}\n` : ''}`;
+}
+
+async function dispatch(words: string[]): Promise<number> {
+  const [name, ...args] = words;
+  if (name === '--version') return show(`nestbox ${version}\n`);
+  if (!name || name === '--help' || name === '-h' || name === 'help') return show(usage());
+  const command = Object.hasOwn(commands, name) ? commands[name]! : undefined;
+  if (!command) {
+    const meant = nearest(name, Object.keys(commands));
+    throw new Complaint(`there is no command '${name}'`, meant ? `did you mean '${meant}'?` : 'nestbox --help lists them');
+  }
+  const { values, positionals } = parse(args, command);
+  if (values.help) return show(help(name, command));
+  return (await command.load()).default(positionals, values as Record<string, never>);
+}
+
+declare const NESTBOX_VERSION: string | undefined;
+const version = typeof NESTBOX_VERSION === 'string' ? NESTBOX_VERSION : 'from source';
+
+function show(text: string): number {
+  process.stdout.write(text);
+  return 0;
+}
+
+function parse(args: string[], { options }: Command) {
+  try {
+    return parseArgs({ args, options: { help: { type: 'boolean', short: 'h' }, ...options }, allowPositionals: true });
+  } catch (error) {
+    const what = (error as Error).message.split('. To specify')[0]!; // node's own words, less its advice
+    const given = /'--([\w-]+)/.exec(what)?.[1];
+    const meant = given && nearest(given, Object.keys(options));
+    throw new Complaint(what.charAt(0).toLowerCase() + what.slice(1), meant ? `did you mean '--${meant}'?` : undefined);
+  }
+}
+
+/** The one place that prints an error, and the one that ends the process. */
+export async function main(words: string[]): Promise<void> {
+  const stack = words[0] === '--stack';
+  try {
+    process.exitCode = await dispatch(stack ? words.slice(1) : words);
+  } catch (error) {
+    process.exitCode = 1;
+    const lines = error instanceof Complaint ? error.message.split('\n') : [`this should not have happened: ${(error as Error).message}`, '  nestbox --stack COMMAND ... shows where: please report it'];
+    process.stderr.write(lines.map((line) => (line.startsWith(' ') ? `${line}\n` : `nestbox: ${line}\n`)).join(''));
+    if (error instanceof Complaint && error.hint) process.stderr.write(error.hint.split('\n').map((line) => `  ${line}\n`).join(''));
+    if (stack) process.stderr.write(`${(error as Error).stack}\n`);
+  }
+  process.exit(); // a connection or a watcher that is still open must not keep it
+}

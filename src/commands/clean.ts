@@ -1,0 +1,39 @@
+import { readdirSync } from 'node:fs';
+import { Complaint } from '../errors.ts';
+import { linux } from '../host/linux.ts';
+import { openSession, readState } from '../host/session.ts';
+import { probe } from '../probe.ts';
+import { describe, type Step, undo } from '../step.ts';
+import { store } from '../store.ts';
+import { note } from '../text.ts';
+
+/** Takes back what runs that were cut off have left, of one machine or of all. */
+export default async function clean(names: string[], { verbose }: { verbose?: boolean }): Promise<number> {
+  const facts = probe(process.env);
+  if (!facts.root) throw new Complaint('only root can take back what root has done', `sudo nestbox clean ${names.join(' ')}`.trimEnd());
+  const list = (folder: string) => {
+    try {
+      return readdirSync(folder);
+    } catch {
+      return [];
+    }
+  };
+  const host = linux(facts.programs, note);
+  const tell = (step: Step) => (verbose ? note(describe(step)) : undefined);
+  const all = names.length > 0 ? names : [...new Set([...list(store.journals), ...list(store.runs)])].sort();
+  const failures: string[] = [];
+  for (const name of all) {
+    if (names.length === 0 && readState(name)) continue; // it runs
+    const session = openSession(name, facts.programs);
+    try {
+      if (await session.interrupted()) note(`'${name}': taking back what was left`);
+      await undo(host, session.journal, tell);
+    } catch (error) {
+      failures.push(`'${name}': ${(error as Error).message}`);
+    } finally {
+      session.close();
+    }
+  }
+  if (failures.length > 0) throw new Complaint(failures.join('\n'));
+  return 0;
+}

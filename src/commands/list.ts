@@ -1,0 +1,30 @@
+import { readdirSync } from 'node:fs';
+import { readState } from '../host/session.ts';
+import { probe } from '../probe.ts';
+import { store } from '../store.ts';
+import { table } from '../text.ts';
+
+/** Every machine that is installed, made, or running. */
+export default async function list(_: string[], { json }: { json?: boolean }): Promise<number> {
+  const { store: { machines } } = probe(process.env);
+  const names = (folder: string, suffix = '') => {
+    try {
+      return readdirSync(folder).filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, name.length - suffix.length));
+    } catch {
+      return [];
+    }
+  };
+  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs)])].sort();
+  const left = new Set(names(store.journals));
+  const rows = all.map((name) => {
+    const record = machines.find((machine) => machine.name === name);
+    const running = readState(name);
+    return {
+      name, state: running ? 'running' : left.has(name) ? 'cut off' : record ? 'ready' : 'not made', pid: running?.pid ?? null,
+      root: record?.template ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
+    };
+  });
+  if (json) console.log(JSON.stringify(rows, null, 2));
+  else if (rows.length > 0) console.log(table([['NAME', 'STATE', 'ROOT', 'FILE'], ...rows.map(({ name, state, root, file }) => [name, state, root ?? '-', file])]));
+  return 0;
+}

@@ -1,0 +1,100 @@
+import { writeFileSync } from 'node:fs';
+import { resolve as absolute } from 'node:path';
+import { Complaint } from '../errors.ts';
+import type { Facts } from '../facts.ts';
+import type { Host } from '../host.ts';
+import { linux } from '../host/linux.ts';
+import { Interrupted, type Processes } from '../host/processes.ts';
+import { openSession, type RunState, type Session } from '../host/session.ts';
+import { clientCookie } from '../displays.ts';
+import type { Machine } from '../machine.ts';
+import { type MachineFile, meet, readMachineFile } from '../meet.ts';
+import { type Plan, plan, type Planned } from '../plan.ts';
+import { probe } from '../probe.ts';
+import type { Spec } from '../spec.ts';
+import { apply, describe, type Step, undo } from '../step.ts';
+import { note } from '../text.ts';
+
+interface Options {
+  'record-audio'?: string;
+  verbose?: boolean;
+}
+
+/** Runs a machine's program in the foreground; returns its exit status. */
+export default async function run([argument, ...argv]: string[], options: Options): Promise<number> {
+  if (!argument) throw new Complaint('which machine?', 'nestbox run FILE [-- PROGRAM [ARGUMENT]...]');
+  const facts = probe(process.env);
+  const read = readMachineFile(argument, facts);
+  const file: MachineFile = { ...read, spec: { ...withRecording(read.spec, options['record-audio']), ...(argv.length > 0 && { run: argv }) } };
+  return inSession(file, facts, options, async (session, host, tell) => {
+    const machine = await make(file, facts, session, host, tell);
+    const met = meet(file.spec, file.file);
+    warn(met.machine, file);
+    const { passing } = plan(met.machine, met.facts, file.place);
+    writeState(machine, file, met.machine.argv);
+    await apply(steps(passing), host, session.journal, tell);
+    return host.status;
+  });
+}
+
+/** `--record-audio out.wav` is [audio.playback] record = "out.wav". */
+function withRecording(spec: Spec, path: string | undefined): Spec {
+  if (path === undefined) return spec;
+  if (!spec.grants.some(({ topic, kind }) => topic === 'audio' && kind === 'playback'))
+    throw new Complaint('--record-audio needs the sound server that belongs to the machine alone', 'audio = "playback"');
+  return { ...spec, grants: spec.grants.map((grant) => (grant.kind === 'playback' ? { ...grant, options: { ...(grant.options as object), record: absolute(path) } } : grant)) };
+}
+
+export const steps = (planned: Planned[]): Step[] => planned.map(({ step }) => step);
+
+/** Does what is to be done with the lock of the machine held, and takes back whatever is in the journal at the end. */
+export async function inSession(
+  { spec: { name } }: MachineFile, facts: Facts, { verbose }: { verbose?: boolean }, work: (session: Session, host: Host & Processes, tell: (step: Step) => void) => Promise<number>,
+): Promise<number> {
+  if (!facts.root) throw new Complaint('only root can start machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
+  const session = openSession(name, facts.programs);
+  const host = linux(facts.programs, note);
+  const tell = (step: Step) => (verbose ? note(describe(step)) : undefined);
+  host.takeSignals();
+  try {
+    if (await session.interrupted()) {
+      note(`an earlier run of '${name}' was cut off: taking back what it left`);
+      await undo(host, session.journal, tell);
+    }
+    return await work(session, host, tell);
+  } catch (error) {
+    if (error instanceof Interrupted) return error.status;
+    throw error;
+  } finally {
+    await undo(host, session.journal, tell).finally(() => session.close());
+  }
+}
+
+/** Makes the root and the machine unless they are there. */
+export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void): Promise<Machine> {
+  const { machine, facts } = meet(file.spec, file.file, base);
+  const { lasting }: Plan = plan(machine, facts, file.place);
+  if (lasting.length === 0) return machine;
+  await apply(steps(lasting), host, session.journal, tell);
+  // The template was not there to be read when the accounts were planned: with it they are others.
+  if (!machine.accounts.known) {
+    const again = meet(file.spec, file.file);
+    await apply(steps(plan(again.machine, again.facts, file.place).lasting), host, session.journal, tell);
+  }
+  await session.keep();
+  return machine;
+}
+
+function warn({ problems }: Machine, { place }: MachineFile): void {
+  for (const { what, mend, fatal, at } of problems) if (!fatal) note(`${at && at.length > 0 ? place(at) : ''}${what}; ${mend}`);
+}
+
+function writeState({ run, edits }: Machine, { file }: MachineFile, argv: string[]): void {
+  const own = edits.before.some(({ kind }) => kind === 'cookie');
+  const state: RunState = {
+    pid: process.pid, started: Date.now(), file, argv,
+    display: own ? { number: Number(edits.environment.DISPLAY!.slice(1)), key: clientCookie({ run }) } : null,
+  };
+  writeFileSync(`${run}/state.json`, JSON.stringify(state), { mode: 0o600 });
+}
+

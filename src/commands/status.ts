@@ -1,0 +1,30 @@
+import { Complaint } from '../errors.ts';
+import { readState } from '../host/session.ts';
+import { parseJournal } from '../journal.ts';
+import { readMachineFile } from '../meet.ts';
+import { probe } from '../probe.ts';
+import { describe } from '../step.ts';
+import { linux } from '../host/linux.ts';
+import { store } from '../store.ts';
+import { pasteable } from '../words.ts';
+
+/** What one machine is made of, whether it runs, and what would be taken back at its end. Exit status 3: it does not run. */
+export default async function status([name, ...more]: string[], { json }: { json?: boolean }): Promise<number> {
+  if (!name || more.length > 0) throw new Complaint('which machine?', 'nestbox status NAME');
+  const facts = probe(process.env);
+  const record = facts.store.machines.find((machine) => machine.name === name) ?? null;
+  const running = readState(name);
+  const host = linux(facts.programs);
+  const left = parseJournal((await host.read(store.journal(name))) ?? '').flat();
+  if (!record && !running && left.length === 0) readMachineFile(name, facts); // complains unless it is installed
+  if (json) console.log(JSON.stringify({ name, running, record, toTakeBack: left }, null, 2));
+  else {
+    console.log(`${name}: ${running ? `running, process ${running.pid}, since ${new Date(running.started).toISOString()}` : left.length > 0 ? `cut off; nestbox clean ${name} takes back what is left` : record ? 'ready' : 'not made'}`);
+    console.log(`  file: ${running?.file ?? record?.file ?? `${store.files}/${name}.toml`}`);
+    if (record) console.log(`  root: ${record.template ? store.template(record.template) : record.directory}${record.shift ? `, ids from ${record.shift}` : ", the host's ids"}`);
+    if (running) console.log(`  runs: ${pasteable(running.argv)}`);
+    if (running?.display) console.log(`  display: :${running.display.number}`);
+    for (const step of [...left].reverse()) console.log(`  at its end: ${describe(step)}`);
+  }
+  return running ? 0 : 3;
+}

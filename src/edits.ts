@@ -1,0 +1,109 @@
+import { Complaint } from './errors.ts';
+import type { Owner, Step } from './step.ts';
+
+/** All that a grant can ask for. Closed data: an engine renders every kind of it or refuses it by name. */
+export interface Edits {
+  /** On the host, before the services and the container start. */
+  before: Step[];
+  /** Programs of the host that live exactly as long as the container. */
+  services: Service[];
+  binds: Bind[];
+  devices: Device[];
+  /** Of every program inside. */
+  environment: Record<string, string>;
+  network: Network;
+  limits: Limits;
+}
+
+/** A file, folder or socket of the host that is seen inside. */
+export interface Bind {
+  from: string;
+  to: string;
+  write: boolean;
+  /**
+   * as-is: it already has an owner that can use it inside, or anybody may (a socket open to all).
+   * theirs: it is the person's: its owner is shown as the machine's user, and every other id as nobody.
+   */
+  owner: 'as-is' | 'theirs';
+}
+
+/** A device node that may be opened for reading and writing. */
+export interface Device {
+  path: string;
+  type: 'c' | 'b';
+  major: number;
+  minor: number;
+  /** The group inside that may open it, by the host's id; null: whoever may on the host. */
+  group: number | null;
+  mode: number;
+}
+
+export interface Service {
+  /** Unique in the machine: xvfb, pulseaudio ... */
+  name: string;
+  argv: string[];
+  environment: Record<string, string>;
+  user: Owner;
+  /** A socket or file that appears when the service can be used. */
+  ready: string;
+  /** Files it makes outside the machine's run folder, removed after it ends unless a living process holds them. */
+  leaves: string[];
+  /** It has something to finish when it is asked to end. */
+  grace?: boolean;
+  /** A file of the person's that its standard output goes to, replaced if it is there. */
+  output?: { path: string; owner: Owner };
+}
+
+export type Network =
+  | { kind: 'host' }
+  | { kind: 'none' }
+  /** A link to the host; `nat`: from there on to wherever the host goes, under the host's address. */
+  | { kind: 'link'; address: string; gateway: string | null; bridge: string | null; nat: boolean; nameservers: string[] };
+
+export interface Limits {
+  /** Processors' worth of time: 1.5 is one and a half. */
+  cpu?: number;
+  /** Bytes. */
+  memory?: number;
+  tasks?: number;
+}
+
+/** What a hostile program inside could do with it, beyond what the edits show. */
+export interface Exposure {
+  risk: 'low' | 'medium' | 'high';
+  what: string;
+}
+
+export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], environment: {}, network: { kind: 'none' }, limits: {} });
+
+/** The edits of all grants as one. `by` is the key of the machine file, such as display.nested. */
+export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Edits; origin: Map<unknown, string> } {
+  const out = noEdits();
+  const origin = new Map<unknown, string>();
+  const owners = new Map<string, { by: string; value: string }>();
+  const claim = (key: string, value: unknown, by: string): boolean => {
+    const text = JSON.stringify(value);
+    const seen = owners.get(key);
+    if (seen && seen.value !== text) throw new Complaint(`'${seen.by}' and '${by}' disagree about ${key}`, 'leave one of the two out, or give them different paths');
+    if (!seen) owners.set(key, { by, value: text });
+    return !seen;
+  };
+  const own = <T extends object>(thing: T, by: string): T => {
+    origin.set(thing, by);
+    return thing;
+  };
+  for (const { by, edits } of all) {
+    const { before = [], services = [], binds = [], devices = [], environment = {}, network, limits, ...rest } = edits;
+    rest satisfies Record<string, never>; // a new kind of edit does not compile until it is merged here
+    out.before.push(...before.map((step) => own(step, by)));
+    for (const service of services) if (claim(`the service '${service.name}'`, service, by)) out.services.push(own(service, by));
+    for (const bind of binds) if (claim(bind.to, bind, by)) out.binds.push(own(bind, by));
+    for (const device of devices) if (claim(`the device ${device.path}`, device, by)) out.devices.push(own(device, by));
+    for (const [name, value] of Object.entries(environment)) if (claim(`the variable ${name}`, value, by)) out.environment[name] = value;
+    if (network && claim('the network', network, by)) out.network = own(network, by);
+    for (const [name, value] of Object.entries(limits ?? {})) if (claim(`the limit of ${name}`, value, by)) Object.assign(out.limits, { [name]: value });
+  }
+  for (const device of out.devices)
+    if (out.binds.some((bind) => bind.to === device.path)) throw new Complaint(`${device.path} is asked for as a device and as a file`, 'leave one of the two out');
+  return { edits: out, origin };
+}

@@ -1,0 +1,73 @@
+import { basename, dirname } from 'node:path/posix';
+import type { Bind } from '../edits.ts';
+import type { Engine } from '../engine.ts';
+import { lacks, lacksProgram } from '../errors.ts';
+import { kernelIsAtLeast } from '../facts.ts';
+import { deviceList } from '../devices.ts';
+
+/** systemd-nspawn(1), from version 247 on. Every option has its value behind '=', so that no value can be taken for another option. */
+const nspawn: Engine = {
+  summary: 'systemd-nspawn',
+
+  needs: ({ shift, ownership }, { systemd, programs, kernel, ...facts }) => [
+    ...(programs['systemd-nspawn'] ? [] : [lacksProgram('systemd-nspawn', 'run the container')]),
+    ...(systemd !== null && systemd < 247 ? [lacks(`systemd-nspawn ${systemd} is too old: nestbox needs 247`, 'use a newer distribution')] : []),
+    ...(ownership === 'map' && systemd !== null && systemd < 249
+      ? [lacks(`systemd-nspawn ${systemd} cannot map the ids of a root that is used in place (249 can)`, 'say users = "host", or users = "shift" to give all its files other owners')] : []),
+    ...(ownership === 'overlay' && shift !== 0 && !kernelIsAtLeast({ kernel, ...facts, systemd, programs }, 5, 19)
+      ? [lacks(`Linux ${kernel} cannot put a writable layer over a root with mapped ids (5.19 can)`, 'say users = "host", or users = "shift" to give all its files other owners')] : []),
+  ],
+
+  container(machine, facts) {
+    const { name, root, shift, ownership, user, run, argv, edits, hostname, account } = machine;
+    const { before: _, services: __, binds, devices, environment, network, limits, ...rest } = edits;
+    rest satisfies Record<string, never>; // a new kind of edit does not compile until this engine has a word on it
+    const supervised = facts.supervised;
+    const rights = supervised ? deviceList(devices).map(({ type, major, minor, rights }) => `--property=DeviceAllow=/dev/${type === 'c' ? 'char' : 'block'}/${major}:${minor} ${rights}`) : [];
+    const gate = network.kind === 'link' ? `${run}/gate` : null;
+    const inside = machine.linkNames.inside;
+    return {
+      kind: 'container',
+      name,
+      argv: [
+        'systemd-nspawn', '--quiet', '--settings=no', `--machine=${name}`, `--directory=${root}`,
+        // Without systemd there is nobody to register with and no scope to be put into.
+        ...(supervised ? [] : ['--register=no', '--keep-unit']),
+        ...(shift === 0 ? ['--private-users=no'] : [`--private-users=${shift}:65536`]),
+        ...(ownership === 'map' ? ['--private-users-ownership=map'] : ownership === 'shift' ? [(facts.systemd ?? 0) < 249 ? '--private-users-chown' : '--private-users-ownership=chown'] : shift !== 0 && (facts.systemd ?? 0) >= 249 ? ['--private-users-ownership=off'] : []),
+        '--as-pid2', '--no-new-privileges=yes', '--link-journal=no', '--timezone=off', '--resolv-conf=off', `--hostname=${hostname}`,
+        ...(network.kind === 'host' ? [] : ['--private-network']),
+        ...(network.kind === 'link' ? [`--network-interface=${inside}`] : []),
+        ...rights,
+        ...(supervised ? limitProperties(limits) : []),
+        ...machine.seenBinds.map((bind) => bindOption(bind)),
+        ...(gate ? [`--bind-ro=${gate}:/run/nestbox/gate`, `--bind-ro=${escape(facts.programs['nestbox-native'] ?? '')}:/run/nestbox/native`] : []),
+        ...(account.uid === 0 ? ['--tmpfs=/run/user/0:mode=0700'] : []),
+        ...Object.entries({ ...machine.environment, ...environment }).map(([key, value]) => `--setenv=${key}=${value}`),
+        ...(user ? [`-u${user}`] : []), // its long form was renamed in 261
+        `--chdir=${account.home}`,
+        '--',
+        ...(gate ? ['/run/nestbox/native', 'wait', '/run/nestbox/gate', '--'] : []),
+        ...argv,
+      ],
+      // Our own lock is held already; nspawn's would be left beside the root after a kill.
+      environment: { SYSTEMD_NSPAWN_LOCK: '0' },
+      place: machine.place,
+      inside: network.kind === 'link' ? { peer: inside, address: network.address, gateway: network.gateway, gate: gate! } : null,
+      leftovers: [`/run/systemd/nspawn/propagate/${name}`, `/run/systemd/nspawn/unix-export/${name}`, `${dirname(root)}/.#${basename(root)}.lck`],
+    };
+  },
+};
+
+export default nspawn;
+
+const bindOption = ({ from, to, write }: Pick<Bind, 'from' | 'to' | 'write'>): string => `--bind${write ? '' : '-ro'}=${escape(from)}:${escape(to)}`;
+
+/** A colon ends a path in --bind=, a backslash makes one part of it. */
+const escape = (path: string): string => path.replace(/[\\:]/g, '\\$&');
+
+const limitProperties = ({ cpu, memory, tasks }: { cpu?: number; memory?: number; tasks?: number }): string[] => [
+  ...(cpu === undefined ? [] : [`--property=CPUQuota=${Math.round(cpu * 100)}%`]),
+  ...(memory === undefined ? [] : [`--property=MemoryMax=${memory}`]),
+  ...(tasks === undefined ? [] : [`--property=TasksMax=${tasks}`]),
+];

@@ -1,0 +1,58 @@
+/** An error that is the person's to mend: printed as its message and its hint, never with a stack. */
+export class Complaint extends Error {
+  readonly hint: string | undefined;
+  constructor(message: string, hint?: string, options?: ErrorOptions) {
+    super(message, options);
+    this.hint = hint;
+  }
+}
+
+/** Words that a person puts into `accept = [...]` to say that a loss is understood. */
+export const acceptable = ['no-device-policy', 'xhost'] as const;
+export type Acceptable = (typeof acceptable)[number];
+
+/** Something that stands between a machine and this host, or that the person should know before it runs. */
+export interface Problem {
+  what: string;
+  mend: string;
+  fatal: boolean;
+  /** The key of the machine file that asked, such as ['files', 0]; empty: nobody, it is the host's. */
+  at?: (string | number)[];
+  /** The word in `accept` that turns this fatal problem into a warning. */
+  accept?: Acceptable;
+}
+
+export const lacks = (what: string, mend: string): Problem => ({ what, mend, fatal: true });
+export const warns = (what: string, mend: string): Problem => ({ what, mend, fatal: false });
+
+/** "program 'Xvfb' is not installed", with the package that has it and what it is needed for. */
+export const lacksProgram = (name: keyof typeof packages, reason: string): Problem =>
+  lacks(`'${name}' is not installed; it is needed to ${reason}`, `apt install ${packages[name]}`);
+
+/** Every program of the host that nestbox may run, and the Debian package that has it. */
+export const packages = {
+  'nestbox-native': 'nestbox (make -C native)',
+  Xephyr: 'xserver-xephyr',
+  Xvfb: 'xvfb',
+  cp: 'coreutils',
+  find: 'findutils',
+  flock: 'util-linux',
+  ip: 'iproute2',
+  mkfifo: 'coreutils',
+  mknod: 'coreutils',
+  mmdebstrap: 'mmdebstrap',
+  mount: 'mount',
+  nft: 'nftables',
+  nsenter: 'util-linux',
+  pacstrap: 'arch-install-scripts pacman-package-manager archlinux-keyring',
+  parec: 'pulseaudio-utils',
+  pulseaudio: 'pulseaudio',
+  rm: 'coreutils',
+  systemctl: 'systemd',
+  'systemd-nspawn': 'systemd-container',
+  'systemd-run': 'systemd',
+  tar: 'tar',
+  umount: 'mount',
+  unshare: 'util-linux',
+} as const;
+export type ProgramName = keyof typeof packages;

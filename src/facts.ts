@@ -1,0 +1,151 @@
+import type { ProgramName } from './errors.ts';
+
+/** All that is known of this host: plain data, read once, so that everything between reading and acting is a pure function. */
+export interface Facts {
+  /** As in `uname -m`: x86_64, aarch64 ... */
+  architecture: string;
+  distribution: { id: string; version: string };
+  /** Release of the kernel, such as 6.1.0-18-amd64. */
+  kernel: string;
+  /** Version of systemd-nspawn, null where it is not installed. */
+  systemd: number | null;
+  /** Whether systemd is PID 1. */
+  supervised: boolean;
+  cgroups: Cgroups;
+  /** Absolute paths of those programs of the table in errors.ts that are there. */
+  programs: Partial<Record<ProgramName, string>>;
+  /** Who asked, also through sudo. */
+  person: Person;
+  /** Whether nestbox itself runs as root. */
+  root: boolean;
+  /** Of the terminal that it was asked on; null where there is none. */
+  terminal: string | null;
+  language: string;
+  x11: { display: string; authority: string | null } | null;
+  /** Numbers of the X displays that run or have left a lock behind. */
+  displaysInUse: number[];
+  /** Sockets of the person's sound servers that exist. */
+  sound: { pulse: string | null; cookie: string | null; pipewire: string | null; cards: SoundCard[] };
+  graphics: GraphicsCard[];
+  /** Device nodes below /dev/dri and /dev/snd, and those that the machine file names. */
+  nodes: Record<string, DeviceNode>;
+  /** Names of the groups of /etc/group, by id. */
+  groups: Record<string, string>;
+  mounts: Mount[];
+  /** Ranges of ids in /etc/subuid and /etc/subgid that belong to somebody. */
+  subordinate: { start: number; count: number }[];
+  /** Name servers that a machine with a network of its own can reach: those on loopback are left out. */
+  nameservers: string[];
+  /** What nestbox keeps under /var/lib/nestbox. */
+  store: { templates: string[]; machines: MachineRecord[] };
+  /** What is at each path that the machine file names; null: nothing. */
+  paths: Record<string, PathFact | null>;
+  /** The accounts in the machine's root, null while it is still to be built. */
+  accounts: Accounts | null;
+}
+
+export interface Person {
+  name: string;
+  uid: number;
+  gid: number;
+  home: string;
+}
+
+/** The control groups of the process that asked: new ones are made below these. */
+export interface Cgroups {
+  /** 1: controllers mounted one by one (also beside an empty version 2 tree); 2: one tree. */
+  version: 1 | 2 | null;
+  /** Controller -> absolute folder of the own group; version 2 has the one key ''. */
+  own: Record<string, string>;
+  /** Controllers that groups below the root have. */
+  controllers: string[];
+}
+
+export interface SoundCard {
+  index: number;
+  /** As in /proc/asound/cards: PCH, Loopback ... */
+  id: string;
+}
+
+export interface GraphicsCard {
+  index: number;
+  card: string;
+  render: string | null;
+  /** 0000:00:02.0, or null where the card is not on a PCI bus (a Raspberry Pi). */
+  pci: string | null;
+  driver: string;
+}
+
+export interface DeviceNode {
+  type: 'c' | 'b';
+  major: number;
+  minor: number;
+  uid: number;
+  gid: number;
+  /** Permission bits, such as 0o660. */
+  mode: number;
+}
+
+export interface Mount {
+  at: string;
+  type: string;
+  readOnly: boolean;
+}
+
+export interface PathFact {
+  kind: 'directory' | 'file' | 'socket' | 'device' | 'other';
+  uid: number;
+  gid: number;
+  mode: number;
+  /** Bytes. */
+  size: number;
+  /** Milliseconds since 1970. */
+  modified: number;
+}
+
+/** What nestbox keeps of a machine that it has made: /var/lib/nestbox/machines/NAME/machine.json. */
+export interface MachineRecord {
+  name: string;
+  /** Key of the template below it; null where a directory of the person's is used in place. */
+  template: string | null;
+  directory: string | null;
+  /** First id of the host that the machine's ids are shown as; null: the host's own ids. */
+  shift: number | null;
+  /** The machine file that it was made from. */
+  file: string;
+}
+
+export interface Accounts {
+  users: { name: string; uid: number; gid: number; home: string }[];
+  groups: { name: string; gid: number; members: string[] }[];
+}
+
+/** The version in the release of a kernel, as [6, 1]. */
+const version = (release: string): [number, number] => {
+  const [major = 0, minor = 0] = release.split('.').map((part) => Number.parseInt(part, 10));
+  return [major, minor];
+};
+
+export const kernelIsAtLeast = (facts: Facts, major: number, minor: number): boolean => {
+  const [ours, oursMinor] = version(facts.kernel);
+  return ours > major || (ours === major && oursMinor >= minor);
+};
+
+/** The mount that holds `path`. */
+export function mountOf(facts: Facts, path: string): Mount | undefined {
+  const holds = (mount: Mount) => mount.at === '/' || path === mount.at || path.startsWith(`${mount.at}/`);
+  return facts.mounts.filter(holds).reduce<Mount | undefined>((best, mount) => (!best || mount.at.length >= best.at.length ? mount : best), undefined);
+}
+
+/** Since which kernel a file system can be shown with other owners: mount_setattr(2), "ID-mapped mounts". */
+const idmappable: Record<string, [number, number]> = {
+  ext4: [5, 12], vfat: [5, 12], xfs: [5, 12], btrfs: [5, 15], ntfs3: [5, 15], f2fs: [5, 18], erofs: [5, 19], squashfs: [6, 2], tmpfs: [6, 3], exfat: [6, 2],
+};
+
+/** Whether the files below `path` can be shown in a machine with owners that exist there, and if not, why. */
+export function cannotMap(facts: Facts, path: string): string | null {
+  const type = mountOf(facts, path)?.type ?? 'unknown';
+  const since = idmappable[type];
+  if (!since) return `the file system of ${path} (${type}) cannot be mounted with mapped ids`;
+  return kernelIsAtLeast(facts, ...since) ? null : `${type} can be mounted with mapped ids from Linux ${since.join('.')} on; this is ${facts.kernel}`;
+}

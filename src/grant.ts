@@ -1,0 +1,41 @@
+import type * as v from 'valibot';
+import type { Edits, Exposure } from './edits.ts';
+import type { Acceptable, Problem } from './errors.ts';
+import type { Facts, Person } from './facts.ts';
+import type { Owner } from './step.ts';
+
+/** What a grant is told besides its options. */
+export interface Context {
+  machine: string;
+  facts: Facts;
+  /** The machine's own folder under /run, there before any step of a grant. */
+  run: string;
+  /** First id of the host that the machine's ids are shown as; 0: the host's own ids. */
+  shift: number;
+  /** The machine's user, in ids of the host and with its name inside. */
+  inside: Owner & { name: string; home: string };
+  /** Who runs the host's programs for this machine: the person, or where that is root an id that owns nothing. */
+  helper: Owner;
+  accept: readonly Acceptable[];
+  /** Whether the machine shares the host's network. */
+  sharesNetwork: boolean;
+}
+
+type OptionsSchema = v.GenericSchema<unknown, unknown>;
+
+/** One thing of the host that a machine may be given. One file below grants/ is one of these, and it does nothing itself. */
+export interface Grant<Schema extends OptionsSchema = OptionsSchema> {
+  /** One line: what the machine gets. */
+  summary: string;
+  /** Its table in the machine file, each key with a description: help and the JSON Schema are read off it. */
+  options: Schema;
+  /** Paths of the host that must be looked at before anything can be said. */
+  paths?(options: v.InferOutput<Schema>, person: Person): string[];
+  /** What this host lacks for it; a problem's `at` is relative to the grant's own table. */
+  needs(options: v.InferOutput<Schema>, context: Context): Problem[];
+  /** Only asked for when nothing fatal is lacking. */
+  edits(options: v.InferOutput<Schema>, context: Context): Partial<Edits>;
+  exposes(options: v.InferOutput<Schema>): Exposure[];
+}
+
+export const defineGrant = <Schema extends OptionsSchema>(grant: Grant<Schema>): Grant<Schema> => grant;

@@ -1,0 +1,20 @@
+import * as v from 'valibot';
+import { defineGrant } from '../../grant.ts';
+import { cardOption, chosenCards, needsCard } from '../../graphics.ts';
+import { nodeEdit } from '../../nodes.ts';
+
+export default defineGrant({
+  summary: 'a whole graphics card: its render node, and the node that sets what is on the screen',
+  options: v.strictObject({ card: cardOption }),
+
+  needs: ({ card }, { facts }) => needsCard(facts, card, () => true, 'graphics card'),
+
+  edits: ({ card }, { facts }) => ({
+    devices: chosenCards(facts, card).flatMap(({ card: node, render }) => [node, ...(render ? [render] : [])]).map((path) => nodeEdit(facts, path)),
+  }),
+
+  exposes: () => [
+    { risk: 'medium', what: "the kernel's graphics driver takes commands straight from programs inside" },
+    { risk: 'high', what: 'programs inside become master of the screen when nobody else is, and then decide what it shows' },
+  ],
+});

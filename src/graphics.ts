@@ -1,0 +1,21 @@
+import * as v from 'valibot';
+import { lacks, type Problem } from './errors.ts';
+import type { Facts, GraphicsCard } from './facts.ts';
+import { line, says } from './schema.ts';
+import { listed } from './words.ts';
+
+/** What the kinds of graphics have in common: which card. */
+
+export const cardOption = v.optional(v.pipe(
+  v.union([v.pipe(v.number(), v.integer('expected a whole number')), line], 'expected the number of a card or its PCI address'),
+  says('Which card: its number, as in /dev/dri/card0, or its PCI address, such as "0000:01:00.0". All if absent.'),
+));
+
+export const chosenCards = ({ graphics }: Facts, card: string | number | undefined): GraphicsCard[] =>
+  card === undefined ? graphics : graphics.filter(({ index, pci }) => index === card || pci === card || pci === `0000:${card}`);
+
+export function needsCard(facts: Facts, card: string | number | undefined, wanted: (card: GraphicsCard) => boolean, what: string): Problem[] {
+  if (chosenCards(facts, card).some(wanted)) return [];
+  const there = facts.graphics.filter(wanted).map(({ index, pci, driver }) => `${index} (${[pci, driver].filter(Boolean).join(', ')})`);
+  return [{ ...lacks(`the host has no ${what}${card === undefined ? '' : ` on card '${card}'`}`, there.length > 0 ? `there is ${listed(there)}` : 'see /dev/dri; programs draw without one too, more slowly: gpu = "none"'), at: card === undefined ? [] : ['card'] }];
+}

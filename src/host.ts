@@ -1,0 +1,61 @@
+import type { Owner, Place, Step } from './step.ts';
+
+type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
+
+export interface Stat {
+  kind: 'file' | 'directory' | 'link' | 'socket' | 'other';
+  uid: number;
+  gid: number;
+  mode: number;
+}
+
+/** The only door to effects. Real (host/linux.ts), or in memory for the tests. */
+export interface Host {
+  /** Without following a link; null: nothing is there. */
+  stat(path: string): Promise<Stat | null>;
+  kind(path: string): Promise<Stat['kind'] | null>;
+  list(path: string): Promise<string[]>;
+  /** Where the path leads, all links followed; null: nowhere. */
+  resolve(path: string): Promise<string | null>;
+  read(path: string): Promise<string | null>;
+  /** Whole or not at all. */
+  write(path: string, data: string | Uint8Array, mode: number, owner?: Owner): Promise<void>;
+  /** Into a file of the kernel's (a control group's setting). */
+  set(path: string, value: string): Promise<void>;
+  copy(from: string, to: string, mode: number, owner: Owner): Promise<void>;
+  mkdir(path: string, mode: number, owner?: Owner): Promise<void>;
+  own(path: string, mode: number, owner: Owner): Promise<void>;
+  symlink(to: string, path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  /** A file or an empty folder. */
+  remove(path: string): Promise<void>;
+  /** Complains while anything is mounted at or below the path, by the mount table. */
+  mustBeUnmounted(path: string): Promise<void>;
+  /** Refuses while anything is mounted below, by the mount table. */
+  removeTree(path: string): Promise<void>;
+  /** As removeTree(), but what is not empty, not a file, or held by a living process stays. */
+  removeLeftover(path: string): Promise<void>;
+  isMounted(path: string): Promise<boolean>;
+  /** Never a shell, never the caller's PATH; the first word is a program of the table in errors.ts. */
+  run(argv: readonly string[], input?: string): Promise<{ code: number; stdout: string; stderr: string }>;
+  build(step: Of<'build'>): Promise<void>;
+  /** Returns when the service is ready. */
+  serve(step: Of<'service'>): Promise<void>;
+  /** Returns when the container has ended. */
+  contain(step: Of<'container'>): Promise<void>;
+  stop(place: Place, grace: boolean): Promise<void>;
+  endGroup(folders: readonly string[]): Promise<void>;
+  /** Throws when the person has asked to stop. */
+  interrupted(): void;
+  x11: X11;
+}
+
+/** What nestbox does to running X servers, and the keys to them. */
+export interface X11 {
+  newKey(step: Of<'cookie'>): Promise<void>;
+  copyKey(step: Of<'copy-cookie'>): Promise<void>;
+  authorize(step: Of<'authorize'>): Promise<void>;
+  deauthorize(step: Of<'deauthorize'>): Promise<void>;
+  isAdmitted(step: Of<'admit'>): Promise<boolean>;
+  admit(step: Of<'admit'> | Of<'dismiss'>, admitted: boolean): Promise<void>;
+}

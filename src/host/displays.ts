@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open, readFile, unlink } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { Complaint } from '../errors.ts';
+import type { X11 } from '../host.ts';
+import { changeHosts, chooseCookie, connectX, FamilyWild, generateAuthorization, listHosts, localUser, MagicCookie, queryExtension, readXauthority, revokeAuthorization, writeXauthority, type XConnection } from '../x11.ts';
+import { files } from './files.ts';
+
+/** A key for one display, valid whatever the host is called inside: family "wild". */
+const keyFile = (number: number, key: Uint8Array) => writeXauthority([{ family: FamilyWild, address: new Uint8Array(), number: `${number}`, name: MagicCookie, data: key }]);
+
+async function personsKey(number: number, authority: string | null): Promise<Buffer | null> {
+  if (!authority) return null;
+  // Not through a link: the file is in somebody else's home, and we are root.
+  const file = await open(authority, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    return chooseCookie(readXauthority(await file.readFile()), hostname(), number);
+  } finally {
+    await file.close();
+  }
+}
+
+async function withDisplay<T>({ socket, number, authority }: { socket: string; number: number; authority: string | null }, use: (x: XConnection) => Promise<T>): Promise<T> {
+  const x = await connectX({ socket, key: await personsKey(number, authority) });
+  try {
+    return await use(x);
+  } finally {
+    x.close();
+  }
+}
+
+/** How long the server keeps a key that nobody uses: it outlives a crash of nestbox by this, and bounds it. A day. */
+const timeoutSeconds = 24 * 60 * 60;
+
+export const displays: X11 = {
+  async newKey({ number, server, client }) {
+    const key = keyFile(number, randomBytes(16));
+    for (const { path, owner } of [server, client]) await files.write(path, key, 0o600, owner);
+  },
+
+  async copyKey({ number, authority, path, owner }) {
+    const key = await personsKey(number, authority);
+    await files.write(path, key ? keyFile(number, key) : '', 0o600, owner);
+  },
+
+  authorize: (step) => withDisplay(step, async (x) => {
+    const { number, authority, trusted, path, owner } = step;
+    if ((await queryExtension(x, 'SECURITY')).present) {
+      const { id, key } = await generateAuthorization(x, { trusted, timeoutSeconds });
+      await files.write(`${path}.id`, `${id}`, 0o600);
+      return files.write(path, keyFile(number, key), 0o600, owner);
+    }
+    if (!trusted) throw new Complaint(`display :${number} makes no untrusted keys (it has no SECURITY extension; Xwayland never has)`, 'use display = "nested"');
+    const key = await personsKey(number, authority);
+    return files.write(path, key ? keyFile(number, key) : '', 0o600, owner);
+  }),
+
+  async deauthorize(step) {
+    const id = await files.read(`${step.path}.id`);
+    // A server that has ended has forgotten its keys; one that has been restarted does not know this one.
+    if (id !== null) await withDisplay(step, (x) => revokeAuthorization(x, Number(id))).catch(() => {});
+    for (const path of [`${step.path}.id`, step.path]) await unlink(path).catch(() => {});
+  },
+
+  isAdmitted: (step) => withDisplay(step, async (x) => {
+    const wanted = localUser(step.user);
+    return (await listHosts(x)).hosts.some(({ family, address }) => family === wanted.family && Buffer.from(address).equals(Buffer.from(wanted.address)));
+  }),
+
+  admit: (step, admitted) => withDisplay(step, (x) => changeHosts(x, admitted ? 'insert' : 'delete', localUser(step.user))).catch((error: unknown) => {
+    if (admitted) throw error; // else: a server that has ended admits nobody
+  }),
+};
+
+/** A connection to the display of a running machine, with the key that nestbox made for it. */
+export async function openDisplay(socket: string, number: number, keyPath: string): Promise<XConnection> {
+  return connectX({ socket, key: chooseCookie(readXauthority(await readFile(keyPath)), hostname(), number) });
+}

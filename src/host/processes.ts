@@ -1,0 +1,336 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { closeSync, constants, fchownSync, ftruncateSync, openSync, readdirSync, readFileSync, readlinkSync, rmdirSync, statSync, watch } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { constants as os } from 'node:os';
+import { dirname } from 'node:path/posix';
+import { createInterface } from 'node:readline';
+import { Complaint, lacksProgram, packages, type ProgramName } from '../errors.ts';
+import type { Facts } from '../facts.ts';
+import type { Host } from '../host.ts';
+import { programFolders } from '../probe.ts';
+import { must, type Place, type Step } from '../step.ts';
+import { pasteable } from '../words.ts';
+
+/** Programs of the host: run, watched and ended. */
+
+const cleanEnvironment = { PATH: programFolders.join(':'), LANG: 'C.UTF-8' };
+
+export interface Processes extends Pick<Host, 'run' | 'build' | 'serve' | 'contain' | 'stop' | 'endGroup' | 'interrupted'> {
+  /** Exit status of the container that has ended. */
+  status: number;
+  /** From now on signals of the person are noted, or passed on to the container, and end nothing by themselves. */
+  takeSignals(): void;
+}
+
+const passedOn = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2'] as const;
+
+export function processes(programs: Facts['programs'], progress: (line: string) => void): Processes {
+  let asked: (typeof passedOn)[number] | null = null;
+  let container: { child: ChildProcess; told: Set<string> } | null = null;
+
+  const find = (argv: readonly string[], reason = 'go on'): string[] => {
+    const name = argv[0] as ProgramName;
+    if (!Object.hasOwn(packages, name)) throw new Error(`'${name}' is not in the table of programs`);
+    const path = programs[name];
+    if (!path) throw new Complaint(lacksProgram(name, reason).what, lacksProgram(name, reason).mend);
+    return [path, ...argv.slice(1)];
+  };
+  const launch = (options: string[], argv: readonly string[]): string[] => [...find(['nestbox-native']), 'launch', ...options, '--die-with', `${process.pid}`, '--', ...find(argv)];
+
+  const run: Host['run'] = (argv, input) => {
+    const [program = '', ...rest] = find(argv);
+    return new Promise((resolve, reject) => {
+      const child = execFile(program, rest, { env: cleanEnvironment, maxBuffer: 2 ** 26, encoding: 'utf8' }, (error, stdout, stderr) => {
+        if (error && typeof error.code === 'string') return reject(error);
+        resolve({ code: error ? (typeof error.code === 'number' ? error.code : 128) : 0, stdout, stderr });
+      });
+      child.stdin?.on('error', () => {}).end(input);
+    });
+  };
+  const host = { run } as Host; // all that must() asks for
+
+  async function build({ argv, what }: Extract<Step, { kind: 'build' }>): Promise<void> {
+    progress(what);
+    // Namespaces of its own: killed with us, it ends whole, and the mounts that it made are gone with it.
+    const [program = '', ...rest] = launch([], ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', ...find(argv, what)]);
+    const child = spawn(program, rest, { env: cleanEnvironment, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const last: string[] = [];
+    for (const stream of [child.stdout, child.stderr])
+      createInterface(stream).on('line', (line) => {
+        if (line.trim() === '') return;
+        last.push(line);
+        if (last.length > 10) last.shift();
+        progress(`  ${line}`);
+      });
+    const kill = () => asked && child.kill('SIGKILL');
+    const timer = setInterval(kill, 100);
+    const code = await ended(child).finally(() => clearInterval(timer));
+    interrupted();
+    if (code !== 0) throw new Complaint(`${what}: this failed with exit status ${code}: ${pasteable(argv)}`, last.join('\n'));
+  }
+
+  async function serve(step: Extract<Step, { kind: 'service' }>): Promise<void> {
+    const { name, argv, environment, user, place, log, ready, output } = step;
+    const outputFile = output && openOutput(output);
+    if (place.kind === 'unit') {
+      await must(host, [
+        'systemd-run', '--quiet', '--collect', '--service-type=exec', `--unit=${place.name}`, `--uid=${user.uid}`, `--gid=${user.gid}`,
+        ...Object.entries(environment).map(([key, value]) => `--setenv=${key}=${value}`),
+        `--property=StandardError=append:${log}`, `--property=StandardOutput=${output ? `truncate:${output.path}` : `append:${log}`}`, '--', ...find(argv),
+      ]);
+      if (outputFile) closeSync(outputFile);
+      return until(ready, log, name, () => null);
+    }
+    const errors = openSync(log, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW, 0o600);
+    const [program = '', ...rest] = launch([...place.folders.flatMap((folder) => ['--cgroup', folder]), '--user', `${user.uid}:${user.gid}`], argv);
+    const child = spawn(program, rest, { env: { ...cleanEnvironment, ...environment }, stdio: ['ignore', outputFile ?? errors, errors], detached: true, cwd: '/' });
+    closeSync(errors);
+    if (outputFile) closeSync(outputFile);
+    let status: number | null = null;
+    const over = ended(child).then((code) => {
+      status = code;
+    });
+    child.unref();
+    await until(ready, log, name, () => status, over);
+  }
+
+  async function contain(step: Extract<Step, { kind: 'container' }>): Promise<void> {
+    const interactive = process.stdin.isTTY && process.stdout.isTTY;
+    const [nspawn = '', ...options] = step.argv;
+    const folders = step.place.kind === 'cgroup' ? step.place.folders : [];
+    const [program = '', ...rest] = launch(folders.flatMap((folder) => ['--cgroup', folder]), [nspawn, interactive ? '--console=interactive' : '--console=pipe', ...options]);
+    const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }), ...step.environment }, stdio: 'inherit' });
+    container = { child, told: new Set() };
+    const over = ended(child);
+    if (step.inside) await Promise.race([connect(child, step.inside), over]);
+    processesOf.status = await over;
+    container = null;
+  }
+
+  /** The program inside waits at the gate: whoever opens it for writing gets it open when that has begun to wait. */
+  async function connect(child: ChildProcess, { peer, address, gateway, gate }: NonNullable<Extract<Step, { kind: 'container' }>['inside']>): Promise<void> {
+    const opened = open(gate, 'w');
+    const release = () => void open(gate, constants.O_RDONLY | constants.O_NONBLOCK).then((reader) => reader.close()).catch(() => {}); // ends the waiting of open() when there is nobody inside any more
+    child.once('exit', release);
+    const writer = await opened;
+    child.off('exit', release);
+    try {
+      const inside = descendants(child.pid!).find((pid) => namespace(pid, 'net') !== namespace('self', 'net'));
+      if (inside === undefined) return;
+      const ip = (...words: string[]) => must(host, ['nsenter', `--net=/proc/${inside}/ns/net`, programs.ip!, ...words]);
+      await ip('link', 'set', peer, 'name', 'host0');
+      await ip('address', 'add', address, 'dev', 'host0');
+      await ip('link', 'set', 'lo', 'up');
+      await ip('link', 'set', 'host0', 'up');
+      if (gateway) await ip('route', 'add', 'default', 'via', gateway);
+    } finally {
+      await writer.close();
+    }
+  }
+
+  function takeSignals(): void {
+    for (const signal of passedOn)
+      process.on(signal, () => {
+        if (!container) {
+          asked ??= signal;
+          return;
+        }
+        const program = descendants(container.child.pid!).filter((pid) => namespace(pid, 'pid') !== namespace('self', 'pid') && !isFirst(pid))[0];
+        // The second time it is for nspawn: a program that does not listen can be ended all the same.
+        if (program !== undefined && !container.told.has(signal)) process.kill(program, signal);
+        else container.child.kill('SIGTERM');
+        container.told.add(signal);
+      });
+  }
+
+  function interrupted(): void {
+    if (asked) throw new Interrupted(asked);
+  }
+
+  async function stop(place: Place, grace: boolean): Promise<void> {
+    if (place.kind === 'unit') {
+      await run(['systemctl', 'stop', place.name]); // one that is not there any more is stopped
+      return;
+    }
+    const there = place.folders.filter((folder) => statOf(folder));
+    if (grace) await signalUntilEmpty(there, 'SIGTERM', 3000, true);
+    await signalUntilEmpty(there, 'SIGKILL', 5000, false);
+  }
+
+  async function endGroup(folders: readonly string[]): Promise<void> {
+    const there = folders.filter((folder) => statOf(folder));
+    await signalUntilEmpty(there, 'SIGKILL', 5000, false);
+    for (const folder of there) await removeGroup(folder);
+  }
+
+  const processesOf: Processes = { status: 0, run, build, serve, contain, stop, endGroup, interrupted, takeSignals };
+  return processesOf;
+}
+
+/** Thrown in place of the step that comes next when the person has asked to stop. */
+export class Interrupted extends Error {
+  readonly status: number;
+  constructor(signal: NodeJS.Signals) {
+    super(`stopped by ${signal}`);
+    this.status = 128 + os.signals[signal];
+  }
+}
+
+const ended = (child: ChildProcess): Promise<number> =>
+  new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) => resolve(code ?? 128 + os.signals[signal!]));
+  });
+
+/** A file of the person's, replaced; not through a link, as we may be root. */
+function openOutput({ path, owner }: { path: string; owner: { uid: number; gid: number } }): number {
+  let file: number;
+  try {
+    file = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o644);
+  } catch (error) {
+    throw new Complaint(`cannot write ${path}: ${(error as NodeJS.ErrnoException).code}`);
+  }
+  ftruncateSync(file);
+  fchownSync(file, owner.uid, owner.gid);
+  return file;
+}
+
+const statOf = (path: string) => statSync(path, { throwIfNoEntry: false });
+
+/** Waits for a socket that takes connections, or a file with something in it. */
+async function until(path: string, log: string, name: string, status: () => number | null, over: Promise<void> = new Promise(() => {})): Promise<void> {
+  const isReady = async () => {
+    const stat = statOf(path);
+    return stat !== undefined && (stat.isSocket() ? await takesConnections(path) : stat.size > 0);
+  };
+  const changed = new Changes(dirname(path));
+  const limit = Date.now() + 20_000;
+  try {
+    while (!(await isReady())) {
+      if (status() !== null) throw new Complaint(`'${name}' ended with exit status ${status()} before it was ready`, lastWords(log));
+      if (Date.now() > limit) throw new Complaint(`'${name}' is not ready after 20 seconds`, lastWords(log));
+      await Promise.race([changed.next(), over]);
+    }
+  } finally {
+    changed.close();
+  }
+}
+
+/** Changes of a folder, as the kernel tells them; once a second without one, as a bound. */
+class Changes {
+  private seen = false;
+  private wake: () => void = () => {};
+  private readonly watcher;
+  constructor(folder: string) {
+    this.watcher = watch(folder, () => {
+      this.seen = true;
+      this.wake();
+    });
+  }
+  async next(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    if (!this.seen)
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+        timer = setTimeout(resolve, 1000);
+      });
+    clearTimeout(timer);
+    this.seen = false;
+  }
+  close(): void {
+    this.watcher.close();
+  }
+}
+
+const takesConnections = (path: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = createConnection(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+
+function lastWords(log: string): string {
+  try {
+    return readFileSync(log, 'utf8').trim().split('\n').slice(-5).join('\n');
+  } catch {
+    return '';
+  }
+}
+
+const namespace = (pid: number | 'self', kind: 'net' | 'pid'): string => {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/${kind}`);
+  } catch {
+    return '';
+  }
+};
+
+/** Whether it is process 1 of its own process namespace: NSpid in proc(5). */
+const isFirst = (pid: number): boolean => {
+  try {
+    return /^NSpid:.*\s1$/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+/** All processes below one, parents before their children. */
+function descendants(pid: number): number[] {
+  let children: number[] = [];
+  try {
+    children = readdirSync(`/proc/${pid}/task`).flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number));
+  } catch {
+    // it has ended in the meantime
+  }
+  return children.flatMap((child) => [child, ...descendants(child)]);
+}
+
+function members(folder: string): number[] {
+  try {
+    const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).flatMap((entry) => members(`${folder}/${entry.name}`));
+    return [...below, ...readFileSync(`${folder}/cgroup.procs`, 'utf8').split('\n').filter(Boolean).map(Number)];
+  } catch {
+    return [];
+  }
+}
+
+/** Version 1 of control groups tells nobody when one is empty: it is asked, at growing intervals. */
+async function signalUntilEmpty(folders: readonly string[], signal: NodeJS.Signals, milliseconds: number, once: boolean): Promise<void> {
+  const limit = Date.now() + milliseconds;
+  const told = new Set<number>();
+  for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
+    const pids = folders.flatMap(members).filter((pid) => pid !== 0); // 0: a process of another process namespace
+    if (pids.length === 0) return;
+    for (const pid of pids)
+      if (!once || !told.has(pid)) {
+        told.add(pid);
+        try {
+          process.kill(pid, signal);
+        } catch {
+          // it has ended in the meantime
+        }
+      }
+    if (Date.now() > limit) {
+      if (once) return;
+      throw new Complaint(`processes ${[...new Set(pids)].join(', ')} do not end`, 'a process that waits for a device cannot be killed: nestbox clean tries again');
+    }
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+}
+
+async function removeGroup(folder: string): Promise<void> {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) if (entry.isDirectory()) await removeGroup(`${folder}/${entry.name}`);
+  for (let pause = 1; ; pause *= 2)
+    try {
+      return rmdirSync(folder);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT') return;
+      if (code !== 'EBUSY' || pause > 1000) throw new Complaint(`cannot remove the control group ${folder}: ${code}`);
+      await new Promise((resolve) => setTimeout(resolve, pause)); // its last process is gone but not yet forgotten
+    }
+}

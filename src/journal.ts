@@ -1,0 +1,28 @@
+import type { Step } from './step.ts';
+
+/** What a machine's journal is stored on: a file of lines, only ever added to. */
+export interface JournalFile {
+  append(line: string, sync: boolean): Promise<void>;
+  read(): Promise<string>;
+  remove(): Promise<void>;
+}
+
+/** The ways back of the steps taken so far, kept where a crash does not lose them. */
+export interface Journal {
+  append(inverse: Step[]): Promise<void>;
+  entries(): Promise<Step[][]>;
+  clear(): Promise<void>;
+}
+
+/** Steps whose effects are on the disk after a power cut: their way back must be there too. The others end with the boot. */
+const outlastsPower = (inverse: Step[]): boolean => inverse.some((step) => step.kind === 'remove-tree' || step.kind === 'accounts-end');
+
+export const journalOn = (file: JournalFile): Journal => ({
+  append: (inverse) => file.append(`${JSON.stringify(inverse)}\n`, outlastsPower(inverse)),
+  entries: async () => parseJournal(await file.read()),
+  clear: () => file.remove(),
+});
+
+/** A line that is cut off in the middle was written when the crash came: its step had not begun. */
+export const parseJournal = (text: string): Step[][] =>
+  text.split('\n').slice(0, -1).map((line) => JSON.parse(line) as Step[]);

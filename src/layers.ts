@@ -1,0 +1,70 @@
+import { dirname } from 'node:path/posix';
+import { Complaint } from './errors.ts';
+import type { Host } from './host.ts';
+
+/**
+ * A root as the folders that an overlay is made of, uppermost first; one folder for a root that is used in place. They
+ * are read and changed here while nothing is mounted and nothing runs. What is inside may be hostile: a link in the way
+ * must never lead a root write out of the layer.
+ */
+
+/** The path in the uppermost layer that has it, or null. Links at the end are not followed, links on the way must stay inside. */
+export async function inLayers(host: Host, layers: readonly string[], path: string): Promise<string | null> {
+  for (const layer of layers) {
+    const found = `${layer}${path}`;
+    const stat = await host.stat(found);
+    if (!stat) continue;
+    if (stat.kind === 'other') return null; // a whiteout: deleted in an upper layer
+    const folder = await host.resolve(dirname(found));
+    if (folder === null || !isWithin(folder, layer)) throw leads(path, folder);
+    return found;
+  }
+  return null;
+}
+
+const isWithin = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);
+
+const leads = (path: string, to: string | null) =>
+  new Complaint(`${path} in the machine's root leads outside of it${to ? `, to ${to}` : ''}`, 'a link in the root points to an absolute path: make it a relative one');
+
+/** Folders from the top down to `path` that no layer has, deepest first: what makeMountPoint() will make. */
+export async function missingIn(host: Host, layers: readonly string[], path: string): Promise<string[]> {
+  const missing: string[] = [];
+  for (let at = path; at !== '/'; at = dirname(at)) if ((await inLayers(host, layers, at)) === null) missing.push(at);
+  return missing;
+}
+
+/** The path in the uppermost layer, the folders above it made there with the owner and mode that they have below. */
+export async function topPath(host: Host, layers: readonly string[], path: string): Promise<string> {
+  const parent = dirname(path);
+  if (parent !== '/') {
+    const top = await topPath(host, layers, parent);
+    const stat = await host.stat(top);
+    if (stat && stat.kind !== 'directory' && stat.kind !== 'link') throw new Complaint(`${parent} in the machine's root is not a folder`);
+    if (!stat) {
+      const below = await inLayers(host, layers, parent);
+      const like = below ? await host.stat(below) : null;
+      if (like && like.kind === 'link') throw leads(path, await host.resolve(below!));
+      await host.mkdir(top, like ? like.mode & 0o7777 : 0o755, { uid: like?.uid ?? 0, gid: like?.gid ?? 0 });
+    }
+    const folder = await host.resolve(top);
+    if (folder === null || !isWithin(folder, layers[0]!)) throw leads(path, folder);
+  }
+  return `${layers[0]}${path}`;
+}
+
+export async function makeMountPoint(host: Host, layers: readonly string[], path: string, type: 'file' | 'directory'): Promise<void> {
+  const top = await topPath(host, layers, path);
+  if ((await host.stat(top)) !== null) return;
+  if (type === 'directory') await host.mkdir(top, 0o755, { uid: 0, gid: 0 });
+  else await host.write(top, '', 0o644, { uid: 0, gid: 0 });
+}
+
+/** Overlay whiteouts (character device 0:0; Documentation/filesystems/overlayfs.rst) for what not everybody may read. */
+export async function hidePrivate(host: Host, lower: string, upper: string): Promise<void> {
+  const { stdout } = await host.run(['find', lower, '-xdev', '(', '-type', 'd', '!', '-perm', '-o=rx', '-prune', '-o', '-type', 'f', '!', '-perm', '-o=r', ')', '-print0']);
+  for (const path of stdout.split('\0').filter(Boolean)) {
+    const top = await topPath(host, [upper, lower], path.slice(lower.length));
+    await host.run(['mknod', top, 'c', '0', '0']);
+  }
+}

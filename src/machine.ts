@@ -1,0 +1,180 @@
+import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
+import { type Bind, type Edits, type Exposure, merge } from './edits.ts';
+import { engines } from './engines/index.ts';
+import type { Problem } from './errors.ts';
+import { cannotMap, type Facts, type MachineRecord } from './facts.ts';
+import type { Context, Grant } from './grant.ts';
+import { topics, values } from './grants/index.ts';
+import { helperId, linkNames, pickShift } from './names.ts';
+import type { Source } from './root.ts';
+import { roots } from './roots/index.ts';
+import type { Spec } from './spec.ts';
+import type { Owner, Place } from './step.ts';
+import { store } from './store.ts';
+
+export type SeenBind = Pick<Bind, 'from' | 'to' | 'write'> & { type: 'file' | 'directory' };
+
+/** A spec that has met a host: nothing left to decide, nothing yet done. */
+export interface Machine {
+  name: string;
+  hostname: string;
+  engine: string;
+  ephemeral: boolean;
+  source: Source;
+  /** What is known of it from an earlier run, null when it is still to be made. */
+  record: MachineRecord | null;
+  /** Folders of its root, uppermost first; only the directory itself for one that is used in place. */
+  layers: string[];
+  /** Folder that holds upper/ and work/ of its overlay, null for a directory that is used in place. */
+  top: string | null;
+  /** Where its root is while it runs. */
+  root: string;
+  run: string;
+  /** First id of the host that its ids are shown as; 0: the host's own. */
+  shift: number;
+  /** How the root gets its owners: an overlay maps them, nspawn maps them, nspawn changes them, or they stay. */
+  ownership: 'overlay' | 'map' | 'shift' | 'host';
+  user: string | null;
+  /** Of `user`, inside. */
+  account: { uid: number; gid: number; home: string };
+  accounts: { add: AccountsToAdd; known: boolean };
+  argv: string[];
+  environment: Record<string, string>;
+  edits: Edits;
+  /** Edit or step -> the key of the machine file that asked for it. */
+  origin: Map<unknown, string>;
+  /** The binds as the engine sees them: from where nestbox has prepared them. */
+  seenBinds: SeenBind[];
+  /** The machine file that it is made from. */
+  file: string;
+  place: Place;
+  helper: Owner;
+  linkNames: { host: string; inside: string };
+  problems: Problem[];
+  exposures: (Exposure & { by: string })[];
+}
+
+const grantOf = ({ topic, kind }: Spec['grants'][number]): Grant => (kind === null ? values[topic]! : topics[topic]![kind]!);
+
+const keyOf = ({ topic, kind }: Spec['grants'][number]): string => (kind === null ? topic : `${topic}.${kind}`);
+
+/** The paths of the host that must be looked at for this spec. */
+export const pathsOf = (spec: Spec, facts: Pick<Facts, 'person'>): string[] => [
+  ...roots[spec.root.source]!.paths(spec.root.options),
+  ...spec.grants.flatMap((asked) => grantOf(asked).paths?.(asked.options, facts.person) ?? []),
+];
+
+/** The folders of the machine's root as far as they exist before it runs, uppermost first; none while it is still to be made. */
+export function layersOf(spec: Spec, facts: Facts): string[] {
+  const source = roots[spec.root.source]!.source(spec.root.options, facts);
+  const record = facts.store.machines.find(({ name }) => name === spec.name);
+  if (source.kind === 'directory') return [source.path];
+  if (source.kind === 'host') return ['/'];
+  if (source.kind === 'clone') return record ? [`${store.machine(spec.name)}/top/upper`, store.template(source.template)] : [`${source.top}/upper`, store.template(source.template)];
+  if (!facts.store.templates.includes(source.key)) return [];
+  return record ? [`${store.machine(spec.name)}/top/upper`, store.template(source.key)] : [store.template(source.key)];
+}
+
+/** Spec + Facts -> Machine. Throws a Complaint only where two grants disagree; what the host lacks is in `problems`. */
+export function resolve(spec: Spec, facts: Facts, file: string): Machine {
+  const { name } = spec;
+  const rootProblems = roots[spec.root.source]!.needs(spec.root.options, facts).map((problem) => ({ ...problem, at: ['root', ...(problem.at ?? [])] }));
+  const source: Source = rootProblems.some(({ fatal }) => fatal) ? { kind: 'directory', path: '/nonexistent' } : roots[spec.root.source]!.source(spec.root.options, facts);
+  const record = facts.store.machines.find((machine) => machine.name === name) ?? null;
+  const run = store.run(name);
+  const inPlace = source.kind === 'directory' && !spec.ephemeral;
+  const top = inPlace ? null : spec.ephemeral || source.kind === 'host' ? `${store.scratch(name)}/top` : `${store.machine(name)}/top`;
+  const lower = source.kind === 'template' ? store.template(source.key) : source.kind === 'clone' ? store.template(source.template) : source.kind === 'directory' ? source.path : '/';
+  const taken = [...facts.subordinate, ...facts.store.machines.flatMap(({ name: other, shift }) => (shift && other !== name ? [{ start: shift, count: 0x10000 }] : []))];
+  const shift = spec.users === 'host' ? 0 : (record?.shift ?? pickShift(name, taken));
+  const ownership = spec.users === 'host' ? 'host' : spec.users === 'shift' ? 'shift' : inPlace ? 'map' : 'overlay';
+
+  const accounts = facts.accounts ?? { users: [{ name: 'root', uid: 0, gid: 0, home: '/root' }], groups: [] };
+  const user = spec.user && spec.user.name !== 'root' ? spec.user : null;
+  const found = user ? accounts.users.find((account) => account.name === user.name) : accounts.users.find(({ uid }) => uid === 0);
+  const made = user && !found ? accountsFor(accounts, user, [], String).users[0]! : undefined;
+  const account = found ?? made ?? { uid: 0, gid: 0, home: '/root' };
+  const inside = { name: user?.name ?? 'root', home: account.home, uid: shift + account.uid, gid: shift + account.gid };
+  const helper: Owner = facts.person.uid !== 0 ? facts.person : shift !== 0 ? { uid: shift + helperId, gid: shift + helperId } : { uid: 65534, gid: 65534 };
+  const context: Context = {
+    machine: name, facts, run, shift, inside, helper, accept: spec.accept,
+    sharesNetwork: spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host'),
+  };
+
+  const grantProblems = spec.grants.flatMap((asked) =>
+    grantOf(asked).needs(asked.options, context).map((problem) => ({ ...problem, at: [asked.topic, ...(asked.kind ? [asked.kind] : []), ...(problem.at ?? [])] })));
+  const problems: Problem[] = [...rootProblems, ...grantProblems, ...needsOfRoot(spec, facts, source, ownership, record)];
+  const { edits, origin } = merge(problems.some(({ fatal }) => fatal) ? [] : spec.grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })));
+
+  const gids = edits.devices.flatMap(({ group }) => (group === null ? [] : [group]));
+  const add = user || gids.length > 0 ? accountsFor(accounts, user ?? { name: 'root' }, user ? gids : [], (gid) => facts.groups[gid] ?? `host-${gid}`) : { users: [], groups: [], members: [] };
+  const machine: Machine = {
+    name, hostname: spec.hostname, engine: spec.engine, ephemeral: spec.ephemeral || source.kind === 'host', source, record,
+    layers: top === null ? [lower] : [`${top}/upper`, lower],
+    top, root: inPlace ? lower : `${run}/root`, run, shift, ownership, user: user?.name ?? null,
+    account: { uid: account.uid, gid: account.gid, home: account.home },
+    accounts: { add, known: facts.accounts !== null },
+    argv: spec.run,
+    environment: {
+      LANG: facts.language, ...(facts.terminal && { TERM: facts.terminal }), XDG_RUNTIME_DIR: `/run/user/${account.uid}`,
+    },
+    edits, origin,
+    seenBinds: seenBinds(edits, facts, run, account.uid),
+    file,
+    place: facts.supervised ? { kind: 'unit', name: `machine-${name}.scope` } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, edits) },
+    helper, linkNames: linkNames(name),
+    problems, exposures: spec.grants.flatMap((asked) => grantOf(asked).exposes(asked.options).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
+  };
+  machine.problems.push(...engines[spec.engine]!.needs(machine, facts), ...needsOfHost(spec, facts));
+  return machine;
+}
+
+function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machine['ownership'], record: MachineRecord | null): Problem[] {
+  const problems: Problem[] = [];
+  const at = ['root'];
+  if (record && source.kind === 'template' && record.template !== source.key)
+    problems.push({ what: `the machine '${spec.name}' was made from another root (${record.template ?? record.directory})`, mend: `nestbox rm ${spec.name} makes room for a new one, or give this one another name`, fatal: true, at });
+  if (record && source.kind === 'directory' && record.directory !== source.path)
+    problems.push({ what: `the machine '${spec.name}' was made from another root (${record.template ?? record.directory})`, mend: `nestbox rm ${spec.name} forgets it, or give this one another name`, fatal: true, at });
+  if (spec.users === 'own') {
+    const mapped = source.kind === 'directory' ? source.path : source.kind === 'host' ? '/usr' : store.base;
+    const why = cannotMap(facts, mapped);
+    if (why) problems.push({ what: why, mend: 'say users = "host", or users = "shift" to give all files of the root other owners', fatal: true, at });
+  }
+  if (ownership === 'shift' && source.kind !== 'directory')
+    problems.push({ what: 'users = "shift" gives the files of a root other owners, and templates are shared', mend: 'unpack the root into a directory and use that, or say users = "host"', fatal: true, at: ['users'] });
+  return problems;
+}
+
+function needsOfHost(spec: Spec, { supervised, cgroups, root }: Facts): Problem[] {
+  if (supervised || !root) return [];
+  if (cgroups.version === 1 && cgroups.own.devices) return [];
+  const fatal = spec.users === 'host' && !spec.accept.includes('no-device-policy');
+  return [{
+    what: `this host has neither systemd nor the 'devices' controller: no device rights can be set${spec.users === 'host' ? ', and root inside can open every device of the host' : '; the user namespace alone keeps devices away'}`,
+    mend: spec.users === 'host' ? 'say users = "own", or accept = ["no-device-policy"]' : 'going on', fatal, at: ['users'], accept: 'no-device-policy',
+  }];
+}
+
+/** The folders of a control group of our own named `name`: that of the devices, and those of the limits. */
+export function groupsOf({ cgroups }: Facts, name: string, { limits }: Pick<Edits, 'limits'>): string[] {
+  if (cgroups.version === 2) return [`${cgroups.own['']!}/${name}`.replace('//', '/')];
+  const wanted = ['devices', ...(limits.cpu === undefined ? [] : ['cpu']), ...(limits.memory === undefined ? [] : ['memory']), ...(limits.tasks === undefined ? [] : ['pids'])];
+  const there = wanted.filter((controller) => cgroups.own[controller]);
+  const folders = there.length > 0 ? there : Object.keys(cgroups.own).slice(0, 1);
+  return [...new Set(folders.map((controller) => `${cgroups.own[controller]!}/${name}`.replace('//', '/')))];
+}
+
+function seenBinds(edits: Edits, facts: Facts, run: string, uid: number): SeenBind[] {
+  let mapped = 0;
+  const typeOf = (path: string) => (facts.paths[path]?.kind === 'directory' ? 'directory' : 'file');
+  return [
+    ...edits.binds.map(({ from, to, write, owner }) => ({ from: owner === 'theirs' ? `${run}/files/${mapped++}` : from, to, write, type: typeOf(from) }) as const),
+    ...edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const),
+    ...(uid === 0 ? [] : [{ from: `${run}/user`, to: `/run/user/${uid}`, write: true, type: 'directory' } as const]),
+    ...(edits.network.kind === 'none' ? [] : [{ from: edits.network.kind === 'link' ? `${run}/resolv.conf` : '/etc/resolv.conf', to: '/etc/resolv.conf', write: false, type: 'file' } as const]),
+  ];
+}
+
+/** Whether the accounts have still to be written. */
+export const lacksAccounts = ({ accounts }: Machine): boolean => !isNothing(accounts.add);

@@ -1,0 +1,60 @@
+import { readFileSync } from 'node:fs';
+import { resolve as absolute } from 'node:path';
+import { Complaint } from './errors.ts';
+import type { Facts } from './facts.ts';
+import { layersOf, type Machine, pathsOf, resolve } from './machine.ts';
+import { positionOf } from './positions.ts';
+import { look, probe, readAccounts } from './probe.ts';
+import { roots } from './roots/index.ts';
+import { readSpec, type Spec } from './spec.ts';
+import { store } from './store.ts';
+import { nearest } from './words.ts';
+
+/** A machine file that has been read, and where it came from. */
+export interface MachineFile {
+  file: string;
+  text: string;
+  spec: Spec;
+  /** "file:line:column: key: " for a path of keys: what a complaint about it begins with. */
+  place(path: (string | number)[]): string;
+}
+
+/** A path, or the name of a machine: installed under /etc/nestbox, or made from a file before. */
+export function readMachineFile(argument: string, facts: Facts): MachineFile {
+  const named = !argument.includes('/') && !argument.endsWith('.toml');
+  const known = facts.store.machines.find(({ name }) => name === argument);
+  const installed = named ? read(`${store.files}/${argument}.toml`) : null;
+  const file = !named ? absolute(argument) : installed !== null || !known ? `${store.files}/${argument}.toml` : known.file;
+  const text = installed ?? read(file);
+  if (text === null) {
+    const meant = nearest(argument, facts.store.machines.map(({ name }) => name));
+    throw named
+      ? new Complaint(`there is no machine '${argument}'`, meant ? `did you mean '${meant}'?` : `neither ${file} nor a machine made before; a path has a / or ends in .toml`)
+      : new Complaint(`there is no file ${file}`);
+  }
+  const shown = named ? file : argument;
+  return {
+    file, text, spec: readSpec(text, shown),
+    place(path) {
+      const { line, column } = positionOf(text, path);
+      return `${shown}:${line}:${column}: ${path.join('.')}: `;
+    },
+  };
+}
+
+function read(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+    throw new Complaint(`cannot read ${path}: ${code === 'EISDIR' ? 'it is a folder' : code === 'EACCES' ? 'permission denied' : code}`);
+  }
+}
+
+/** A spec meets this host as it is now. */
+export function meet(spec: Spec, file: string, base: Facts = probe(process.env)): { machine: Machine; facts: Facts } {
+  let facts = look(base, pathsOf(spec, base));
+  if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) facts = { ...facts, accounts: readAccounts(layersOf(spec, facts)) };
+  return { machine: resolve(spec, facts, file), facts };
+}

@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto';
+
+/** What is derived from a machine's name, the same on each start. */
+
+const digest = (machine: string): Buffer => createHash('sha256').update(machine).digest();
+
+/** Names of the two ends of its network link: at most 15 characters (IFNAMSIZ in linux/if.h). */
+export const linkNames = (machine: string): { host: string; inside: string } => {
+  const hash = digest(machine).toString('hex').slice(0, 8);
+  return { host: `nb-${hash}`, inside: `nbi-${hash}` };
+};
+
+/** One of 16384 networks of four addresses below 10.213.0.0/16: .1 is the host, .2 the machine. */
+export function privateNetwork(machine: string): { network: string; host: string; address: string; gateway: string } {
+  const number = digest(machine).readUInt16BE(8) & 0x3fff;
+  const at = (last: number) => `10.213.${number >> 6}.${((number & 63) << 2) + last}`;
+  return { network: `${at(0)}/30`, host: `${at(1)}/30`, address: `${at(2)}/30`, gateway: at(1) };
+}
+
+/** Where systemd-nspawn looks for 65536 free ids (UID_SHIFT_PICK_MIN and _MAX in its nspawn.c). */
+const firstShift = 0x00080000;
+const lastShift = 0x6fff0000;
+
+/** The ids that a machine's own 65536 are shown as on the host, clear of all ranges in `taken`. */
+export function pickShift(machine: string, taken: readonly { start: number; count: number }[]): number {
+  const count = (lastShift - firstShift) / 0x10000 + 1;
+  for (let i = 0, slot = digest(machine).readUInt32BE(0) % count; i < count; i++, slot = (slot + 1) % count) {
+    const start = firstShift + slot * 0x10000;
+    if (!taken.some((range) => range.start < start + 0x10000 && start < range.start + range.count)) return start;
+  }
+  return firstShift; // all 28 thousand are taken: no host has as many
+}
+
+/** The id, within the machine's own range, that host programs run under for a person who is root: it owns nothing inside. */
+export const helperId = 65533;

@@ -1,0 +1,174 @@
+import { dirname } from 'node:path/posix';
+import { devicePolicy, limitSettings } from './devices.ts';
+import { engines } from './engines/index.ts';
+import { Complaint } from './errors.ts';
+import type { Facts } from './facts.ts';
+import { groupsOf, lacksAccounts, type Machine } from './machine.ts';
+import { privateNetwork } from './names.ts';
+import type { Place, Step } from './step.ts';
+import { store } from './store.ts';
+
+/** A step and the key of the machine file that asked for it; '' where nobody did. */
+export interface Planned {
+  step: Step;
+  by: string;
+}
+
+/** All that a run will do, in order, before any of it is done. */
+export interface Plan {
+  /** Makes the root and the machine; stays until the machine is removed. */
+  lasting: Planned[];
+  /** Taken back when the machine ends. */
+  passing: Planned[];
+}
+
+/** Machine -> Plan, or a Complaint about what the host lacks. */
+export function plan(machine: Machine, facts: Facts, positionOf: (at: (string | number)[]) => string = () => ''): Plan {
+  const fatal = machine.problems.filter((problem) => problem.fatal);
+  if (fatal.length > 0)
+    throw new Complaint(fatal.map(({ what, mend, at, accept }) => `${at && at.length > 0 ? positionOf(at) : ''}${what}\n  ${mend}${accept && !mend.includes(accept) ? `, or say accept = ["${accept}"]` : ''}`).join('\n'));
+  return { lasting: [...template(machine, facts), ...making(machine)], passing: [...preparing(machine, facts), ...granting(machine, facts), ...container(machine, facts)] };
+}
+
+const by = (key: string, steps: Step[]): Planned[] => steps.map((step) => ({ step, by: key }));
+const folder = (path: string, mode = 0o755): Step => ({ kind: 'mkdir', path, mode });
+
+/** Builds the template beside its place and moves it there when it is whole. */
+function template({ source, name }: Machine, facts: Facts): Planned[] {
+  if (source.kind !== 'template' || facts.store.templates.includes(source.key)) return [];
+  const partial = `${store.templates}/.${source.key}.${name}`;
+  return by('root', [
+    folder(store.base, 0o711), folder(store.templates, 0o700),
+    { kind: 'workspace', path: partial }, folder(`${partial}/root`),
+    ...source.build(`${partial}/root`),
+    { kind: 'rename', from: partial, to: dirname(store.template(source.key)) },
+  ]);
+}
+
+/** The folders of a machine's own layer, and what must be in it before it runs. */
+function layer(machine: Machine, under: string): Planned[] {
+  const { top, source } = machine;
+  return [
+    ...by('root', [
+      { kind: 'workspace', path: under }, folder(top!), folder(`${top}/work`),
+      ...(source.kind === 'clone' ? [{ kind: 'copy-tree' as const, from: `${source.top}/upper`, to: `${top}/upper` }] : [folder(`${top}/upper`)]),
+    ]),
+    ...contents(machine),
+  ];
+}
+
+/** The accounts, and the places that binds cover: nspawn cannot make those in a root with mapped ids, and would leave them behind. */
+function contents(machine: Machine): Planned[] {
+  const { layers, seenBinds, account, accounts, source } = machine;
+  const covered = /^\/(run|tmp|dev|proc|sys)(\/|$)/; // a file system of the container's own is mounted there
+  const points = seenBinds.filter(({ to }) => !covered.test(to)).map(({ to, type }) => ({ path: to, type }));
+  return [
+    ...(lacksAccounts(machine) ? by('user', [{ kind: 'accounts', layers, add: accounts.add }]) : []),
+    ...(source.kind === 'host' ? [] : by('root', [...['/proc', '/sys', '/dev', '/run', '/tmp'].map((path) => ({ path, type: 'directory' as const })), ...(account.uid === 0 ? [{ path: account.home, type: 'directory' as const }] : []), ...points]
+      .map(({ path, type }) => ({ kind: 'mount-point', layers, path, type })))),
+  ];
+}
+
+function making(machine: Machine): Planned[] {
+  const { name, ephemeral, record, source, top, shift, file } = machine;
+  if (ephemeral) return [];
+  if (record) return contents(machine);
+  const own = store.machine(name);
+  const text = JSON.stringify({
+    name, template: source.kind === 'template' ? source.key : source.kind === 'clone' ? source.template : null,
+    directory: source.kind === 'directory' ? source.path : null, shift: shift || null, file,
+  });
+  return [
+    ...by('root', [folder(store.base, 0o711), folder(store.machines, 0o700)]),
+    ...(top ? layer(machine, own) : [...by('root', [{ kind: 'workspace', path: own }]), ...contents(machine)]),
+    ...by('name', [{ kind: 'write', path: `${own}/machine.json`, text: `${text}\n`, mode: 0o600 }]),
+  ];
+}
+
+/** The root as it will be seen inside. */
+function preparing(machine: Machine, facts: Facts): Planned[] {
+  const { name, ephemeral, top, root, layers, shift, source, account } = machine;
+  if (!top) return [];
+  const scratch = store.scratch(name);
+  const mounted = { kind: 'overlay', at: root, top, upper: 'upper', work: 'work', lower: layers[1]!, shift } as const;
+  const bases = [folder(store.base, 0o711), folder(dirname(scratch), 0o700)];
+  if (source.kind !== 'host')
+    return [...(ephemeral ? [...by('ephemeral', bases), ...layer(machine, scratch)] : []), ...by('root', [folder(root), mounted])];
+
+  const seen = `${scratch}/host`;
+  const links = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'].filter((link) => facts.paths[`/${link}`]);
+  const folders = ['proc', 'sys', 'dev', 'run', 'var', 'var/cache', 'var/lib', 'var/log', 'home', 'mnt', 'opt', 'srv', ...source.folders];
+  return [
+    ...by('root', [
+      ...bases, { kind: 'workspace', path: scratch }, folder(top), folder(`${top}/upper`), folder(`${top}/work`), folder(seen),
+      ...folders.map((path) => folder(`${seen}/${path}`)), folder(`${seen}/root`, 0o700), folder(`${seen}/tmp`, 0o1777), folder(`${seen}/var/tmp`, 0o1777),
+      ...links.map((link): Step => ({ kind: 'symlink', path: `${seen}/${link}`, to: `usr/${link}` })),
+      ...source.folders.map((path) => folder(`${scratch}/host.${path}`)),
+      { kind: 'hide-private', lower: '/etc', upper: `${seen}/etc` },
+      ...(account.uid !== 0 && account.home.startsWith('/home/') ? [{ kind: 'mkdir' as const, path: `${seen}${account.home}`, mode: 0o700, owner: account }] : []),
+    ]),
+    ...contents(machine),
+    ...by('root', [
+      folder(root), { ...mounted, lower: seen },
+      ...source.folders.map((path): Step => ({ kind: 'overlay', at: `${root}/${path}`, top: scratch, upper: `host/${path}`, work: `host.${path}`, lower: `/${path}`, shift })),
+    ]),
+  ];
+}
+
+function placeOf(facts: Facts, machine: string, service: string): Place {
+  return facts.supervised ? { kind: 'unit', name: `nestbox-${machine}-${service}.service` } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${machine}.${service}`, { limits: {} }) };
+}
+
+/** What the grants asked for, ready to be given. */
+function granting(machine: Machine, facts: Facts): Planned[] {
+  const { name, run, edits, origin, shift, account, linkNames } = machine;
+  const inside = { uid: shift + account.uid, gid: shift + account.gid };
+  const asked = (thing: unknown) => origin.get(thing) ?? '';
+  const theirs = edits.binds.filter(({ owner }) => owner === 'theirs');
+  const nodes = `${run}/nodes`;
+  const nodeFolders = [...new Set(edits.devices.flatMap(({ path }) => foldersAbove(path)))];
+  const { network } = edits;
+  return [
+    ...edits.before.map((step) => ({ step, by: asked(step) })),
+    ...edits.services.flatMap((service): Planned[] => {
+      const place = placeOf(facts, name, service.name);
+      return by(asked(service), [
+        ...(place.kind === 'cgroup' ? [{ kind: 'cgroup' as const, folders: place.folders, settings: [] }] : []),
+        { kind: 'service', name: service.name, argv: service.argv, environment: service.environment, user: service.user, ready: service.ready, log: `${run}/${service.name}.log`, place, leaves: service.leaves, grace: service.grace ?? false, output: service.output ?? null },
+      ]);
+    }),
+    ...theirs.flatMap((bind, i): Planned[] => {
+      const found = facts.paths[bind.from]!;
+      const at = `${run}/files/${i}`;
+      return by(asked(bind), [
+        folder(`${run}/files`), found.kind === 'directory' ? folder(at) : { kind: 'write', path: at, text: '', mode: 0o644 },
+        { kind: 'bind', from: bind.from, at, owner: { uid: found.uid, gid: found.gid }, shownAs: inside, write: bind.write },
+      ]);
+    }),
+    ...(edits.devices.length > 0 ? by(asked(edits.devices[0]), [folder(nodes), { kind: 'tmpfs', at: nodes, mode: 0o755, bytes: 2 ** 20, owner: { uid: 0, gid: 0 }, devices: true }, ...nodeFolders.map((path) => folder(`${nodes}${path}`))]) : []),
+    ...edits.devices.flatMap((device) => by(asked(device), [{
+      kind: 'node', path: `${nodes}${device.path}`, type: device.type, major: device.major, minor: device.minor,
+      // Open to the group alone: what the world may do on the host is left to the world inside.
+      mode: device.group === null ? (device.mode & 0o006 ? 0o666 : 0o600) : 0o660, owner: { uid: shift, gid: device.group === null ? shift : shift + device.group },
+    }])),
+    ...(account.uid === 0 ? [] : by('user', [folder(`${run}/user`), { kind: 'tmpfs', at: `${run}/user`, mode: 0o700, bytes: 2 ** 26, owner: inside, devices: false }])),
+    ...(network.kind === 'link' ? by(asked(network), [
+      { kind: 'write', path: `${run}/resolv.conf`, text: network.nameservers.map((server) => `nameserver ${server}\n`).join(''), mode: 0o644 },
+      { kind: 'fifo', path: `${run}/gate` },
+      { kind: 'link', name: linkNames.host, peer: linkNames.inside, address: privateNetwork(name).host, bridge: network.bridge, nat: network.nat ? { table: `nestbox-${name}`, network: privateNetwork(name).network } : null },
+    ]) : []),
+  ];
+}
+
+/** /dev/dri/renderD128 -> /dev, /dev/dri */
+const foldersAbove = (path: string): string[] => (dirname(path) === '/' ? [] : [...foldersAbove(dirname(path)), dirname(path)]);
+
+const container = (machine: Machine, facts: Facts): Planned[] => [...by('limits', groups(machine, facts)), ...by('run', [engines[machine.engine]!.container(machine, facts)])];
+
+/** The machine's own control groups with its device rights and limits; systemd is told these with the container. */
+function groups({ place, edits }: Machine, facts: Facts): Step[] {
+  if (place.kind !== 'cgroup') return [];
+  const folderOf = (controller: string) => place.folders.find((path) => facts.cgroups.version === 2 || path.startsWith(facts.cgroups.own[controller] ?? ' ')) ?? place.folders[0]!;
+  const policy = facts.cgroups.version === 1 && facts.cgroups.own.devices ? devicePolicy(folderOf('devices'), edits.devices) : { settings: [] };
+  return [{ kind: 'cgroup', folders: place.folders, ...policy, settings: [...policy.settings, ...limitSettings(edits.limits, facts.cgroups, folderOf)] }];
+}

@@ -1,0 +1,122 @@
+/** Where a value stands in a TOML text: 1-based line and column. */
+export interface Position {
+  line: number;
+  column: number;
+}
+
+/** The place of the value at `path`, else of the nearest thing around it. The text must have been read as TOML before. */
+export function positionOf(text: string, path: readonly (string | number)[]): Position {
+  const places = scan(text);
+  for (let length = path.length; length > 0; length--) {
+    const place = places.get(name(path.slice(0, length)));
+    if (place !== undefined) return toPosition(text, place);
+  }
+  return { line: 1, column: 1 };
+}
+
+const name = (path: readonly (string | number)[]): string => JSON.stringify(path.map(String));
+
+function toPosition(text: string, offset: number): Position {
+  const before = text.slice(0, offset).split('\n');
+  return { line: before.length, column: before.at(-1)!.length + 1 };
+}
+
+/** Every key and array element of a valid TOML text -> offset. The reader of TOML keeps no positions, hence this walk. */
+function scan(text: string): Map<string, number> {
+  const places = new Map<string, number>();
+  const counts = new Map<string, number>(); // elements seen of each [[array of tables]]
+  let at = 0;
+  const see = (path: (string | number)[], offset: number) => {
+    for (let length = 1; length <= path.length; length++) {
+      const key = name(path.slice(0, length));
+      if (!places.has(key)) places.set(key, offset);
+    }
+  };
+  const skip = (pattern: RegExp) => {
+    pattern.lastIndex = at;
+    at += pattern.exec(text)?.[0].length ?? 0;
+  };
+  const blank = () => skip(/[ \t]*/y);
+  const gap = () => skip(/(?:[\s]|#[^\n]*)*/y);
+
+  const string = (): string => {
+    const triple = text.startsWith('"""', at) || text.startsWith("'''", at);
+    const quote = triple ? text.slice(at, at + 3) : text[at]!;
+    let end = at + quote.length;
+    while (end < text.length && !text.startsWith(quote, end)) end += quote[0] === '"' && text[end] === '\\' ? 2 : 1;
+    const inside = text.slice(at + quote.length, end);
+    at = end + quote.length;
+    if (triple) skip(/["']{0,2}/y);
+    return inside;
+  };
+  const keys = (): string[] => {
+    const parts: string[] = [];
+    do {
+      if (text[at] === '.') at++;
+      blank();
+      if (text[at] === '"' || text[at] === "'") parts.push(string());
+      else {
+        const start = at;
+        skip(/[\w-]+/y);
+        parts.push(text.slice(start, at));
+      }
+      blank();
+    } while (text[at] === '.');
+    return parts;
+  };
+  const value = (path: (string | number)[]): void => {
+    const c = text[at];
+    if (c === '"' || c === "'") string();
+    else if (c === '[') {
+      at++;
+      for (let i = 0; ; i++) {
+        gap();
+        if (at >= text.length || text[at] === ']') break;
+        see([...path, i], at);
+        value([...path, i]);
+        gap();
+        if (text[at] === ',') at++;
+      }
+      at++;
+    } else if (c === '{') {
+      at++;
+      for (;;) {
+        gap();
+        if (at >= text.length || text[at] === '}') break;
+        pair(path);
+        gap();
+        if (text[at] === ',') at++;
+      }
+      at++;
+    } else skip(/[^,\]}\n#]*/y);
+  };
+  const pair = (table: (string | number)[]): void => {
+    const start = at;
+    const path = [...table, ...keys()];
+    see(path, start);
+    if (text[at] !== '=') {
+      at = Math.max(at, start + 1); // not TOML after all: go on, so that the walk ends
+      return;
+    }
+    at++;
+    blank();
+    value(path);
+  };
+
+  let table: (string | number)[] = [];
+  for (gap(); at < text.length; gap()) {
+    if (text[at] !== '[') {
+      pair(table);
+      continue;
+    }
+    const start = at;
+    const many = text[at + 1] === '[';
+    at += many ? 2 : 1;
+    const parts = keys();
+    at += many ? 2 : 1;
+    table = many ? [...parts, counts.get(name(parts)) ?? 0] : parts;
+    if (many) counts.set(name(parts), (counts.get(name(parts)) ?? 0) + 1);
+    see(table, start);
+  }
+  return places;
+}

@@ -1,0 +1,193 @@
+import { accessSync, constants, lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
+import { release } from 'node:os';
+import { dirname } from 'node:path';
+import { parseAccounts } from './accounts.ts';
+import { packages, type ProgramName } from './errors.ts';
+import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, MachineRecord, Mount, PathFact, Person } from './facts.ts';
+import { store } from './store.ts';
+
+/** The only reader of /proc, /sys, /dev and the environment. It runs no program: all of it takes a few milliseconds. */
+
+const attempt = <T>(read: () => T, otherwise: T): T => {
+  try {
+    return read();
+  } catch {
+    return otherwise;
+  }
+};
+const text = (path: string): string => attempt(() => readFileSync(path, 'utf8'), '');
+const list = (path: string): string[] => attempt(() => readdirSync(path), []);
+const lines = (path: string): string[] => text(path).split('\n').filter(Boolean);
+
+/** Where programs of the host are looked for: never the caller's PATH, as we may be root. */
+export const programFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+/** nestbox-native is beside the program itself; in the source tree, tests run from elsewhere and name its folder. */
+function findPrograms(ownFolder: string): Facts['programs'] {
+  const find = (name: string, folders: string[]) => folders.map((folder) => `${folder}/${name}`).find((path) => attempt(() => (accessSync(path, constants.X_OK), true), false));
+  const found = (Object.keys(packages) as ProgramName[]).map((name) => [name, find(name, name === 'nestbox-native' ? [ownFolder, '/usr/lib/nestbox'] : programFolders)] as const);
+  return Object.fromEntries(found.filter(([, path]) => path));
+}
+
+/** The name of the library that nestbox's nspawn is linked with has the version in it: asking nspawn itself takes longer than all else. */
+function systemdVersion(): number | null {
+  const names = ['/usr/lib/systemd', ...list('/usr/lib').filter((name) => name.endsWith('-linux-gnu') || name.endsWith('-linux-gnueabihf')).map((name) => `/usr/lib/${name}/systemd`), '/usr/lib64/systemd', '/lib/systemd'].flatMap(list);
+  const versions = names.flatMap((name) => /^libsystemd-shared-(\d+)/.exec(name)?.[1] ?? []).map(Number);
+  return versions.length > 0 ? Math.max(...versions) : null;
+}
+
+function cgroups(mounts: { at: string; type: string; options: string }[]): Cgroups {
+  const own = Object.fromEntries(lines('/proc/self/cgroup').flatMap((line) => {
+    const [, controllers = '', path = '/'] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    return controllers.split(',').map((name) => [name.replace(/^name=/, ''), path] as const);
+  }));
+  const v1 = mounts.filter(({ type }) => type === 'cgroup');
+  if (v1.length > 0) {
+    const folders = v1.flatMap(({ at, options }) => options.split(',').map((option) => option.replace(/^name=/, '')).filter((name) => name in own).map((name) => [name, `${at}${own[name]}`.replace(/\/$/, '')] as const));
+    return { version: 1, own: Object.fromEntries(folders), controllers: folders.map(([name]) => name).sort() };
+  }
+  const v2 = mounts.find(({ type }) => type === 'cgroup2');
+  return v2
+    ? { version: 2, own: { '': `${v2.at}${own[''] ?? ''}`.replace(/\/$/, '') }, controllers: text(`${v2.at}/cgroup.subtree_control`).split(/\s+/).filter(Boolean).sort() }
+    : { version: null, own: {}, controllers: [] };
+}
+
+/** /proc/self/mountinfo, proc(5); what is mounted over comes before what is mounted there. */
+export function readMounts(): (Mount & { options: string })[] {
+  const unescape = (path: string) => path.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+  return lines('/proc/self/mountinfo').map((line) => {
+    const [before = '', after = ''] = line.split(' - ');
+    const fields = before.split(' ');
+    const [type = '', , options = ''] = after.split(' ');
+    return { at: unescape(fields[4] ?? ''), type, readOnly: `${fields[5]},${options}`.split(',').includes('ro'), options };
+  });
+}
+
+/** Who asked: through sudo and pkexec it is the person, not root. */
+function findPerson(env: NodeJS.ProcessEnv): Person {
+  const uid = Number(env.SUDO_UID ?? env.PKEXEC_UID ?? process.getuid!());
+  const account = parseAccounts(text('/etc/passwd'), '').users.find((user) => user.uid === uid);
+  return account ? { name: account.name, uid, gid: account.gid, home: account.home } : { name: `${uid}`, uid, gid: Number(env.SUDO_GID ?? process.getgid!()), home: env.HOME ?? '/' };
+}
+
+/** One that the person could have put there must belong to them: else root would be led to somebody else's socket. */
+const ownSocket = (path: string, person: Person): string | null => attempt(() => (statSync(path).isSocket() && [person.uid, 0].includes(statSync(path).uid) ? path : null), null);
+
+function findSound(person: Person, env: NodeJS.ProcessEnv): Facts['sound'] {
+  const runtime = person.uid === process.getuid!() && env.XDG_RUNTIME_DIR ? env.XDG_RUNTIME_DIR : `/run/user/${person.uid}`;
+  const cookie = [`${person.home}/.config/pulse/cookie`, `${person.home}/.pulse-cookie`].find((path) => attempt(() => lstatSync(path).isFile(), false));
+  return {
+    pulse: ownSocket(`${runtime}/pulse/native`, person), cookie: cookie ?? null, pipewire: ownSocket(`${runtime}/pipewire-0`, person),
+    cards: lines('/proc/asound/cards').flatMap((line) => {
+      const [, index, id] = /^\s*(\d+) \[(\S+)\s*\]/.exec(line) ?? [];
+      return id ? [{ index: Number(index), id }] : [];
+    }),
+  };
+}
+
+function findGraphics(): GraphicsCard[] {
+  const device = (node: string) => attempt(() => realpathSync(`/sys/class/drm/${node}/device`), '');
+  const nodes = list('/sys/class/drm');
+  return nodes.filter((name) => /^card\d+$/.test(name)).map((card) => {
+    const render = nodes.find((name) => name.startsWith('renderD') && device(name) === device(card));
+    return {
+      index: Number(card.slice(4)), card: `/dev/dri/${card}`, render: render ? `/dev/dri/${render}` : null,
+      pci: /[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f]$/.exec(device(card))?.[0] ?? null,
+      driver: attempt(() => readlinkSync(`/sys/class/drm/${card}/device/driver`).split('/').at(-1)!, ''),
+    };
+  }).sort((a, b) => a.index - b.index);
+}
+
+/** st_rdev as glibc packs it: gnu_dev_major() and gnu_dev_minor() in <sys/sysmacros.h>. */
+const major = (rdev: number): number => Number((BigInt(rdev) >> 8n) & 0xfffn) | Number((BigInt(rdev) >> 32n) & ~0xfffn);
+const minor = (rdev: number): number => Number(BigInt(rdev) & 0xffn) | Number((BigInt(rdev) >> 12n) & 0xffffff00n);
+
+const nodeFact = (stat: Stats): DeviceNode => ({
+  type: stat.isBlockDevice() ? 'b' : 'c', major: major(stat.rdev), minor: minor(stat.rdev), uid: stat.uid, gid: stat.gid, mode: stat.mode & 0o777,
+});
+
+function findNodes(named: readonly string[]): Facts['nodes'] {
+  const paths = [...['/dev/dri', '/dev/snd'].flatMap((folder) => list(folder).map((name) => `${folder}/${name}`)), ...named.filter((path) => path.startsWith('/dev/'))];
+  return Object.fromEntries(paths.flatMap((path) => {
+    const stat = attempt(() => statSync(path), null);
+    return stat && (stat.isCharacterDevice() || stat.isBlockDevice()) ? [[path, nodeFact(stat)] as const] : [];
+  }));
+}
+
+function pathFact(path: string): PathFact | null {
+  const stat = attempt(() => statSync(path), null);
+  return stat && {
+    kind: stat.isDirectory() ? 'directory' : stat.isFile() ? 'file' : stat.isSocket() ? 'socket' : stat.isCharacterDevice() || stat.isBlockDevice() ? 'device' : 'other',
+    uid: stat.uid, gid: stat.gid, mode: stat.mode & 0o7777, size: stat.size, modified: Math.floor(stat.mtimeMs),
+  };
+}
+
+function findDisplays(): number[] {
+  const numbers = [...list('/tmp/.X11-unix').map((name) => /^X(\d+)$/.exec(name)?.[1]), ...list('/tmp').map((name) => /^\.X(\d+)-lock$/.exec(name)?.[1])];
+  const abstract = lines('/proc/net/unix').map((line) => /@\/tmp\/\.X11-unix\/X(\d+)$/.exec(line)?.[1]);
+  return [...new Set([...numbers, ...abstract].flatMap((number) => (number === undefined ? [] : [Number(number)])))].sort((a, b) => a - b);
+}
+
+/** Name servers as resolv.conf(5) lists them; systemd-resolved keeps the real ones behind its own on loopback. */
+function findNameservers(): string[] {
+  const servers = (path: string) => lines(path).flatMap((line) => /^nameserver\s+(\S+)/.exec(line)?.[1] ?? []).filter((address) => !/^(127\.|::1$|fe80)/i.test(address));
+  const real = servers('/run/systemd/resolve/resolv.conf');
+  return real.length > 0 ? real : servers('/etc/resolv.conf');
+}
+
+export const machineRecords = (): MachineRecord[] =>
+  list(store.machines).flatMap((name) => attempt(() => [JSON.parse(readFileSync(`${store.machine(name)}/machine.json`, 'utf8')) as MachineRecord], []));
+
+/** Everything but the paths of one machine file and the accounts of its root: those are looked at by look(). */
+export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attempt(() => realpathSync(process.argv[1]!), '/'))): Facts {
+  const mounts = readMounts();
+  const person = findPerson(env);
+  const release_ = text('/etc/os-release');
+  const os = (key: string) => new RegExp(`^${key}="?([^"\\n]*)`, 'm').exec(release_)?.[1] ?? '';
+  const authority = env.XAUTHORITY ?? `${person.home}/.Xauthority`;
+  return {
+    architecture: machineNames[process.arch] ?? process.arch,
+    distribution: { id: os('ID'), version: os('VERSION_ID') },
+    kernel: release(),
+    systemd: systemdVersion(),
+    supervised: attempt(() => lstatSync('/run/systemd/system').isDirectory(), false), // sd_booted(3)
+    cgroups: cgroups(mounts),
+    programs: findPrograms(ownFolder),
+    person,
+    root: process.getuid!() === 0,
+    terminal: env.TERM ?? null,
+    language: env.LANG && /^[\w.@-]+$/.test(env.LANG) && /utf-?8$/i.test(env.LANG) ? env.LANG : 'C.UTF-8',
+    x11: env.DISPLAY ? { display: env.DISPLAY, authority: attempt(() => lstatSync(authority).isFile(), false) ? authority : null } : null,
+    displaysInUse: findDisplays(),
+    sound: findSound(person, env),
+    graphics: findGraphics(),
+    nodes: findNodes([]),
+    groups: Object.fromEntries(parseAccounts('', text('/etc/group')).groups.map(({ name, gid }) => [`${gid}`, name])),
+    mounts: mounts.map(({ at, type, readOnly }) => ({ at, type, readOnly })),
+    subordinate: ['/etc/subuid', '/etc/subgid'].flatMap(lines).flatMap((line) => {
+      const [, start, count] = line.split(':');
+      return count ? [{ start: Number(start), count: Number(count) }] : [];
+    }),
+    nameservers: findNameservers(),
+    store: { templates: list(store.templates).filter((name) => !name.startsWith('.')).sort(), machines: machineRecords() },
+    paths: {},
+    accounts: null,
+  };
+}
+
+/** process.arch -> uname -m */
+const machineNames: Record<string, string> = { x64: 'x86_64', ia32: 'i686', arm64: 'aarch64', arm: 'armv7l' };
+
+/** The same facts with what is at these paths. */
+export const look = (facts: Facts, paths: readonly string[]): Facts => ({
+  ...facts, nodes: { ...facts.nodes, ...findNodes(paths) }, paths: Object.fromEntries(paths.map((path) => [path, pathFact(path)])),
+});
+
+/** The accounts of a root, from the uppermost of its folders that has them; null for a root that is still to be made. */
+export function readAccounts(layers: readonly string[]): Accounts | null {
+  if (layers.length === 0) return null;
+  // A root may be hostile: a pipe under this name would never end.
+  const plain = (path: string) => attempt(() => lstatSync(path).isFile() && lstatSync(path).size < 2 ** 20, false);
+  const read = (name: string) => layers.map((layer) => `${layer}/etc/${name}`).filter(plain).map(text).find((found) => found !== '') ?? '';
+  return parseAccounts(read('passwd'), read('group'));
+}

@@ -1,0 +1,28 @@
+import * as v from 'valibot';
+import { lacks, lacksProgram } from '../errors.ts';
+import { defineRoot } from '../root.ts';
+import { path, says } from '../schema.ts';
+import { templateKey } from '../templates.ts';
+
+export default defineRoot({
+  summary: 'Arch Linux, from its packages',
+  options: v.strictObject({
+    arch: v.pipe(v.literal(true, 'expected true'), says('true')),
+    packages: v.optional(v.pipe(v.array(v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9@._+-]*$/, 'expected the name of a package, such as "steam"'))), says('Packages besides base.')), []),
+    config: v.optional(v.pipe(path, says('A pacman.conf that names the mirrors; /etc/pacman.conf if absent.')), '/etc/pacman.conf'),
+  }),
+  paths: ({ config }) => [config],
+  needs: ({ config }, { programs, paths }) => [
+    ...(programs.pacstrap ? [] : [lacksProgram('pacstrap', 'make an Arch root')]),
+    ...(paths[config] ? [] : [{ ...lacks(`${config} does not exist on this host`, 'config = "..." names a pacman.conf'), at: ['config'] }]),
+  ],
+  source: ({ packages, config }, { architecture, paths }) => ({
+    kind: 'template',
+    key: templateKey('arch', 'base', { packages: [...packages].sort(), config, modified: paths[config]?.modified, architecture }),
+    build: (target) => [{
+      kind: 'build', target, what: 'make an Arch root',
+      // -c: the host's package cache, -G -M: neither its keyring nor its mirrors, which are the host's own business.
+      argv: ['pacstrap', '-C', config, '-c', '-G', '-M', target, 'base', ...packages],
+    }],
+  }),
+});

@@ -1,0 +1,17 @@
+/** Where nestbox keeps things: what outlives a boot, and what does not. */
+export const store = {
+  base: '/var/lib/nestbox',
+  /** What machines are made from, built once; root's alone, as there are set-user-id programs in there. */
+  templates: '/var/lib/nestbox/templates',
+  template: (key: string): string => `/var/lib/nestbox/templates/${key}/root`,
+  machines: '/var/lib/nestbox/machines',
+  machine: (name: string): string => `/var/lib/nestbox/machines/${name}`,
+  /** Changes of machines that throw them away. */
+  scratch: (name: string): string => `/var/lib/nestbox/scratch/${name}`,
+  journals: '/var/lib/nestbox/journal',
+  journal: (name: string): string => `/var/lib/nestbox/journal/${name}`,
+  runs: '/run/nestbox',
+  run: (name: string): string => `/run/nestbox/${name}`,
+  /** Machine files that commands take by name. */
+  files: '/etc/nestbox',
+};
