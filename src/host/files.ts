@@ -57,7 +57,9 @@ async function isHeld(path: string, stat: Stats): Promise<boolean> {
   const locks = await readFile('/proc/locks', 'utf8');
   if (locks.split('\n').some((line) => line.split(/\s+/)[5]?.endsWith(`:${stat.ino}`))) return true;
   const number = stat.size < 64 ? Number.parseInt(await readFile(path, 'utf8'), 10) : Number.NaN;
-  return Number.isInteger(number) && number > 0 && (await unlessAbsent(lstat(`/proc/${number}`), null)) !== null;
+  if (!Number.isInteger(number) || number <= 0) return false;
+  const state = await unlessAbsent(readFile(`/proc/${number}/stat`, 'utf8'), null);
+  return state !== null && !/^\d+ \(.*\) Z/s.test(state); // one that is dead and not yet collected holds nothing
 }
 
 async function removeLeftover(path: string): Promise<void> {

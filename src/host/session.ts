@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, readFileSync, rmdirSync, statSync, unlinkSync, writeSync } from 'node:fs';
-import { readFile, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path/posix';
+import { closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { Complaint } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { type Journal, type JournalFile, journalOn } from '../journal.ts';
 import { store } from '../store.ts';
+import { mountsBelow } from './files.ts';
 
 /** What a running nestbox leaves in the machine's folder for the others: /run/nestbox/NAME/state.json. */
 export interface RunState {
@@ -41,42 +41,24 @@ export function openSession(name: string, programs: Facts['programs']): Session 
   const folder = store.run(name);
   const lock = takeLock(folder, name, programs);
   for (const path of [store.base, store.journals]) mkdirUnlessThere(path, path === store.base ? 0o711 : 0o700);
-  const path = store.journal(name);
-  const journal = journalOn(fileOf(path));
+  const file = fileOf(store.journal(name));
+  const journal = journalOn(file);
   return {
     journal,
     interrupted: async () => (await journal.entries()).length > 0,
     async keep() {
-      const undo = `${store.machine(name)}/undo`;
-      await (statSync(path, { throwIfNoEntry: false }) && statSync(dirname(undo), { throwIfNoEntry: false }) ? addTo(path, undo) : rm(path, { force: true }));
+      const machine = store.machine(name);
+      // Twice in the journals after a crash in between is harmless; in neither would lose the way back.
+      if (statSync(machine, { throwIfNoEntry: false })) await fileOf(`${machine}/undo`).append(await file.read(), true);
+      await file.remove();
     },
     close() {
-      for (const leaf of [`${folder}/state.json`]) rmQuietly(leaf);
+      // All in there is the machine's own: logs, sockets, what its host programs have left.
+      if (mountsBelow(folder).length === 0 && textOf(store.journal(name)) === '') for (const entry of readdirSync(folder)) rmSync(`${folder}/${entry}`, { recursive: true, force: true });
       for (const empty of [folder, store.runs, store.journals, `${store.base}/scratch`, store.machines, store.templates, store.base]) tryRemove(empty);
       closeSync(lock);
     },
   };
-}
-
-/** Moves the lines of one journal behind those of another. */
-async function addTo(from: string, to: string): Promise<void> {
-  if (statSync(to, { throwIfNoEntry: false })) {
-    const lines = await readFile(from, 'utf8');
-    const file = openSync(to, 'a', 0o600);
-    writeSync(file, lines);
-    fsyncSync(file);
-    closeSync(file);
-    return rm(from);
-  }
-  return rename(from, to);
-}
-
-function rmQuietly(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // it was never written
-  }
 }
 
 function mkdirUnlessThere(path: string, mode: number): void {
@@ -127,13 +109,7 @@ function fileOf(path: string): JournalFile {
         throw new Complaint(`cannot write ${path}: ${code === 'ENOSPC' ? 'no space left on the disk' : code}`, 'nothing is done that could not be taken back: make room first');
       }
     },
-    async read() {
-      try {
-        return readFileSync(path, 'utf8');
-      } catch {
-        return '';
-      }
-    },
+    read: async () => textOf(path),
     async remove() {
       if (file !== null) closeSync(file);
       file = null;
@@ -152,3 +128,11 @@ export function readState(name: string): RunState | null {
   }
 }
 
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

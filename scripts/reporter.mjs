@@ -1,0 +1,35 @@
+// Prints each file's tests as they end, failures with their reason, and at last the line that sums up.
+const counts = { passed: 0, failed: 0, skipped: 0 };
+const skips = new Map();
+
+export default async function* report(events) {
+  for await (const { type, data } of events) {
+    if (type === 'test:stdout' || type === 'test:stderr') yield data.message;
+    if (type !== 'test:pass' && type !== 'test:fail') continue;
+    if (data.details?.type === 'suite') continue;
+    const { name, file, nesting, details, skip, todo } = data;
+    if (file === undefined || (nesting === 0 && name === file)) {
+      if (type === 'test:fail') {
+        counts.failed++;
+        yield `FAILED  ${name}\n${details.error?.cause?.stack ?? details.error?.message ?? ''}\n`;
+      }
+      continue; // a file is no test
+    }
+    if (skip !== undefined || todo !== undefined) {
+      counts.skipped++;
+      const reason = skip === true || skip === '' || skip === undefined ? 'no reason given' : skip;
+      skips.set(reason, (skips.get(reason) ?? 0) + 1);
+      yield `skipped ${name}: ${reason}\n`;
+    } else if (type === 'test:pass') {
+      counts.passed++;
+      yield `ok      ${name} (${Math.round(details.duration_ms)} ms)\n`;
+    } else {
+      if (details.error?.failureType === 'subtestsFailed') continue; // its subtests are counted
+      counts.failed++;
+      const error = details.error?.cause ?? details.error;
+      yield `FAILED  ${name} (${file})\n${String(error?.stack ?? error).replace(/^/gm, '        ')}\n`;
+    }
+  }
+  for (const [reason, count] of skips) yield `${count} skipped: ${reason}\n`;
+  yield `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`;
+}
