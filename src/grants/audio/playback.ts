@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { lacksProgram, type Problem } from '../../errors.ts';
+import { lacksProgram, type Problem, warns } from '../../errors.ts';
 import { defineGrant } from '../../grant.ts';
 import { pathOrHome, says } from '../../schema.ts';
 
@@ -13,6 +13,7 @@ export default defineGrant({
     return [
       ...(facts.programs.pulseaudio ? [] : [lacksProgram('pulseaudio', 'give the machine a sound server of its own')]),
       ...(record && !facts.programs.parec ? [lacksProgram('parec', 'write down what is played')] : []),
+      ...(facts.sound.pulse && facts.person.uid === 0 ? [warns("root's own sound server is not played into: what stands before it for the machine would run as root", 'run nestbox from your own account through sudo, going on in silence')] : []),
     ];
   },
 
@@ -20,19 +21,28 @@ export default defineGrant({
     const record = asked?.startsWith('~') ? `${facts.person.home}${asked.slice(1)}` : asked;
     const folder = `${run}/sound`;
     const server = `${folder}/server`;
-    const sink = facts.sound.pulse ? `module-tunnel-sink sink_name=host server=unix:${facts.sound.pulse}${facts.sound.cookie ? ` cookie=${facts.sound.cookie}` : ''}` : 'module-null-sink sink_name=host';
-    const environment = { HOME: server, XDG_RUNTIME_DIR: server, PULSE_RUNTIME_PATH: server, PULSE_STATE_PATH: server };
+    const name = 'sink_name=host sink_properties=device.description=Speakers'; // else its description tells paths of the host
+    const sink = facts.sound.pulse && facts.person.uid !== 0
+      ? `module-tunnel-sink-new server=unix:${facts.sound.pulse} reconnect_interval_ms=1000 ${name}` // survives a restart of the host's server
+      : `module-null-sink ${name}`;
+    const environment = {
+      HOME: '/nonexistent', PULSE_RUNTIME_PATH: server, PULSE_STATE_PATH: server, PULSE_CONFIG: `${folder}/daemon.conf`,
+      DBUS_SESSION_BUS_ADDRESS: 'unix:path=/dev/null', DBUS_SYSTEM_BUS_ADDRESS: 'unix:path=/dev/null',
+    };
     return {
       before: [
         { kind: 'mkdir', path: folder, mode: 0o755, owner: helper },
         { kind: 'mkdir', path: server, mode: 0o700, owner: helper },
+        { kind: 'write', path: `${folder}/daemon.conf`, text: 'flat-volumes = no\n', mode: 0o644 }, // a loud program must not turn the host up
       ],
       services: [
         {
           name: 'pulseaudio',
           argv: [
-            'pulseaudio', '-n', '-F', '/dev/null', '--daemonize=no', '--use-pid-file=no', '--exit-idle-time=-1', '--realtime=no', '--high-priority=no', '--disallow-module-loading', '--disallow-exit',
-            '-L', `module-native-protocol-unix socket=${server}/native`, '-L', sink,
+            'pulseaudio', '-n', '-F', '/dev/null', '--daemonize=no', '--use-pid-file=no', '--exit-idle-time=-1', '--disallow-module-loading', '--disallow-exit',
+            '--realtime=no', '--high-priority=no', '--disable-shm=yes', '--log-target=stderr',
+            // The sink first: when the socket is there, the sink is too. No cookie: only the gate, with the same id, gets in.
+            '-L', sink, '-L', `module-native-protocol-unix socket=${server}/native auth-anonymous=0 auth-cookie-enabled=0`, '-L', 'module-suspend-on-idle',
           ],
           environment, user: helper, ready: `${server}/native`, leaves: [],
         },
