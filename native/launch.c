@@ -54,6 +54,10 @@ int launch_job(int argc, char **argv) {
 		else if (strcmp(argv[i], "--own-mounts") == 0) {
 			if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 				die("no mount namespace can be made");
+		} else if (strcmp(argv[i], "--bind") == 0) {
+			const char *from = value(argc, argv, &i), *to = value(argc, argv, &i);
+			if (mount(from, to, NULL, MS_BIND, NULL) < 0)
+				die("bind of '%s' to '%s'", from, to);
 		} else
 			die("unknown option '%s'", argv[i]);
 	}
@@ -66,6 +70,12 @@ int launch_job(int argc, char **argv) {
 		return 1;
 	execv(argv[i + 1], argv + i + 1);
 	die("%s", argv[i + 1]);
+}
+
+/* true: what a container runs that is started only for what happens to its root. */
+int true_job(int argc, char **argv) {
+	(void)argc, (void)argv;
+	return 0;
 }
 
 /* wait PIPE -- PROGRAM: inside a container, becomes the program once somebody outside has opened the pipe for writing

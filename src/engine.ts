@@ -7,6 +7,6 @@ import type { Step } from './step.ts';
 export interface Engine {
   summary: string;
   needs(machine: Machine, facts: Facts): Problem[];
-  /** The last step of a run: everything that the machine was given is in place by then. */
-  container(machine: Machine, facts: Facts): Extract<Step, { kind: 'container' }>;
+  /** The last steps of a run, the container at their end: everything that the machine was given is in place by then. */
+  start(machine: Machine, facts: Facts): Step[];
 }

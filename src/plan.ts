@@ -38,7 +38,6 @@ function template({ source, name }: Machine, facts: Facts): Planned[] {
   if (source.kind !== 'template' || facts.store.templates.includes(source.key)) return [];
   const partial = `${store.templates}/.${source.key}.${name}`;
   return by('root', [
-    folder(store.base, 0o711), folder(store.templates, 0o700),
     { kind: 'workspace', path: partial }, folder(`${partial}/root`),
     ...source.build(`${partial}/root`),
     { kind: 'rename', from: partial, to: dirname(store.template(source.key)) },
@@ -79,7 +78,6 @@ function making(machine: Machine): Planned[] {
     directory: source.kind === 'directory' ? source.path : null, shift: shift || null, file,
   });
   return [
-    ...by('root', [folder(store.base, 0o711), folder(store.machines, 0o700)]),
     ...(top ? layer(machine, own) : [...by('root', [{ kind: 'workspace', path: own }]), ...contents(machine)]),
     ...by('name', [{ kind: 'write', path: `${own}/machine.json`, text: `${text}\n`, mode: 0o600 }]),
   ];
@@ -91,16 +89,15 @@ function preparing(machine: Machine, facts: Facts): Planned[] {
   if (!top) return [];
   const scratch = store.scratch(name);
   const mounted = { kind: 'overlay', at: root, top, upper: 'upper', work: 'work', lower: layers[1]!, shift } as const;
-  const bases = [folder(store.base, 0o711), folder(dirname(scratch), 0o700)];
   if (source.kind !== 'host')
-    return [...(ephemeral ? [...by('ephemeral', bases), ...layer(machine, scratch)] : []), ...by('root', [folder(root), mounted])];
+    return [...(ephemeral ? layer(machine, scratch) : []), ...by('root', [folder(root), mounted])];
 
   const seen = `${scratch}/host`;
   const links = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'].filter((link) => facts.paths[`/${link}`]);
   const folders = ['proc', 'sys', 'dev', 'run', 'var', 'var/cache', 'var/lib', 'var/log', 'home', 'mnt', 'opt', 'srv', ...source.folders];
   return [
     ...by('root', [
-      ...bases, { kind: 'workspace', path: scratch }, folder(top), folder(`${top}/upper`), folder(`${top}/work`), folder(seen),
+      { kind: 'workspace', path: scratch }, folder(top), folder(`${top}/upper`), folder(`${top}/work`), folder(seen),
       ...folders.map((path) => folder(`${seen}/${path}`)), folder(`${seen}/root`, 0o700), folder(`${seen}/tmp`, 0o1777), folder(`${seen}/var/tmp`, 0o1777),
       ...links.map((link): Step => ({ kind: 'symlink', path: `${seen}/${link}`, to: `usr/${link}` })),
       ...source.folders.map((path) => folder(`${scratch}/host.${path}`)),
@@ -163,7 +160,7 @@ function granting(machine: Machine, facts: Facts): Planned[] {
 /** /dev/dri/renderD128 -> /dev, /dev/dri */
 const foldersAbove = (path: string): string[] => (dirname(path) === '/' ? [] : [...foldersAbove(dirname(path)), dirname(path)]);
 
-const container = (machine: Machine, facts: Facts): Planned[] => [...by('limits', groups(machine, facts)), ...by('run', [engines[machine.engine]!.container(machine, facts)])];
+const container = (machine: Machine, facts: Facts): Planned[] => [...by('limits', groups(machine, facts)), ...by('run', engines[machine.engine]!.start(machine, facts))];
 
 /** The machine's own control groups with its device rights and limits; systemd is told these with the container. */
 function groups({ place, edits }: Machine, facts: Facts): Step[] {

@@ -244,7 +244,8 @@ const kinds: { [K in Step['kind']]: Kind<Extract<Step, { kind: K }>> } = {
       [...add.users.map((user) => `add user ${user.name} (${user.uid}:${user.gid}, home ${user.home})`), ...add.groups.map((group) => `add group ${group.name} (${group.gid})`),
         ...add.members.map(({ group, user }) => `add ${user} to group ${group}`)].join(', ').concat(` in ${layers[0]}`),
     done: never,
-    inverse: async ({ layers, add }) => [{ kind: 'accounts-end', layers, add }],
+    // A layer of its own is removed as a whole; the person's directory is not.
+    inverse: async ({ layers, add }) => (layers.length > 1 ? [] : [{ kind: 'accounts-end', layers, add }]),
     do: ({ layers, add }, host) => addAccounts(host, layers, add),
   },
   'accounts-end': {

@@ -7,6 +7,7 @@ export const store = {
   machines: '/var/lib/nestbox/machines',
   machine: (name: string): string => `/var/lib/nestbox/machines/${name}`,
   /** Changes of machines that throw them away. */
+  scratches: '/var/lib/nestbox/scratch',
   scratch: (name: string): string => `/var/lib/nestbox/scratch/${name}`,
   journals: '/var/lib/nestbox/journal',
   journal: (name: string): string => `/var/lib/nestbox/journal/${name}`,

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 
@@ -20,6 +21,52 @@ export function nestbox(args: string[], options: { env?: NodeJS.ProcessEnv; inpu
 /** Starts nestbox and gives its process; the test that starts it sees to its end. */
 export const start = (args: string[], env: NodeJS.ProcessEnv = {}): ChildProcess =>
   spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+
+/** A program that has been started, and what it has said so far. */
+export interface Running {
+  child: ChildProcess;
+  stdout(): string;
+  stderr(): string;
+  /** Waits for what it says; fails when it ends without having said it, or is silent for too long. */
+  says(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Asks it to end, unless the signal is null, and waits for that. */
+  end(signal?: NodeJS.Signals | null): Promise<Result>;
+}
+
+/** Follows a program; it ends with the test at the latest. */
+export function follow(t: TestContext, child: ChildProcess): Running {
+  let [stdout, stderr] = ['', ''];
+  let wake = () => {};
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => { stdout += text; wake(); });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => { stderr += text; wake(); });
+  let over = false;
+  const closed = once(child, 'close').then(() => { over = true; wake(); });
+  const end = async (signal: NodeJS.Signals | null = 'SIGTERM'): Promise<Result> => {
+    if (signal && !over) child.kill(signal);
+    const hard = setTimeout(() => child.kill('SIGKILL'), 30_000);
+    await closed.finally(() => clearTimeout(hard));
+    return { status: child.exitCode ?? child.signalCode as never, stdout, stderr };
+  };
+  t.after(() => end());
+  return {
+    child, stdout: () => stdout, stderr: () => stderr, end,
+    async says(pattern) {
+      const limit = Date.now() + 30_000;
+      for (;;) {
+        const found = pattern.exec(stdout);
+        if (found) return found;
+        if (over || Date.now() > limit) throw new Error(`${over ? 'it ended' : 'it is silent'} before it said ${pattern}:\n${stdout}${stderr}`);
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, 1000);
+          wake = () => { clearTimeout(timer); resolve(); };
+        });
+      }
+    },
+  };
+}
+
+/** Starts nestbox for the length of the test at most. */
+export const running = (t: TestContext, args: string[], env: NodeJS.ProcessEnv = {}): Running => follow(t, start(args, env));
 
 /** A folder for the length of a test. */
 export function folder(t: TestContext): string {

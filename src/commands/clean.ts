@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { Complaint } from '../errors.ts';
 import { linux } from '../host/linux.ts';
-import { openSession, readState } from '../host/session.ts';
+import { Busy, openSession, removeEmptyStore, type Session } from '../host/session.ts';
 import { probe } from '../probe.ts';
 import { describe, type Step, undo } from '../step.ts';
 import { store } from '../store.ts';
@@ -23,17 +23,19 @@ export default async function clean(names: string[], { verbose }: { verbose?: bo
   const all = names.length > 0 ? names : [...new Set([...list(store.journals), ...list(store.runs)])].sort();
   const failures: string[] = [];
   for (const name of all) {
-    if (names.length === 0 && readState(name)) continue; // it runs
-    const session = openSession(name, facts.programs);
+    let session: Session | null = null;
     try {
+      session = openSession(name, facts.programs);
       if (await session.interrupted()) note(`'${name}': taking back what was left`);
       await undo(host, session.journal, tell);
     } catch (error) {
+      if (error instanceof Busy && names.length === 0) continue; // it runs, or is being made
       failures.push(`'${name}': ${(error as Error).message}`);
     } finally {
-      session.close();
+      session?.close();
     }
   }
+  if (names.length === 0) removeEmptyStore();
   if (failures.length > 0) throw new Complaint(failures.join('\n'));
   return 0;
 }

@@ -4,6 +4,7 @@ import type { Engine } from '../engine.ts';
 import { lacks, lacksProgram } from '../errors.ts';
 import { kernelIsAtLeast } from '../facts.ts';
 import { deviceList } from '../devices.ts';
+import type { Step } from '../step.ts';
 
 /** systemd-nspawn(1), from version 247 on. Every option has its value behind '=', so that no value can be taken for another option. */
 const nspawn: Engine = {
@@ -18,7 +19,7 @@ const nspawn: Engine = {
       ? [lacks(`Linux ${kernel} cannot put a writable layer over a root with mapped ids (5.19 can)`, 'say users = "host", or users = "shift" to give all its files other owners')] : []),
   ],
 
-  container(machine, facts) {
+  start(machine, facts) {
     const { name, root, shift, ownership, user, run, argv, edits, hostname, account } = machine;
     const { before: _, services: __, binds, devices, environment, network, limits, ...rest } = edits;
     rest satisfies Record<string, never>; // a new kind of edit does not compile until this engine has a word on it
@@ -26,7 +27,8 @@ const nspawn: Engine = {
     const rights = supervised ? deviceList(devices).map(({ type, major, minor, rights }) => `--property=DeviceAllow=/dev/${type === 'c' ? 'char' : 'block'}/${major}:${minor} ${rights}`) : [];
     const gate = network.kind === 'link' ? `${run}/gate` : null;
     const inside = machine.linkNames.inside;
-    return {
+    const folders = supervised ? [] : ['/run/systemd', '/run/systemd/nspawn', '/run/systemd/nspawn/propagate']; // nspawn makes them, and leaves them
+    return [...folders.map((path): Step => ({ kind: 'mkdir', path, mode: 0o755 })), {
       kind: 'container',
       name,
       argv: [
@@ -55,7 +57,7 @@ const nspawn: Engine = {
       place: machine.place,
       inside: network.kind === 'link' ? { peer: inside, address: network.address, gateway: network.gateway, gate: gate! } : null,
       leftovers: [`/run/systemd/nspawn/propagate/${name}`, `/run/systemd/nspawn/unix-export/${name}`, `${dirname(root)}/.#${basename(root)}.lck`],
-    };
+    }];
   },
 };
 

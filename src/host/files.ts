@@ -26,7 +26,8 @@ async function told<T>(what: string, doing: Promise<T>): Promise<T> {
   }
 }
 
-const reasons: Record<string, string> = {
+/** Error numbers in a person's words: errno(3). */
+export const reasons: Record<string, string> = {
   EACCES: 'permission denied', EPERM: 'operation not permitted', ENOSPC: 'no space left on the disk', EROFS: 'the file system is read-only', EDQUOT: 'the disk quota is used up',
   EEXIST: 'it is there already', ENOTEMPTY: 'it is not empty', EBUSY: 'it is in use', ENOENT: 'it does not exist', EINVAL: 'the kernel does not take it', EOVERFLOW: 'its owner does not exist there', EIO: 'the disk does not answer',
 };

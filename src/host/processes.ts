@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { closeSync, constants, fchownSync, ftruncateSync, openSync, readdirSync, readFileSync, readlinkSync, rmdirSync, statSync, watch } from 'node:fs';
+import { closeSync, constants, fchownSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, rmdirSync, statSync, watch } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { constants as os } from 'node:os';
@@ -98,7 +98,9 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   async function contain(step: Extract<Step, { kind: 'container' }>): Promise<void> {
     const interactive = process.stdin.isTTY && process.stdout.isTTY;
     const [nspawn = '', ...options] = step.argv;
-    const folders = step.place.kind === 'cgroup' ? step.place.folders : [];
+    // One level below the rules: root with the host's ids can mount its control group and change it, but not beyond the one above.
+    const folders = step.place.kind === 'cgroup' ? step.place.folders.map((folder) => `${folder}/inside`) : [];
+    for (const folder of folders) mkdirSync(folder);
     const [program = '', ...rest] = launch(folders.flatMap((folder) => ['--cgroup', folder]), [nspawn, interactive ? '--console=interactive' : '--console=pipe', ...options]);
     const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }), ...step.environment }, stdio: 'inherit' });
     container = { child, told: new Set() };

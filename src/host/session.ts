@@ -5,7 +5,7 @@ import { Complaint } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { type Journal, type JournalFile, journalOn } from '../journal.ts';
 import { store } from '../store.ts';
-import { mountsBelow } from './files.ts';
+import { mountsBelow, reasons } from './files.ts';
 
 /** What a running nestbox leaves in the machine's folder for the others: /run/nestbox/NAME/state.json. */
 export interface RunState {
@@ -18,6 +18,9 @@ export interface RunState {
   display: { number: number; key: string } | null;
 }
 
+/** Another nestbox has the session of the machine. */
+export class Busy extends Complaint {}
+
 /** The right to change one machine: held by one nestbox at a time, and let go by the kernel when that ends in any way. */
 export interface Session {
   journal: Journal;
@@ -28,11 +31,12 @@ export interface Session {
   close(): void;
 }
 
-const tryRemove = (path: string): void => {
+const tryRemove = (path: string): boolean => {
   try {
     rmdirSync(path);
+    return true;
   } catch {
-    // somebody else's, or in use: it stays
+    return false; // in use: it stays
   }
 };
 
@@ -40,7 +44,7 @@ const tryRemove = (path: string): void => {
 export function openSession(name: string, programs: Facts['programs']): Session {
   const folder = store.run(name);
   const lock = takeLock(folder, name, programs);
-  for (const path of [store.base, store.journals]) mkdirUnlessThere(path, path === store.base ? 0o711 : 0o700);
+  for (const [path, mode] of storeFolders) mkdirUnlessThere(path, mode);
   const file = fileOf(store.journal(name));
   const journal = journalOn(file);
   return {
@@ -55,10 +59,19 @@ export function openSession(name: string, programs: Facts['programs']): Session 
     close() {
       // All in there is the machine's own: logs, sockets, what its host programs have left.
       if (mountsBelow(folder).length === 0 && textOf(store.journal(name)) === '') for (const entry of readdirSync(folder)) rmSync(`${folder}/${entry}`, { recursive: true, force: true });
-      for (const empty of [folder, store.runs, store.journals, `${store.base}/scratch`, store.machines, store.templates, store.base]) tryRemove(empty);
+      for (const path of [folder, store.runs]) tryRemove(path);
       closeSync(lock);
     },
   };
+}
+
+/** Made when the first machine is, and shared by all: only removeEmptyStore() takes them away. */
+const storeFolders: [path: string, mode: number][] = [[store.base, 0o711], [store.journals, 0o700], [store.scratches, 0o700], [store.machines, 0o700], [store.templates, 0o700]];
+
+/** Removes the folders that machines share when there is no machine, no template and nothing running. */
+export function removeEmptyStore(): void {
+  tryRemove(store.runs);
+  if (tryRemove(store.journals)) for (const [path] of [...storeFolders].reverse()) tryRemove(path);
 }
 
 function mkdirUnlessThere(path: string, mode: number): void {
@@ -67,20 +80,23 @@ function mkdirUnlessThere(path: string, mode: number): void {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') return;
-    throw new Complaint(`cannot create ${path}/: ${code === 'EACCES' ? 'permission denied' : code}`, code === 'EACCES' ? 'run nestbox as root: sudo nestbox ...' : undefined);
+    if (code === 'ENOENT') throw error;
+    throw new Complaint(`cannot create ${path}/: ${reasons[code!] ?? code}`);
   }
 }
 
 /** flock(2) on the machine's own folder: taken by flock(1) on a descriptor that is shared with us, and ours when it has ended. */
 function takeLock(folder: string, name: string, programs: Facts['programs']): number {
   for (;;) {
-    mkdirUnlessThere(store.runs, 0o711);
-    mkdirUnlessThere(folder, 0o711);
     let file: number;
     try {
+      mkdirUnlessThere(store.runs, 0o711);
+      mkdirUnlessThere(folder, 0o711);
       file = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
-    } catch {
-      continue; // removed by another nestbox that has just ended
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue; // removed by another nestbox that has just ended
+      tryRemove(store.runs);
+      throw error;
     }
     if (!programs.flock) throw new Complaint("'flock' is not installed; it is needed to keep two runs of one machine apart", 'apt install util-linux');
     try {
@@ -88,7 +104,7 @@ function takeLock(folder: string, name: string, programs: Facts['programs']): nu
     } catch {
       closeSync(file);
       const state = readState(name);
-      throw new Complaint(`the machine '${name}' is ${state ? `running (process ${state.pid})` : 'being changed by another nestbox'}`, 'wait for its end, or stop it: kill that process, and nestbox takes everything back');
+      throw new Busy(`the machine '${name}' is ${state ? `running (process ${state.pid})` : 'being changed by another nestbox'}`, 'wait for its end, or stop it: kill that process, and nestbox takes everything back');
     }
     // The folder that is locked must still be the one that the path leads to.
     if (statSync(folder, { throwIfNoEntry: false })?.ino === fstatSync(file).ino) return file;
@@ -106,7 +122,7 @@ function fileOf(path: string): JournalFile {
         if (sync) fsyncSync(file);
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
-        throw new Complaint(`cannot write ${path}: ${code === 'ENOSPC' ? 'no space left on the disk' : code}`, 'nothing is done that could not be taken back: make room first');
+        throw new Complaint(`cannot write ${path}: ${reasons[code!] ?? code}`, 'nothing is done that could not be taken back');
       }
     },
     read: async () => textOf(path),

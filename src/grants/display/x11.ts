@@ -18,8 +18,9 @@ export default defineGrant({
     if (displayNumber(facts) === null) return [lacks(`the display '${facts.x11.display}' is on another computer`, 'use display = "headless"')];
     if (access === 'untrusted') return [warns('an untrusted program sees two X extensions of some twenty: no OpenGL, no RANDR, no XInput 2; many programs fail, and Xwayland has no untrusted keys', 'use display = "nested" where it does, going on')];
     if (access !== 'xhost') return [];
-    const mend = 'leave access out: a key of its own does the same; or say accept = ["xhost"]';
-    return [{ what: 'access = "xhost" lets every program of that user id on this host read all keys and windows, without a key', mend, fatal: !accept.includes('xhost'), at: ['access'], accept: 'xhost' }];
+    const accepted = accept.includes('xhost');
+    const mend = accepted ? 'going on' : 'leave access out: a key of its own does the same; or say accept = ["xhost"]';
+    return [{ what: 'access = "xhost" lets every program of that user id on this host read all keys and windows, without a key', mend, fatal: !accepted, at: ['access'], accept: 'xhost' }];
   },
 
   edits({ access }, context) {

@@ -1,0 +1,36 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { Step } from '../src/step.ts';
+import { must } from './measure.ts';
+
+/** The built program, as people run it. */
+export const program = new URL('../dist/nestbox.cjs', import.meta.url).pathname;
+export const native = new URL('../dist/nestbox-native', import.meta.url).pathname;
+export const nestbox = (...words: string[]): string[] => [process.execPath, program, ...words];
+
+/** Debian as debootstrap calls minbase: what the peers get too. */
+export const debian = (more = ''): string => `[root]\ndebian = "bookworm"\n${more}`;
+
+/** A machine without screen and network, written into the folder; returns its file. */
+export function machineFile(folder: string, name: string, root: string): string {
+  const path = `${folder}/${name}.toml`;
+  writeFileSync(path, `name = "${name}"\ndisplay = "none"\nnetwork = "none"\n\n${root}`);
+  return path;
+}
+
+export type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
+
+/** The steps of this kind that a run of the machine would take. */
+export function planned<K extends Step['kind']>(kind: K, ...words: string[]): Of<K>[] {
+  const { lasting, passing } = JSON.parse(must(nestbox('plan', '--json', ...words)).stdout) as { lasting: Step[]; passing: Step[] };
+  return [...lasting, ...passing].filter((step): step is Of<K> => step.kind === kind);
+}
+
+/** Does the work in a folder of its own, on the file system where machines are kept. */
+export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync('/var/lib/nestbox-bench.');
+  try {
+    return await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

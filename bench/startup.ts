@@ -1,0 +1,88 @@
+// scripts/bench startup [--rounds N] [--json] [--against OTHER/nestbox.cjs]
+// `nestbox run M -- true` beside the same systemd-nspawn started by hand, podman on the same tree, and Node alone.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { debian, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
+import { type Goal, measure, must, options, report, type Variant } from './measure.ts';
+
+/** Left alone, podman raises both above what it was started with, which not every root may do (CAP_SYS_RESOURCE). */
+const lowLimits = ['--ulimit=nofile=1024:1024', '--ulimit=nproc=4096:4096'];
+
+const { rounds = 25, json, against } = options();
+
+// crun refuses a host with both versions of control groups. This is a mount namespace of our own: no other process sees it.
+if (existsSync('/sys/fs/cgroup/unified/cgroup.procs')) must(['umount', '/sys/fs/cgroup/unified']);
+
+await inFolder(async (folder) => {
+  const overlay = machineFile(folder, 'nestbox-bench-overlay', debian());
+  must(nestbox('run', overlay, '--', 'true')); // makes the template and the machine: neither is measured here
+  const [mounted] = planned('overlay', overlay);
+  const tree = `${folder}/tree`;
+  must(['cp', '-a', mounted!.lower, tree]);
+  const directory = machineFile(folder, 'nestbox-bench-directory', `[root]\ndirectory = "${tree}"\n`);
+  must(nestbox('run', directory, '--', 'true'));
+
+  // The same overlay by hand, with an upper folder of its own: one cannot be in two overlays at once.
+  const top = `${folder}/top`;
+  const at = `${folder}/mounted`;
+  for (const path of [top, `${top}/upper`, `${top}/work`, at]) mkdirSync(path);
+  must([native, 'overlay', at, top, 'upper', 'work', mounted!.lower, `${mounted!.shift}`]);
+
+  try {
+    const variants: Variant[] = [
+      { name: 'node -e 0', argv: [process.execPath, '-e', '0'] },
+      { name: 'nspawn, directory', ...byHand(directory) },
+      { name: 'nspawn, overlay', ...byHand(overlay, at) },
+      { name: 'podman run --rootfs', argv: ['podman', 'run', '--rm', '--network=none', ...lowLimits, '--rootfs', tree, 'true'] },
+      { name: 'nestbox, directory', argv: nestbox('run', directory, '--', 'true') },
+      { name: 'nestbox, overlay', argv: nestbox('run', overlay, '--', 'true') },
+      ...(against ? [
+        { name: 'other, directory', argv: [process.execPath, against, 'run', directory, '--', 'true'] },
+        { name: 'other, overlay', argv: [process.execPath, against, 'run', overlay, '--', 'true'] },
+      ] : []),
+    ];
+    const goals: Goal[] = [
+      { name: 'nestbox, directory', to: 'nspawn, directory', goal: 2 },
+      { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 2 },
+      { name: 'nestbox, directory', to: 'podman run --rootfs', goal: 0.9 },
+      { name: 'nestbox, overlay', to: 'podman run --rootfs', goal: 0.9 },
+      { name: 'node -e 0', to: 'nspawn, directory', goal: null },
+      ...(against ? ['directory', 'overlay'].map((root) => ({ name: `nestbox, ${root}`, to: `other, ${root}`, goal: null })) : []),
+    ];
+    const measured = await measure(variants, { rounds, warmups: 3 });
+    const { resident, peak } = await memory(overlay);
+    const goal = 60;
+    report('Start of `true`', measured, goals, {
+      'memory of nestbox while a machine runs': `${resident} MB resident, ${peak} MB at its highest (goal: below ${goal} MB${peak < goal ? '' : ', MISSED'})`,
+    }, json);
+  } finally {
+    must(['umount', at]);
+    must(nestbox('rm', 'nestbox-bench-overlay', 'nestbox-bench-directory'));
+  }
+});
+
+/** What nestbox would start, without nestbox; `at`: with its root there. */
+function byHand(file: string, at?: string): Pick<Variant, 'argv' | 'environment'> {
+  const [step] = planned('container', file, '--', 'true');
+  const [nspawn = '', ...rest] = step!.argv;
+  const argv = [nspawn, '--console=pipe', ...rest.map((option) => (at && option.startsWith('--directory=') ? `--directory=${at}` : option))];
+  return { argv, environment: step!.environment };
+}
+
+/** MB of the nestbox process while `sleep 1` runs. */
+async function memory(file: string): Promise<{ resident: number; peak: number }> {
+  const [program = '', ...words] = nestbox('run', file, '--', 'sleep', '1');
+  const child = spawn(program, words, { stdio: 'ignore' });
+  const highest = { VmRSS: 0, VmHWM: 0 };
+  const look = setInterval(() => {
+    try {
+      const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
+      for (const key of ['VmRSS', 'VmHWM'] as const) highest[key] = Math.max(highest[key], Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0));
+    } catch {
+      // it has ended
+    }
+  }, 20);
+  await new Promise((resolve) => child.once('exit', resolve));
+  clearInterval(look);
+  return { resident: Math.round(highest.VmRSS / 1024), peak: Math.round(highest.VmHWM / 1024) };
+}

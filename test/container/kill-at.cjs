@@ -1,0 +1,28 @@
+// Loaded before nestbox itself (node --require): ends it with SIGKILL at the point that KILL_AT names.
+//   step:N      when the Nth step is about to begin: all before it are done
+//   journal:N   when the Nth way back has been written down, and its step has not begun
+const fs = require('node:fs');
+
+const [what, number] = (process.env.KILL_AT ?? '').split(':');
+let left = Number(number);
+const count = () => {
+  if (--left === 0) process.kill(process.pid, 'SIGKILL');
+};
+
+if (what === 'step') {
+  const write = process.stderr.write;
+  process.stderr.write = function (chunk, ...rest) {
+    const result = write.call(this, chunk, ...rest);
+    if (String(chunk).startsWith('nestbox: ')) count();
+    return result;
+  };
+}
+
+if (what === 'journal') {
+  const { writeSync } = fs;
+  fs.writeSync = (file, data, ...rest) => {
+    const result = writeSync(file, data, ...rest);
+    if (typeof data === 'string' && data.startsWith('[{"kind"')) count();
+    return result;
+  };
+}

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { Complaint } from '../../src/errors.ts';
+import { plan, type Planned } from '../../src/plan.ts';
+import { positionOf } from '../../src/positions.ts';
+import { readSpec } from '../../src/spec.ts';
+import { describe } from '../../src/step.ts';
+import { exampleNames, exampleText, here, hostNames, meetStored, storedHost } from './hosts.ts';
+
+/** What each example becomes on each host, as text that a person can read. UPDATE_GOLDEN=1 writes it anew: read the difference. */
+
+const golden = here('golden/');
+const update = process.env.UPDATE_GOLDEN === '1';
+
+const rows = (title: string, planned: Planned[]): string[] =>
+  planned.length === 0 ? [] : [`${title}:`, ...planned.map(({ step, by }) => `  ${(by || '-').padEnd(17)} ${describe(step).replaceAll('\n', '\n                      ')}`), ''];
+
+function outcome(host: string, example: string): string {
+  const text = exampleText(example);
+  const file = `${example}.toml`;
+  const place = (at: (string | number)[]) => {
+    const { line, column } = positionOf(text, at);
+    return `${file}:${line}:${column}: ${at.join('.')}: `;
+  };
+  try {
+    const { machine, facts } = meetStored(readSpec(text, file), storedHost(host), `/etc/nestbox/${file}`);
+    const { lasting, passing } = plan(machine, facts, place);
+    const container = passing.at(-1)!.step;
+    assert.equal(container.kind, 'container');
+    const { argv, environment, inside, place: where, leftovers } = container as Extract<typeof container, { kind: 'container' }>;
+    return [
+      ...machine.problems.map(({ what, mend, at }) => `warning: ${at && at.length > 0 ? place(at) : ''}${what}; ${mend}`), ...(machine.problems.length > 0 ? [''] : []),
+      ...rows('once, kept until the machine is removed', lasting), ...rows('at each run, taken back at its end', passing.slice(0, -1)),
+      'the container:', ...Object.entries(environment).map(([name, value]) => `  ${name}=${value}`), ...argv.map((word) => `  ${word}`),
+      `  in ${where.kind === 'unit' ? where.name : where.folders.join(' ')}`, ...(inside ? [`  its network: ${JSON.stringify(inside)}`] : []), ...leftovers.map((path) => `  may leave ${path}`), '',
+      'what that exposes:', ...machine.exposures.map(({ risk, what, by }) => `  ${risk.padEnd(7)} ${by}: ${what}`), '',
+    ].join('\n');
+  } catch (error) {
+    if (!(error instanceof Complaint)) throw error;
+    return `refused:\n${error.message}\n${error.hint ? `  ${error.hint}\n` : ''}`;
+  }
+}
+
+if (update) rmSync(golden, { recursive: true, force: true });
+
+for (const host of hostNames)
+  test(`every example becomes the same as before on the host '${host}'`, () => {
+    const folder = new URL(`${host}/`, golden);
+    if (update) mkdirSync(folder, { recursive: true });
+    for (const example of exampleNames) {
+      const file = new URL(`${example}.txt`, folder);
+      const found = outcome(host, example);
+      if (update) writeFileSync(file, found);
+      assert.equal(found, readFileSync(file, 'utf8'), `${example} on ${host} is not as it was`);
+    }
+    assert.deepEqual(readdirSync(folder).sort(), exampleNames.map((name) => `${name}.txt`).sort());
+  });
+
+test('what is planned depends on the file and the facts alone', () => {
+  for (const example of exampleNames) assert.equal(outcome('laptop', example), outcome('laptop', example));
+});
+
+test('most examples run on three hosts at least, and each on one', () => {
+  const runs = exampleNames.map((example) => hostNames.filter((host) => !outcome(host, example).startsWith('refused')).length);
+  assert.ok(runs.every((count) => count >= 1), exampleNames.filter((_, i) => runs[i] === 0).join(', '));
+  assert.ok(runs.filter((count) => count >= 3).length > exampleNames.length / 2, runs.join(' '));
+});

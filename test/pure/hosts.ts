@@ -1,0 +1,39 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Accounts, Facts } from '../../src/facts.ts';
+import { layersOf, type Machine, pathsOf, resolve } from '../../src/machine.ts';
+import { roots } from '../../src/roots/index.ts';
+import type { Spec } from '../../src/spec.ts';
+
+/** The stored hosts: `nestbox doctor --json` of computers that are not at hand, with what is at each path that an example names. */
+
+const folder = new URL('hosts/', import.meta.url);
+
+export const hostNames: string[] = readdirSync(folder).map((name) => name.replace('.json', '')).sort();
+
+export const storedHost = (name: string): Facts => JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8')) as Facts;
+
+export const here = (path: string): URL => new URL(path, import.meta.url);
+
+const examplesFolder = new URL('../../examples/', import.meta.url);
+
+export const exampleNames: string[] = readdirSync(examplesFolder).filter((name) => name.endsWith('.toml')).map((name) => name.replace('.toml', '')).sort();
+
+export const exampleText = (name: string): string => readFileSync(new URL(`${name}.toml`, examplesFolder), 'utf8');
+
+/** The accounts of a root that is there already: the host's own, those of the machine 'steam' as it was left, or a Debian without people. */
+function accountsOf(spec: Spec, { accounts, person, groups }: Facts): Accounts | null {
+  if (spec.root.source === 'host') return { users: [{ name: 'root', uid: 0, gid: 0, home: '/root' }, person], groups: Object.entries(groups).map(([gid, name]) => ({ name, gid: Number(gid), members: [] })) };
+  if (spec.name === 'steam' || spec.root.source === 'clone') return accounts;
+  return accounts && { users: accounts.users.filter(({ name }) => name !== 'steam'), groups: accounts.groups.filter(({ members, name }) => name !== 'steam' && members.length === 0) };
+}
+
+/** What meet() does, with a stored host instead of this one. */
+export function meetStored(spec: Spec, stored: Facts, file: string): { machine: Machine; facts: Facts } {
+  const asked = pathsOf(spec, stored);
+  const unknown = asked.filter((path) => !(path in stored.paths));
+  if (unknown.length > 0) throw new Error(`the stored host does not say what is at ${unknown.join(', ')}`);
+  const facts: Facts = { ...stored, paths: Object.fromEntries(asked.map((path) => [path, stored.paths[path] ?? null])), accounts: null };
+  const there = roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal) && layersOf(spec, facts).length > 0;
+  const met = { ...facts, accounts: there ? accountsOf(spec, stored) : null };
+  return { machine: resolve(spec, met, file), facts: met };
+}

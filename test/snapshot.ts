@@ -1,0 +1,80 @@
+import { execFileSync } from 'node:child_process';
+import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+
+/** All of a host that a machine could have left something in, as lines that can be compared. */
+export interface Snapshot {
+  lines: Set<string>;
+  /** Of every process: number and start time. */
+  processes: Set<string>;
+}
+
+const attempt = <T>(read: () => T, otherwise: T): T => {
+  try {
+    return read();
+  } catch {
+    return otherwise;
+  }
+};
+
+function tree(path: string, wanted: (path: string) => boolean = () => true, depth = 12): string[] {
+  if (depth === 0) return [];
+  return attempt(() => readdirSync(path), []).flatMap((name) => {
+    const found = `${path}/${name}`;
+    const stat = attempt(() => lstatSync(found), null);
+    if (!stat || !wanted(found)) return [];
+    return [`${found} ${stat.mode.toString(8)} ${stat.uid}:${stat.gid}`, ...(stat.isDirectory() ? tree(found, wanted, depth - 1) : [])];
+  });
+}
+
+interface Process {
+  pid: number;
+  parent: number;
+  started: string;
+  state: string;
+}
+
+function allProcesses(): Process[] {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => {
+    const fields = attempt(() => readFileSync(`/proc/${name}/stat`, 'utf8').replace(/^.*\) /s, '').split(' '), null);
+    return fields ? [{ pid: Number(name), state: fields[0]!, parent: Number(fields[1]), started: fields[19]! }] : [];
+  });
+}
+
+const lines = (program: string, ...args: string[]): string[] => attempt(() => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split('\n').filter(Boolean), []);
+
+/** What nestbox, or a program that it starts, might leave in a folder that others use too. */
+const ours = /\/(\.X\d+-lock|\.X11-unix|X\d+|nspawn.*|nestbox.*|pulse.*|\.?xauth.*|\.#.*|dbus.*|systemd.*)( |$|\/)/i;
+
+export function snapshot(): Snapshot {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter(Boolean).map((line) => `mount ${line.split(' ')[4]} ${line.split(' - ')[1]}`);
+  const loops = readdirSync('/sys/block').filter((name) => name.startsWith('loop')).flatMap((name) => attempt(() => [`loop ${name} ${readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trim()}`], []));
+  const groups = lines('find', '/sys/fs/cgroup', '-type', 'd').filter((path) => path.includes('nestbox'));
+  return {
+    lines: new Set([
+      ...mounts, ...loops, ...groups,
+      ...tree('/run', (path) => !path.startsWith('/run/user')), ...tree('/var/lib/nestbox', (path) => !/\/templates\/[^/.][^/]*\//.test(path)), ...tree('/dev/shm'), ...tree('/root', (path) => ours.test(path) || /\/\.config/.test(path), 3),
+      ...tree('/etc', (path) => /^\/etc\/(nestbox|systemd|passwd|group|shadow|subuid|subgid|udev)/.test(path)), ...tree('/tmp', (path) => ours.test(path), 3),
+      ...readdirSync('/sys/class/net').map((name) => `link ${name}`), ...lines('nft', 'list', 'tables'), ...lines('ip', 'netns', 'list'),
+      `ip_forward ${attempt(() => readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(), '')}`,
+      ...readFileSync('/proc/net/unix', 'utf8').split('\n').map((line) => line.split(' ').at(-1)!).filter((path) => ours.test(path)).map((path) => `socket ${path}`),
+    ]),
+    processes: new Set(allProcesses().map(({ pid, started }) => `${pid} ${started}`)),
+  };
+}
+
+/** What is there now and was not before, or the other way round; nothing: the host is as it was. */
+export function differences(before: Snapshot): string[] {
+  const after = snapshot();
+  const processes = allProcesses();
+  const byPid = new Map(processes.map((process) => [process.pid, process]));
+  // Others may start processes of their own meanwhile: those of ours are below this one, or have lost their parent.
+  const isOurs = ({ pid, parent }: Process): boolean => parent === 1 || parent === process.pid || (byPid.has(parent) && !before.processes.has(`${parent} ${byPid.get(parent)!.started}`) && pid !== parent && isOurs(byPid.get(parent)!));
+  const started = processes.filter((process) => process.state !== 'Z' && !before.processes.has(`${process.pid} ${process.started}`) && isOurs(process))
+    .map(({ pid }) => ({ pid, command: attempt(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '), '') })).filter(({ command }) => command !== '');
+  const ign = process.env.IGN ? new RegExp(process.env.IGN) : /^$/;
+  return [
+    ...[...after.lines].filter((line) => !before.lines.has(line)).map((line) => `left behind: ${line}`),
+    ...[...before.lines].filter((line) => !after.lines.has(line)).map((line) => `gone: ${line}`),
+    ...started.map(({ pid, command }) => `still running: ${pid} ${command}`),
+  ].filter((line) => !ign.test(line));
+}
