@@ -35,8 +35,8 @@ const tryRemove = (path: string): boolean => {
   try {
     rmdirSync(path);
     return true;
-  } catch {
-    return false; // in use: it stays
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'; // else in use: it stays
   }
 };
 
@@ -44,7 +44,14 @@ const tryRemove = (path: string): boolean => {
 export function openSession(name: string, programs: Facts['programs']): Session {
   const folder = store.run(name);
   const lock = takeLock(folder, name, programs);
-  for (const [path, mode] of storeFolders) mkdirUnlessThere(path, mode);
+  try {
+    for (const [path, mode] of storeFolders) mkdirUnlessThere(path, mode);
+  } catch (error) {
+    for (const path of [folder, store.runs]) tryRemove(path);
+    closeSync(lock);
+    removeEmptyStore();
+    throw error;
+  }
   const file = fileOf(store.journal(name));
   const journal = journalOn(file);
   return {
