@@ -18,4 +18,5 @@ int bind_job(int argc, char **argv);
 int launch_job(int argc, char **argv);
 int overlay_job(int argc, char **argv);
 int pulse_gate_job(int argc, char **argv);
+int true_job(int argc, char **argv);
 int wait_job(int argc, char **argv);

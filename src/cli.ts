@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { Complaint } from './errors.ts';
+import { Complaint, reasons } from './errors.ts';
 import { nearest } from './words.ts';
 
 interface Option {
@@ -86,7 +86,8 @@ export async function main(words: string[]): Promise<void> {
     process.exitCode = await dispatch(stack ? words.slice(1) : words);
   } catch (error) {
     process.exitCode = 1;
-    const lines = error instanceof Complaint ? error.message.split('\n') : [`this should not have happened: ${(error as Error).message}`, '  nestbox --stack COMMAND ... shows where: please report it'];
+    const { code, path, syscall } = error as NodeJS.ErrnoException;
+    const lines = error instanceof Complaint ? error.message.split('\n') : code && reasons[code] ? [`cannot ${syscall ?? 'use'} ${path ?? 'a file'}: ${reasons[code]}`] : [`this should not have happened: ${(error as Error).message}`, '  nestbox --stack COMMAND ... shows where: please report it'];
     process.stderr.write(lines.map((line) => (line.startsWith(' ') ? `${line}\n` : `nestbox: ${line}\n`)).join(''));
     if (error instanceof Complaint && error.hint) process.stderr.write(error.hint.split('\n').map((line) => `  ${line}\n`).join(''));
     if (stack) process.stderr.write(`${(error as Error).stack}\n`);

@@ -56,3 +56,9 @@ export const packages = {
   unshare: 'util-linux',
 } as const;
 export type ProgramName = keyof typeof packages;
+
+/** Error numbers in a person's words: errno(3). */
+export const reasons: Record<string, string> = {
+  EACCES: 'permission denied', EPERM: 'operation not permitted', ENOSPC: 'no space left on the disk', EROFS: 'the file system is read-only', EDQUOT: 'the disk quota is used up',
+  EEXIST: 'it is there already', ENOTEMPTY: 'it is not empty', EBUSY: 'it is in use', ENOENT: 'it does not exist', EINVAL: 'the kernel does not take it', EOVERFLOW: 'its owner does not exist there', EIO: 'the disk does not answer',
+};

@@ -39,6 +39,9 @@ export interface Host {
   /** Never a shell, never the caller's PATH; the first word is a program of the table in errors.ts. */
   run(argv: readonly string[], input?: string): Promise<{ code: number; stdout: string; stderr: string }>;
   build(step: Of<'build'>): Promise<void>;
+  /** Refuses while the machine runs that the tree belongs to. */
+  copyTree(step: Of<'copy-tree'>): Promise<void>;
+  changeOwners(step: Of<'owners'>): Promise<void>;
   /** Returns when the service is ready. */
   serve(step: Of<'service'>): Promise<void>;
   /** Returns when the container has ended. */

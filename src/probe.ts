@@ -1,4 +1,4 @@
-import { accessSync, constants, lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
+import { accessSync, constants, existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { release } from 'node:os';
 import { dirname } from 'node:path';
 import { parseAccounts } from './accounts.ts';
@@ -24,7 +24,9 @@ export const programFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin',
 
 /** nestbox-native is beside the program itself; in the source tree, tests run from elsewhere and name its folder. */
 function findPrograms(ownFolder: string): Facts['programs'] {
-  const find = (name: string, folders: string[]) => folders.map((folder) => `${folder}/${name}`).find((path) => attempt(() => (accessSync(path, constants.X_OK), true), false));
+  // First whether it is there: most are not, and an exception costs ten times as much.
+  const find = (name: string, folders: string[]) =>
+    folders.map((folder) => `${folder}/${name}`).find((path) => existsSync(path) && attempt(() => (accessSync(path, constants.X_OK), true), false));
   const found = (Object.keys(packages) as ProgramName[]).map((name) => [name, find(name, name === 'nestbox-native' ? [ownFolder, '/usr/lib/nestbox'] : programFolders)] as const);
   return Object.fromEntries(found.filter(([, path]) => path));
 }
@@ -135,8 +137,11 @@ function findNameservers(): string[] {
   return real.length > 0 ? real : servers('/etc/resolv.conf');
 }
 
-export const machineRecords = (): MachineRecord[] =>
+const machineRecords = (): MachineRecord[] =>
   list(store.machines).flatMap((name) => attempt(() => [JSON.parse(readFileSync(`${store.machine(name)}/machine.json`, 'utf8')) as MachineRecord], []));
+
+/** What nestbox keeps; to be read again once a machine's lock is held, as another nestbox may have made or removed it. */
+export const readStore = (): Facts['store'] => ({ templates: list(store.templates).filter((name) => !name.startsWith('.')).sort(), machines: machineRecords() });
 
 /** Everything but the paths of one machine file and the accounts of its root: those are looked at by look(). */
 export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attempt(() => realpathSync(process.argv[1]!), '/'))): Facts {
@@ -169,7 +174,7 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
       return count ? [{ start: Number(start), count: Number(count) }] : [];
     }),
     nameservers: findNameservers(),
-    store: { templates: list(store.templates).filter((name) => !name.startsWith('.')).sort(), machines: machineRecords() },
+    store: readStore(),
     paths: {},
     accounts: null,
   };

@@ -36,7 +36,7 @@ const words = v.union([v.pipe(line, v.minLength(1, 'expected a program')), v.pip
 export const base = v.strictObject({
   name: v.pipe(machineName, says('The name of the machine.')),
   engine: v.optional(v.pipe(v.picklist(Object.keys(engines)), says('The program that runs the container.')), 'nspawn'),
-  user: v.optional(v.pipe(v.union([userName, v.strictObject({ name: userName, uid: v.optional(v.pipe(userId, says('Its numeric id inside.'))) })], 'expected a user name, or a table with name and uid'), says('Who runs the program inside; made there when missing. Root if absent.'))),
+  user: v.optional(v.pipe(v.union([userName, v.strictObject({ name: v.pipe(userName, says('The name inside.')), uid: v.optional(v.pipe(userId, says('Its numeric id inside.'))) })], 'expected a user name, or a table with name and uid'), says('Who runs the program inside; made there when missing. Root if absent.'))),
   users: v.optional(v.pipe(v.picklist(['own', 'host', 'shift']), says('own: root inside is nobody on the host, by mapped mounts. shift: the same, by giving all files of the root other owners. host: root inside is root.')), 'own'),
   ephemeral: v.optional(v.pipe(v.boolean(), says('Throw all changes of the root away at the end.')), false),
   hostname: v.optional(v.pipe(hostName, says('The host name inside; the name of the machine if absent.'))),

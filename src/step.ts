@@ -55,9 +55,14 @@ export type Step =
   | { kind: 'accounts-end'; layers: string[]; add: AccountsToAdd }
   /** A file or folder that a bind covers, in the uppermost layer, with the folders above it as the lower layers have them. */
   | { kind: 'mount-point'; layers: string[]; path: string; type: 'file' | 'directory' }
-  /** A long-running program that fills `target`; it cannot outlive nestbox, nor leave a mount. */
-  | { kind: 'build'; target: string; argv: string[]; what: string }
-  | { kind: 'copy-tree'; from: string; to: string }
+  /** A long-running program that fills `target`; it cannot outlive nestbox, nor leave a mount. Where `seen` is given it finds the target there. */
+  | { kind: 'build'; target: string; seen?: string; argv: string[]; what: string }
+  /** `of`: the machine that it belongs to, which must not run meanwhile. */
+  | { kind: 'copy-tree'; from: string; to: string; of: string }
+  /** All that was written to the file system of `path` is on the disk. */
+  | { kind: 'sync'; path: string }
+  /** All files of a directory in place of the person's get ids from `shift` on, by nspawn. `scratch` is a folder made for the time of it. */
+  | { kind: 'owners'; directory: string; shift: number; scratch: string }
   | { kind: 'link'; name: string; peer: string; address: string; bridge: string | null; nat: { table: string; network: string } | null }
   | { kind: 'link-end'; name: string; nat: string | null }
   | { kind: 'service'; name: string; argv: string[]; environment: Record<string, string>; user: Owner; ready: string; log: string; place: Place; leaves: string[]; grace: boolean; output: { path: string; owner: Owner } | null }
@@ -89,6 +94,8 @@ const never = async () => false;
 const nothing = async (): Promise<Step[]> => [];
 const absent = async ({ path }: { path: string }, host: Host) => (await host.kind(path)) === null;
 const removed = async ({ path }: { path: string }): Promise<Step[]> => [{ kind: 'remove', path }];
+/** Of the 65536 ids that this one belongs to: systemd-nspawn(1), --private-users. */
+const firstId = (uid: number) => uid - (uid % 0x10000);
 const octal = (mode: number) => mode.toString(8).padStart(4, '0');
 
 const kinds: { [K in Step['kind']]: Kind<Extract<Step, { kind: K }>> } = {
@@ -135,7 +142,13 @@ const kinds: { [K in Step['kind']]: Kind<Extract<Step, { kind: K }>> } = {
     describe: ({ from, to }) => `rename ${from} to ${to}`,
     done: async ({ to }, host) => (await host.kind(to)) !== null, // another build of the same was faster: it serves as well
     inverse: nothing,
-    do: ({ from, to }, host) => host.rename(from, to),
+    do: async ({ from, to }, host) => {
+      try {
+        await host.rename(from, to);
+      } catch (error) {
+        if ((await host.kind(to)) === null) throw error; // else it became so after done() had looked
+      }
+    },
   },
   remove: {
     describe: ({ path }) => `remove ${path}`,
@@ -270,7 +283,22 @@ const kinds: { [K in Step['kind']]: Kind<Extract<Step, { kind: K }>> } = {
     describe: ({ from, to }) => `copy ${from}/ to ${to}/`,
     done: never,
     inverse: nothing, // as with build
-    do: ({ from, to }, host) => must(host, ['cp', '-a', '--reflink=auto', '--sparse=always', '-T', from, to]),
+    do: (step, host) => host.copyTree(step),
+  },
+  sync: {
+    describe: ({ path }) => `write all of ${path}/ to the disk`,
+    done: never,
+    inverse: nothing,
+    do: ({ path }, host) => must(host, ['sync', '--file-system', path]),
+  },
+  owners: {
+    describe: ({ directory, shift }) => (shift === 0 ? `give the files of ${directory}/ back their owners` : `give all files of ${directory}/ other owners: ids from ${shift}`),
+    done: async ({ directory, shift }, host) => {
+      const stat = await host.stat(directory);
+      return stat === null || firstId(stat.uid) === shift;
+    },
+    inverse: async (step, host) => [{ ...step, shift: firstId((await host.stat(step.directory))!.uid) }],
+    do: (step, host) => host.changeOwners(step),
   },
   link: {
     describe: ({ name, peer, address, bridge, nat }) =>

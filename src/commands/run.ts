@@ -10,7 +10,7 @@ import { clientCookie } from '../displays.ts';
 import type { Machine } from '../machine.ts';
 import { type MachineFile, meet, readMachineFile } from '../meet.ts';
 import { type Plan, plan, type Planned } from '../plan.ts';
-import { probe } from '../probe.ts';
+import { probe, readStore } from '../probe.ts';
 import type { Spec } from '../spec.ts';
 import { apply, describe, type Step, undo } from '../step.ts';
 import { note } from '../text.ts';
@@ -26,12 +26,11 @@ export default async function run([argument, ...argv]: string[], options: Option
   const facts = probe(process.env);
   const read = readMachineFile(argument, facts);
   const file: MachineFile = { ...read, spec: { ...withRecording(read.spec, options['record-audio']), ...(argv.length > 0 && { run: argv }) } };
-  return inSession(file, facts, options, async (session, host, tell) => {
-    const machine = await make(file, facts, session, host, tell);
-    const met = meet(file.spec, file.file);
-    warn(met.machine, file);
-    const { passing } = plan(met.machine, met.facts, file.place);
-    writeState(machine, file, met.machine.argv);
+  return inSession(file, facts, options, async (session, host, tell, base) => {
+    const { machine, facts } = await make(file, base, session, host, tell);
+    warn(machine, file);
+    const { passing } = plan(machine, facts, file.place);
+    writeState(machine, file);
     await apply(steps(passing), host, session.journal, tell);
     return host.status;
   });
@@ -49,7 +48,8 @@ export const steps = (planned: Planned[]): Step[] => planned.map(({ step }) => s
 
 /** Does what is to be done with the lock of the machine held, and takes back whatever is in the journal at the end. */
 export async function inSession(
-  { spec: { name } }: MachineFile, facts: Facts, { verbose }: { verbose?: boolean }, work: (session: Session, host: Host & Processes, tell: (step: Step) => void) => Promise<number>,
+  { spec: { name } }: MachineFile, facts: Facts, { verbose }: { verbose?: boolean },
+  work: (session: Session, host: Host & Processes, tell: (step: Step) => void, facts: Facts) => Promise<number>,
 ): Promise<number> {
   if (!facts.root) throw new Complaint('only root can start machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
   const session = openSession(name, facts.programs);
@@ -57,11 +57,10 @@ export async function inSession(
   const tell = (step: Step) => (verbose ? note(describe(step)) : undefined);
   host.takeSignals();
   try {
-    if (await session.interrupted()) {
-      note(`an earlier run of '${name}' was cut off: taking back what it left`);
-      await undo(host, session.journal, tell);
-    }
-    return await work(session, host, tell);
+    if (!(await session.interrupted())) return await work(session, host, tell, facts);
+    note(`an earlier run of '${name}' was cut off: taking back what it left`);
+    await undo(host, session.journal, tell);
+    return await work(session, host, tell, probe(process.env));
   } catch (error) {
     if (error instanceof Interrupted) return error.status;
     throw error;
@@ -70,26 +69,27 @@ export async function inSession(
   }
 }
 
-/** Makes the root and the machine unless they are there. */
-export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void): Promise<Machine> {
-  const { machine, facts } = meet(file.spec, file.file, base);
-  const { lasting }: Plan = plan(machine, facts, file.place);
-  if (lasting.length === 0) return machine;
+/** Makes the root and the machine unless they are there; returns the machine as it has met the host since. */
+export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void): Promise<ReturnType<typeof meet>> {
+  const met = meet(file.spec, file.file, { ...base, store: readStore() });
+  const { lasting }: Plan = plan(met.machine, met.facts, file.place);
+  if (lasting.length === 0) return met;
   await apply(steps(lasting), host, session.journal, tell);
+  if ((await session.journal.entries()).length === 0) return met; // all of it was there
   // The template was not there to be read when the accounts were planned: with it they are others.
-  if (!machine.accounts.known) {
+  if (!met.machine.accounts.known) {
     const again = meet(file.spec, file.file);
     await apply(steps(plan(again.machine, again.facts, file.place).lasting), host, session.journal, tell);
   }
   await session.keep();
-  return machine;
+  return meet(file.spec, file.file);
 }
 
 function warn({ problems }: Machine, { place }: MachineFile): void {
   for (const { what, mend, fatal, at } of problems) if (!fatal) note(`${at && at.length > 0 ? place(at) : ''}${what}; ${mend}`);
 }
 
-function writeState({ run, edits }: Machine, { file }: MachineFile, argv: string[]): void {
+function writeState({ run, edits, argv }: Machine, { file }: MachineFile): void {
   const own = edits.before.some(({ kind }) => kind === 'cookie');
   const state: RunState = {
     pid: process.pid, started: Date.now(), file, argv,

@@ -1,6 +1,6 @@
 import { constants, type Stats } from 'node:fs';
 import { chmod, chown, lchown, lstat, mkdir, open, readdir, readFile, realpath, rename, rmdir, symlink, unlink, writeFile } from 'node:fs/promises';
-import { Complaint } from '../errors.ts';
+import { Complaint, reasons } from '../errors.ts';
 import type { Host, Stat } from '../host.ts';
 import { readMounts } from '../probe.ts';
 import type { Owner } from '../step.ts';
@@ -25,12 +25,6 @@ async function told<T>(what: string, doing: Promise<T>): Promise<T> {
     throw new Complaint(`cannot ${what}${path && !what.includes(path) ? ` (${path})` : ''}: ${reasons[code] ?? code}`, undefined, { cause: error });
   }
 }
-
-/** Error numbers in a person's words: errno(3). */
-export const reasons: Record<string, string> = {
-  EACCES: 'permission denied', EPERM: 'operation not permitted', ENOSPC: 'no space left on the disk', EROFS: 'the file system is read-only', EDQUOT: 'the disk quota is used up',
-  EEXIST: 'it is there already', ENOTEMPTY: 'it is not empty', EBUSY: 'it is in use', ENOENT: 'it does not exist', EINVAL: 'the kernel does not take it', EOVERFLOW: 'its owner does not exist there', EIO: 'the disk does not answer',
-};
 
 const kindOf = (stat: Stats): Stat['kind'] =>
   stat.isDirectory() ? 'directory' : stat.isFile() ? 'file' : stat.isSymbolicLink() ? 'link' : stat.isSocket() ? 'socket' : 'other';

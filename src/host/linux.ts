@@ -5,6 +5,7 @@ import { must } from '../step.ts';
 import { displays } from './displays.ts';
 import { files, mountsBelow } from './files.ts';
 import { processes, type Processes } from './processes.ts';
+import { openSession } from './session.ts';
 
 /** This host. `progress` is told a line at a time what takes long. */
 export function linux(programs: Facts['programs'], progress: (line: string) => void = () => {}): Host & Processes {
@@ -16,7 +17,32 @@ export function linux(programs: Facts['programs'], progress: (line: string) => v
     },
     async removeTree(path: string) {
       await host.mustBeUnmounted(path);
-      await must(host, ['rm', '-rf', '--one-file-system', '--', path]);
+      const remove = ['rm', '-rf', '--one-file-system', '--', path];
+      // Killed with its nestbox, a builder may have put a file into a folder that was just found empty: it is dead by now.
+      if ((await host.run(remove)).code !== 0) await must(host, remove);
+    },
+    async copyTree({ from, to, of }) {
+      const other = openSession(of, programs); // complains while it runs
+      try {
+        if (await other.interrupted()) throw new Complaint(`a run of '${of}' was cut off, and has not been taken back`, `nestbox clean ${of}`);
+        await host.build({ kind: 'build', target: to, what: `copy ${from}/`, argv: ['cp', '--archive', '--reflink=auto', '--sparse=always', '--one-file-system', '--no-target-directory', from, to] });
+      } finally {
+        other.close();
+      }
+    },
+    async changeOwners({ directory, shift, scratch }) {
+      const seen = '/run/systemd'; // nspawn leaves folders there
+      for (const path of [scratch, seen]) if ((await host.kind(path)) === null) await host.mkdir(path, 0o755);
+      const native = '/run/nestbox-native';
+      await host.build({
+        kind: 'build', target: scratch, seen, what: `give all files of ${directory}/ ids from ${shift}`,
+        argv: [
+          'systemd-nspawn', '--quiet', '--settings=no', '--register=no', '--keep-unit', `--directory=${directory}`, `--private-users=${shift}:65536`, '--private-users-chown', '--private-network',
+          '--link-journal=no', '--timezone=off', '--resolv-conf=off', '--as-pid2', `--bind-ro=${programs['nestbox-native'] ?? ''}:${native}`, '--', native, 'true',
+        ],
+      }, { SYSTEMD_NSPAWN_LOCK: '0' });
+      await host.removeTree(scratch);
+      await host.removeLeftover(seen);
     },
   });
   return host;

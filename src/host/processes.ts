@@ -21,12 +21,14 @@ export interface Processes extends Pick<Host, 'run' | 'build' | 'serve' | 'conta
   status: number;
   /** From now on signals of the person are noted, or passed on to the container, and end nothing by themselves. */
   takeSignals(): void;
+  build(step: Extract<Step, { kind: 'build' }>, environment?: Record<string, string>): Promise<void>;
 }
 
 const passedOn = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2'] as const;
 
 export function processes(programs: Facts['programs'], progress: (line: string) => void): Processes {
   let asked: (typeof passedOn)[number] | null = null;
+  let builder: ChildProcess | null = null;
   let container: { child: ChildProcess; told: Set<string> } | null = null;
 
   const find = (argv: readonly string[], reason = 'go on'): string[] => {
@@ -50,11 +52,12 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   };
   const host = { run } as Host; // all that must() asks for
 
-  async function build({ argv, what }: Extract<Step, { kind: 'build' }>): Promise<void> {
+  async function build({ argv, what, target, seen }: Extract<Step, { kind: 'build' }>, environment: Record<string, string> = {}): Promise<void> {
     progress(what);
     // Namespaces of its own: killed with us, it ends whole, and the mounts that it made are gone with it.
-    const [program = '', ...rest] = launch([], ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', ...find(argv, what)]);
-    const child = spawn(program, rest, { env: cleanEnvironment, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const [program = '', ...rest] = launch(seen ? ['--own-mounts', '--bind', target, seen] : [], ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', ...find(argv, what)]);
+    const child = spawn(program, rest, { env: { ...cleanEnvironment, ...environment }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    builder = child;
     const last: string[] = [];
     for (const stream of [child.stdout, child.stderr])
       createInterface(stream).on('line', (line) => {
@@ -63,11 +66,19 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
         if (last.length > 10) last.shift();
         progress(`  ${line}`);
       });
-    const kill = () => asked && child.kill('SIGKILL');
-    const timer = setInterval(kill, 100);
-    const code = await ended(child).finally(() => clearInterval(timer));
+    if (asked) endBuilder();
+    const code = await ended(child).finally(() => {
+      builder = null;
+    });
     interrupted();
     if (code !== 0) throw new Complaint(`${what}: this failed with exit status ${code}: ${pasteable(argv)}`, last.join('\n'));
+  }
+
+  /** By the first process of its namespace, whose death is over only when all others there are dead too. */
+  function endBuilder(): void {
+    const [first] = descendants(builder!.pid!);
+    if (first === undefined) builder!.kill('SIGKILL');
+    else process.kill(first, 'SIGKILL');
   }
 
   async function serve(step: Extract<Step, { kind: 'service' }>): Promise<void> {
@@ -136,6 +147,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
       process.on(signal, () => {
         if (!container) {
           asked ??= signal;
+          if (builder) endBuilder();
           return;
         }
         const program = descendants(container.child.pid!).filter((pid) => namespace(pid, 'pid') !== namespace('self', 'pid') && !isFirst(pid))[0];

@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { Complaint } from '../errors.ts';
+import { Complaint, reasons } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { type Journal, type JournalFile, journalOn } from '../journal.ts';
 import { store } from '../store.ts';
-import { mountsBelow, reasons } from './files.ts';
+import { mountsBelow } from './files.ts';
 
 /** What a running nestbox leaves in the machine's folder for the others: /run/nestbox/NAME/state.json. */
 export interface RunState {
