@@ -3,7 +3,7 @@ import type { Step } from '../src/step.ts';
 import { must } from './measure.ts';
 
 /** The built program, as people run it. */
-export const program = new URL('../dist/nestbox.cjs', import.meta.url).pathname;
+export const program = process.env.NB_PROGRAM ?? new URL('../dist/nestbox.cjs', import.meta.url).pathname;
 export const native = new URL('../dist/nestbox-native', import.meta.url).pathname;
 export const nestbox = (...words: string[]): string[] => [process.execPath, program, ...words];
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 static const char *value(int argc, char **argv, int *i) {
 	if (*i + 1 >= argc)
@@ -63,6 +64,7 @@ int launch_job(int argc, char **argv) {
 	}
 	if (i + 1 >= argc)
 		die("launch needs -- PROGRAM");
+	int program = open(argv[i + 1], O_PATH | O_CLOEXEC);
 	if (user)
 		become(user);
 	/* After the change of user, which clears it (prctl(2)); the parent may be gone already. */

@@ -1,6 +1,8 @@
+import { Complaint } from './errors.ts';
 import type { Accounts } from './facts.ts';
 import type { Host } from './host.ts';
 import { inLayers, makeMountPoint, topPath } from './layers.ts';
+import { firstId } from './names.ts';
 
 /** Lines to be added to a root's passwd, shadow and group files: passwd(5), shadow(5), group(5). */
 export interface AccountsToAdd {
@@ -89,6 +91,9 @@ export function withoutAccounts(files: { passwd: string; group: string; shadow: 
 async function change(host: Host, layers: string[], edit: typeof withAccounts, add: AccountsToAdd): Promise<void> {
   const names = ['passwd', 'group', 'shadow'] as const;
   const found = await Promise.all(names.map((name) => inLayers(host, layers, `/etc/${name}`)));
+  // A link could lead to the host's own files, which would then be read into the machine.
+  for (const [i, path] of found.entries())
+    if (path && (await host.kind(path)) !== 'file') throw new Complaint(`/etc/${names[i]!} in the machine's root is not a file: no account is added to it`, 'make it a file, or leave `user` out');
   const [passwd, group, shadow] = await Promise.all(found.map((path) => (path ? host.read(path) : null)));
   const before = { passwd: passwd ?? '', group: group ?? '', shadow: shadow ?? null };
   const after = edit(before, add);
@@ -104,10 +109,11 @@ async function change(host: Host, layers: string[], edit: typeof withAccounts, a
 /** Adds the lines to the uppermost layer's files, and makes each new user's home. */
 export async function addAccounts(host: Host, layers: string[], add: AccountsToAdd): Promise<void> {
   await change(host, layers, withAccounts, add);
+  const first = firstId((await host.stat(layers[0]!))?.uid ?? 0); // users = "shift" has changed the owners on the disk
   for (const { uid, gid, home } of add.users)
     if ((await inLayers(host, layers, home)) === null) {
       await makeMountPoint(host, layers, home, 'directory');
-      await host.own(await topPath(host, layers, home), 0o750, { uid, gid });
+      await host.own(await topPath(host, layers, home), 0o750, { uid: first + uid, gid: first + gid });
     }
 }
 

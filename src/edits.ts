@@ -84,7 +84,8 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
   const claim = (key: string, value: unknown, by: string): boolean => {
     const text = JSON.stringify(value);
     const seen = owners.get(key);
-    if (seen && seen.value !== text) throw new Complaint(`'${seen.by}' and '${by}' disagree about ${key}`, 'leave one of the two out, or give them different paths');
+    if (seen && seen.value !== text)
+      throw new Complaint(seen.by === by ? `'${by}' asks twice for ${key}` : `'${seen.by}' and '${by}' disagree about ${key}`, [by, seen.by].includes('files') && key.startsWith('/') ? 'leave one of the two out, or give one another place with to = "..."' : 'leave one of the two out');
     if (!seen) owners.set(key, { by, value: text });
     return !seen;
   };

@@ -101,6 +101,8 @@ export interface PathFact {
   size: number;
   /** Milliseconds since 1970. */
   modified: number;
+  /** Where it leads, if it is a link: the rest is told of what is there. */
+  link?: string;
 }
 
 /** What nestbox keeps of a machine that it has made: /var/lib/nestbox/machines/NAME/machine.json. */
@@ -109,6 +111,8 @@ export interface MachineRecord {
   /** Key of the template below it; null where a directory of the person's is used in place. */
   template: string | null;
   directory: string | null;
+  /** Whether the files of the directory have been given these ids on the disk. */
+  shifted?: boolean;
   /** First id of the host that the machine's ids are shown as; null: the host's own ids. */
   shift: number | null;
   /** The machine file that it was made from. */

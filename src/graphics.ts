@@ -17,5 +17,5 @@ export const chosenCards = ({ graphics }: Facts, card: string | number | undefin
 export function needsCard(facts: Facts, card: string | number | undefined, wanted: (card: GraphicsCard) => boolean, what: string): Problem[] {
   if (chosenCards(facts, card).some(wanted)) return [];
   const there = facts.graphics.filter(wanted).map(({ index, pci, driver }) => `${index} (${[pci, driver].filter(Boolean).join(', ')})`);
-  return [{ ...lacks(`the host has no ${what}${card === undefined ? '' : ` on card '${card}'`}`, there.length > 0 ? `there is ${listed(there)}` : 'see /dev/dri; programs draw without one too, more slowly: gpu = "none"'), at: card === undefined ? [] : ['card'] }];
+  return [{ ...lacks(`the host has no ${what}${card === undefined ? '' : what.endsWith('card') ? ` '${card}'` : ` on card '${card}'`}`, there.length > 0 ? `there is ${listed(there)}` : 'see /dev/dri; programs draw without one too, more slowly: gpu = "none"'), at: card === undefined ? [] : ['card'] }];
 }

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path/posix';
 import { Complaint } from './errors.ts';
 import type { Host } from './host.ts';
+import { must } from './step.ts';
 
 /**
  * A root as the folders that an overlay is made of, uppermost first; one folder for a root that is used in place. They
@@ -11,7 +12,7 @@ import type { Host } from './host.ts';
 /** The path in the uppermost layer that has it, or null. Links at the end are not followed, links on the way must stay inside. */
 export async function inLayers(host: Host, layers: readonly string[], path: string): Promise<string | null> {
   for (const layer of layers) {
-    const found = `${layer}${path}`;
+    const found = layer === '/' ? path : `${layer}${path}`;
     const stat = await host.stat(found);
     if (!stat) continue;
     if (stat.kind === 'other') return null; // a whiteout: deleted in an upper layer
@@ -22,7 +23,7 @@ export async function inLayers(host: Host, layers: readonly string[], path: stri
   return null;
 }
 
-const isWithin = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);
+const isWithin = (path: string, folder: string): boolean => folder === '/' || path === folder || path.startsWith(`${folder}/`);
 
 const leads = (path: string, to: string | null) =>
   new Complaint(`${path} in the machine's root leads outside of it${to ? `, to ${to}` : ''}`, 'a link in the root points to an absolute path: make it a relative one');
@@ -61,10 +62,8 @@ export async function makeMountPoint(host: Host, layers: readonly string[], path
 }
 
 /** Overlay whiteouts (character device 0:0; Documentation/filesystems/overlayfs.rst) for what not everybody may read. */
-export async function hidePrivate(host: Host, lower: string, upper: string): Promise<void> {
-  const { stdout } = await host.run(['find', lower, '-xdev', '(', '-type', 'd', '!', '-perm', '-o=rx', '-prune', '-o', '-type', 'f', '!', '-perm', '-o=r', ')', '-print0']);
-  for (const path of stdout.split('\0').filter(Boolean)) {
-    const top = await topPath(host, [upper, lower], path.slice(lower.length));
-    await host.run(['mknod', top, 'c', '0', '0']);
-  }
+export async function hidePrivate(host: Host, below: string, upper: string): Promise<void> {
+  const { code, stdout, stderr } = await host.run(['find', below, '-xdev', '-ignore_readdir_race', '(', '-type', 'd', '!', '-perm', '-o=rx', '-prune', '-o', '-type', 'f', '!', '-perm', '-o=r', ')', '-print0']);
+  if (code !== 0) throw new Complaint(`it cannot be told which files below ${below} are private`, stderr.trim());
+  for (const path of stdout.split('\0').filter(Boolean)) await must(host, ['mknod', await topPath(host, [upper, '/'], path), 'c', '0', '0']);
 }

@@ -64,23 +64,43 @@ export const pathsOf = (spec: Spec, facts: Pick<Facts, 'person'>): string[] => [
   ...spec.grants.flatMap((asked) => grantOf(asked).paths?.(asked.options, facts.person) ?? []),
 ];
 
+const recordOf = ({ name }: Spec, facts: Facts): MachineRecord | null => facts.store.machines.find((machine) => machine.name === name) ?? null;
+
+/** Where the root comes from, and what this host lacks for that. A machine that is made has its own: what it was made from may be gone. */
+function rootOf(spec: Spec, facts: Facts): { source?: Source; problems: Problem[] } {
+  const root = roots[spec.root.source]!;
+  const record = recordOf(spec, facts);
+  const problems = root.needs(spec.root.options, facts).map((problem) => ({ ...problem, at: ['root', ...(problem.at ?? [])] }));
+  const lacking = problems.some(({ fatal }) => fatal);
+  if (record && (lacking || root.once)) {
+    if (record.template && facts.store.templates.includes(record.template)) return { source: { kind: 'template', key: record.template, build: () => [] }, problems: [] };
+    if (record.directory && root.once) return { source: { kind: 'directory', path: record.directory }, problems: [] };
+  }
+  if (lacking) return { problems };
+  const source = root.source(spec.root.options, facts, `${store.machine(spec.name)}/root`);
+  // Thrown away at its end: a layer over the other's directory does.
+  return { source: source.kind === 'directory' && source.copy && spec.ephemeral ? { kind: 'directory', path: source.copy.from } : source, problems };
+}
+
 /** The folders of the machine's root as far as they exist before it runs, uppermost first; none while it is still to be made. */
 export function layersOf(spec: Spec, facts: Facts): string[] {
-  const source = roots[spec.root.source]!.source(spec.root.options, facts);
-  const record = facts.store.machines.find(({ name }) => name === spec.name);
-  if (source.kind === 'directory') return [source.path];
-  if (source.kind === 'host') return ['/'];
-  if (source.kind === 'clone') return record ? [`${store.machine(spec.name)}/top/upper`, store.template(source.template)] : [`${source.top}/upper`, store.template(source.template)];
-  if (!facts.store.templates.includes(source.key)) return [];
-  return record ? [`${store.machine(spec.name)}/top/upper`, store.template(source.key)] : [store.template(source.key)];
+  const { source } = rootOf(spec, facts);
+  const own = recordOf(spec, facts) && !spec.ephemeral ? [`${store.machine(spec.name)}/top/upper`] : [];
+  switch (source?.kind) {
+    case 'directory': return [source.copy?.from ?? source.path];
+    case 'host': return ['/'];
+    case 'clone': return [`${source.top}/upper`, store.template(source.template)];
+    case 'template': return facts.store.templates.includes(source.key) ? [...own, store.template(source.key)] : [];
+    default: return [];
+  }
 }
 
 /** Spec + Facts -> Machine. Throws a Complaint only where two grants disagree; what the host lacks is in `problems`. */
 export function resolve(spec: Spec, facts: Facts, file: string): Machine {
   const { name } = spec;
-  const rootProblems = roots[spec.root.source]!.needs(spec.root.options, facts).map((problem) => ({ ...problem, at: ['root', ...(problem.at ?? [])] }));
-  const source: Source = rootProblems.some(({ fatal }) => fatal) ? { kind: 'directory', path: '/nonexistent' } : roots[spec.root.source]!.source(spec.root.options, facts);
-  const record = facts.store.machines.find((machine) => machine.name === name) ?? null;
+  const { source: from, problems: rootProblems } = rootOf(spec, facts);
+  const source: Source = from ?? { kind: 'directory', path: '/nonexistent' };
+  const record = recordOf(spec, facts);
   const run = store.run(name);
   const inPlace = source.kind === 'directory' && !spec.ephemeral;
   const top = inPlace ? null : spec.ephemeral || source.kind === 'host' ? `${store.scratch(name)}/top` : `${store.machine(name)}/top`;
@@ -103,14 +123,14 @@ export function resolve(spec: Spec, facts: Facts, file: string): Machine {
 
   const grantProblems = spec.grants.flatMap((asked) =>
     grantOf(asked).needs(asked.options, context).map((problem) => ({ ...problem, at: [asked.topic, ...(asked.kind ? [asked.kind] : []), ...(problem.at ?? [])] })));
-  const problems: Problem[] = [...rootProblems, ...grantProblems, ...needsOfRoot(spec, facts, source, ownership, record)];
+  const problems: Problem[] = [...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
   const { edits, origin } = merge(problems.some(({ fatal }) => fatal) ? [] : spec.grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })));
 
   const gids = edits.devices.flatMap(({ group }) => (group === null ? [] : [group]));
   const add = user || gids.length > 0 ? accountsFor(accounts, user ?? { name: 'root' }, user ? gids : [], (gid) => facts.groups[gid] ?? `host-${gid}`) : { users: [], groups: [], members: [] };
   const machine: Machine = {
     name, hostname: spec.hostname, engine: spec.engine, ephemeral: spec.ephemeral || source.kind === 'host', source, record,
-    layers: top === null ? [lower] : [`${top}/upper`, lower],
+    layers: top === null ? [lower] : source.kind === 'host' ? [`${store.scratch(name)}/host`, lower] : [`${top}/upper`, lower],
     top, root: inPlace ? lower : `${run}/root`, run, shift, ownership, user: user?.name ?? null,
     account: { uid: account.uid, gid: account.gid, home: account.home },
     accounts: { add, known: facts.accounts !== null },
@@ -137,12 +157,21 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
   if (record && source.kind === 'directory' && record.directory !== source.path)
     problems.push({ what: `the machine '${spec.name}' was made from another root (${record.template ?? record.directory})`, mend: `nestbox rm ${spec.name} forgets it, or give this one another name`, fatal: true, at });
   if (spec.users === 'own') {
-    const mapped = source.kind === 'directory' ? source.path : source.kind === 'host' ? '/usr' : store.base;
-    const why = cannotMap(facts, mapped);
-    if (why) problems.push({ what: why, mend: 'say users = "host", or users = "shift" to give all files of the root other owners', fatal: true, at });
+    const folders = source.kind === 'directory' ? [source.path] : source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : [];
+    const layer = ownership === 'overlay' ? [store.base] : [];
+    const why = [...new Set([...folders, ...layer].flatMap((path) => cannotMap(facts, path) ?? []))];
+    for (const what of why) problems.push({ what, mend: 'say users = "host", or users = "shift" to give all files of the root other owners', fatal: true, at });
   }
   if (ownership === 'shift' && source.kind !== 'directory')
     problems.push({ what: 'users = "shift" gives the files of a root other owners, and templates are shared', mend: 'unpack the root into a directory and use that, or say users = "host"', fatal: true, at: ['users'] });
+  if (ownership === 'shift' && spec.ephemeral)
+    problems.push({ what: 'users = "shift" gives the files of the directory other owners until nestbox rm, and ephemeral = true changes nothing', mend: 'leave one of the two out', fatal: true, at: ['users'] });
+  const shifted = ownership === 'shift';
+  if (record?.directory && (record.shifted ?? false) !== shifted && !spec.ephemeral)
+    problems.push({ what: `the machine '${spec.name}' was made ${shifted ? 'without' : 'with'} users = "shift"`, mend: `nestbox rm ${spec.name} ${shifted ? 'makes room for a new one' : 'gives the files their owners back'}`, fatal: true, at: ['users'] });
+  const other = source.kind === 'directory' ? facts.store.machines.find(({ name, directory }) => name !== spec.name && directory === source.path) : undefined;
+  if (other && (shifted || other.shifted))
+    problems.push({ what: `the machine '${other.name}' has the same directory, and users = "shift" gives the files of a directory to one machine alone`, mend: 'say users = "own" in both, or use two directories', fatal: true, at: ['users'] });
   return problems;
 }
 

@@ -21,6 +21,9 @@ export function privateNetwork(machine: string): { network: string; host: string
 const firstShift = 0x00080000;
 const lastShift = 0x6fff0000;
 
+/** Of the 65536 ids that this one is among. */
+export const firstId = (id: number): number => id - (id % 0x10000);
+
 /** The ids that a machine's own 65536 are shown as on the host, clear of all ranges in `taken`. */
 export function pickShift(machine: string, taken: readonly { start: number; count: number }[]): number {
   const count = (lastShift - firstShift) / 0x10000 + 1;

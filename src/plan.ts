@@ -27,20 +27,23 @@ export function plan(machine: Machine, facts: Facts, positionOf: (at: (string | 
   const fatal = machine.problems.filter((problem) => problem.fatal);
   if (fatal.length > 0)
     throw new Complaint(fatal.map(({ what, mend, at, accept }) => `${at && at.length > 0 ? positionOf(at) : ''}${what}\n  ${mend}${accept && !mend.includes(accept) ? `, or say accept = ["${accept}"]` : ''}`).join('\n'));
-  return { lasting: [...template(machine, facts), ...making(machine)], passing: [...preparing(machine, facts), ...granting(machine, facts), ...container(machine, facts)] };
+  return { lasting: [...template(machine, facts), ...making(machine)], passing: [...preparing(machine), ...granting(machine, facts), ...container(machine, facts)] };
 }
 
 const by = (key: string, steps: Step[]): Planned[] => steps.map((step) => ({ step, by: key }));
 const folder = (path: string, mode = 0o755): Step => ({ kind: 'mkdir', path, mode });
 
 /** Builds the template beside its place and moves it there when it is whole. */
-function template({ source, name }: Machine, facts: Facts): Planned[] {
+function template({ source, name, run }: Machine, facts: Facts): Planned[] {
   if (source.kind !== 'template' || facts.store.templates.includes(source.key)) return [];
   const partial = `${store.templates}/.${source.key}.${name}`;
+  const seen = `${run}/build`;
   return by('root', [
-    { kind: 'workspace', path: partial }, folder(`${partial}/root`),
-    ...source.build(`${partial}/root`),
+    { kind: 'workspace', path: partial }, folder(`${partial}/root`), folder(seen),
+    ...source.build(`${partial}/root`, seen),
+    { kind: 'sync', path: partial }, // else a power cut could leave a template with empty files
     { kind: 'rename', from: partial, to: dirname(store.template(source.key)) },
+    { kind: 'remove-tree', path: partial }, // only there when another machine has built the same meanwhile
   ]);
 }
 
@@ -50,7 +53,7 @@ function layer(machine: Machine, under: string): Planned[] {
   return [
     ...by('root', [
       { kind: 'workspace', path: under }, folder(top!), folder(`${top}/work`),
-      ...(source.kind === 'clone' ? [{ kind: 'copy-tree' as const, from: `${source.top}/upper`, to: `${top}/upper` }] : [folder(`${top}/upper`)]),
+      ...(source.kind === 'clone' ? [{ kind: 'copy-tree' as const, from: `${source.top}/upper`, to: `${top}/upper`, of: source.of }] : [folder(`${top}/upper`)]),
     ]),
     ...contents(machine),
   ];
@@ -58,33 +61,43 @@ function layer(machine: Machine, under: string): Planned[] {
 
 /** The accounts, and the places that binds cover: nspawn cannot make those in a root with mapped ids, and would leave them behind. */
 function contents(machine: Machine): Planned[] {
-  const { layers, seenBinds, account, accounts, source } = machine;
+  const { layers, seenBinds, account, accounts } = machine;
   const covered = /^\/(run|tmp|dev|proc|sys)(\/|$)/; // a file system of the container's own is mounted there
   const points = seenBinds.filter(({ to }) => !covered.test(to)).map(({ to, type }) => ({ path: to, type }));
   return [
     ...(lacksAccounts(machine) ? by('user', [{ kind: 'accounts', layers, add: accounts.add }]) : []),
-    ...(source.kind === 'host' ? [] : by('root', [...['/proc', '/sys', '/dev', '/run', '/tmp'].map((path) => ({ path, type: 'directory' as const })), ...(account.uid === 0 ? [{ path: account.home, type: 'directory' as const }] : []), ...points]
-      .map(({ path, type }) => ({ kind: 'mount-point', layers, path, type })))),
+    ...by('root', [...['/proc', '/sys', '/dev', '/run', '/tmp'].map((path) => ({ path, type: 'directory' as const })), ...(account.uid === 0 ? [{ path: account.home, type: 'directory' as const }] : []), ...points]
+      .map(({ path, type }) => ({ kind: 'mount-point', layers: layersAt(machine, path), path, type }))),
   ];
 }
 
+/** The running system is seen in some folders of its root alone. */
+const layersAt = ({ source, layers }: Machine, path: string): string[] =>
+  source.kind === 'host' && !isBelow(path, source.folders) ? layers.slice(0, 1) : layers;
+
+const isBelow = (path: string, folders: string[]): boolean => folders.some((folder) => path === `/${folder}` || path.startsWith(`/${folder}/`));
+
 function making(machine: Machine): Planned[] {
-  const { name, ephemeral, record, source, top, shift, file } = machine;
+  const { name, ephemeral, record, source, top, shift, file, ownership, run } = machine;
   if (ephemeral) return [];
   if (record) return contents(machine);
   const own = store.machine(name);
   const text = JSON.stringify({
     name, template: source.kind === 'template' ? source.key : source.kind === 'clone' ? source.template : null,
-    directory: source.kind === 'directory' ? source.path : null, shift: shift || null, file,
+    directory: source.kind === 'directory' ? source.path : null, ...(ownership === 'shift' && { shifted: true }), shift: shift || null, file,
   });
   return [
-    ...(top ? layer(machine, own) : [...by('root', [{ kind: 'workspace', path: own }]), ...contents(machine)]),
+    ...(top ? layer(machine, own) : [
+      ...by('root', [{ kind: 'workspace', path: own }, ...(source.kind === 'directory' && source.copy ? [{ kind: 'copy-tree' as const, from: source.copy.from, to: source.path, of: source.copy.of }] : [])]),
+      ...contents(machine),
+    ]),
+    ...(ownership === 'shift' && source.kind === 'directory' ? by('users', [{ kind: 'owners', directory: source.path, shift, scratch: `${run}/owners` }]) : []),
     ...by('name', [{ kind: 'write', path: `${own}/machine.json`, text: `${text}\n`, mode: 0o600 }]),
   ];
 }
 
 /** The root as it will be seen inside. */
-function preparing(machine: Machine, facts: Facts): Planned[] {
+function preparing(machine: Machine): Planned[] {
   const { name, ephemeral, top, root, layers, shift, source, account } = machine;
   if (!top) return [];
   const scratch = store.scratch(name);
@@ -93,16 +106,15 @@ function preparing(machine: Machine, facts: Facts): Planned[] {
     return [...(ephemeral ? layer(machine, scratch) : []), ...by('root', [folder(root), mounted])];
 
   const seen = `${scratch}/host`;
-  const links = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'].filter((link) => facts.paths[`/${link}`]);
   const folders = ['proc', 'sys', 'dev', 'run', 'var', 'var/cache', 'var/lib', 'var/log', 'home', 'mnt', 'opt', 'srv', ...source.folders];
   return [
     ...by('root', [
       { kind: 'workspace', path: scratch }, folder(top), folder(`${top}/upper`), folder(`${top}/work`), folder(seen),
       ...folders.map((path) => folder(`${seen}/${path}`)), folder(`${seen}/root`, 0o700), folder(`${seen}/tmp`, 0o1777), folder(`${seen}/var/tmp`, 0o1777),
-      ...links.map((link): Step => ({ kind: 'symlink', path: `${seen}/${link}`, to: `usr/${link}` })),
+      ...Object.entries(source.links).map(([link, to]): Step => ({ kind: 'symlink', path: `${seen}/${link}`, to })),
       ...source.folders.map((path) => folder(`${scratch}/host.${path}`)),
-      { kind: 'hide-private', lower: '/etc', upper: `${seen}/etc` },
-      ...(account.uid !== 0 && account.home.startsWith('/home/') ? [{ kind: 'mkdir' as const, path: `${seen}${account.home}`, mode: 0o700, owner: account }] : []),
+      ...['/etc', '/usr/local'].map((below): Step => ({ kind: 'hide-private', below, upper: seen })),
+      ...(account.uid === 0 || isBelow(account.home, source.folders) ? [] : [...foldersAbove(account.home).map((path) => folder(`${seen}${path}`)), { kind: 'mkdir' as const, path: `${seen}${account.home}`, mode: 0o700, owner: account }]),
     ]),
     ...contents(machine),
     ...by('root', [

@@ -21,6 +21,11 @@ function toPosition(text: string, offset: number): Position {
   return { line: before.length, column: before.at(-1)!.length + 1 };
 }
 
+/** A basic string's escapes: toml.io, "String". */
+const unescaped = (text: string): string =>
+  text.replace(/\\(?:u(.{4})|U(.{8})|x(.{2})|(.))/g, (_, four: string, eight: string, two: string, one: string) =>
+    one === undefined ? String.fromCodePoint(Number.parseInt(four ?? eight ?? two, 16)) : ({ b: '\b', t: '\t', n: '\n', f: '\f', r: '\r', e: '\x1b' }[one] ?? one));
+
 /** Every key and array element of a valid TOML text -> offset. The reader of TOML keeps no positions, hence this walk. */
 function scan(text: string): Map<string, number> {
   const places = new Map<string, number>();
@@ -54,7 +59,8 @@ function scan(text: string): Map<string, number> {
     do {
       if (text[at] === '.') at++;
       blank();
-      if (text[at] === '"' || text[at] === "'") parts.push(string());
+      if (text[at] === '"') parts.push(unescaped(string()));
+      else if (text[at] === "'") parts.push(string());
       else {
         const start = at;
         skip(/[\w-]+/y);

@@ -5,14 +5,14 @@ import type { Step } from './step.ts';
 
 /** Where a machine's root file system comes from, once the host is known. */
 export type Source =
-  /** Built once into a template that machines share; `key` names everything that it is built from. */
-  | { kind: 'template'; key: string; build: (target: string) => Step[] }
-  /** A directory of the person's, used where it is. */
-  | { kind: 'directory'; path: string }
+  /** Built once into a template that machines share; `key` names everything that it is built from. `seen` is the target where any user can reach it. */
+  | { kind: 'template'; key: string; build: (target: string, seen: string) => Step[] }
+  /** A directory used where it is: the person's, or a copy of another machine's that is made with this one. */
+  | { kind: 'directory'; path: string; copy?: { of: string; from: string } }
   /** A copy of what another machine has changed, over the same template. */
-  | { kind: 'clone'; template: string; top: string }
-  /** The running system, seen through overlays over some of its folders. */
-  | { kind: 'host'; folders: string[] };
+  | { kind: 'clone'; of: string; template: string; top: string }
+  /** The running system, seen through overlays over some folders of its root; others are links. */
+  | { kind: 'host'; folders: string[]; links: Record<string, string> };
 
 type OptionsSchema = v.GenericSchema<unknown, unknown>;
 
@@ -21,10 +21,13 @@ export interface Root<Schema extends OptionsSchema = OptionsSchema> {
   summary: string;
   /** The whole [root] table: the key that names the source, and those that may stand beside it. */
   options: Schema;
+  /** It changes all the time: a machine is made from what it was then, and is not asked about it again. */
+  once?: boolean;
   /** Paths of the host that must be looked at before anything can be said. */
   paths(options: v.InferOutput<Schema>): string[];
   needs(options: v.InferOutput<Schema>, facts: Facts): Problem[];
-  source(options: v.InferOutput<Schema>, facts: Facts): Source;
+  /** `own`: where the machine keeps a directory of its own, if it has one. */
+  source(options: v.InferOutput<Schema>, facts: Facts, own: string): Source;
 }
 
 export const defineRoot = <Schema extends OptionsSchema>(root: Root<Schema>): Root<Schema> => root;

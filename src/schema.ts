@@ -26,14 +26,16 @@ export const path = v.pipe(v.string(), printable, v.startsWith('/', 'expected an
 export const pathOrHome = v.pipe(v.string(), printable, v.regex(/^(\/|~\/|~$)/, 'expected an absolute path, or one that begins with ~/'), noSteps, v.transform((text: string) => (text.length > 1 ? text.replace(/\/+/g, '/').replace(/\/$/, '') : text)));
 
 /** WIDTHxHEIGHT in pixels. */
-export const size = v.pipe(v.string(), v.regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, 'expected WIDTHxHEIGHT in pixels, such as "1280x800"'));
+const expectedSize = 'expected WIDTHxHEIGHT in pixels, such as "1280x800"';
+export const size = v.pipe(v.string(expectedSize), v.regex(/^[1-9]\d{0,4}x[1-9]\d{0,4}$/, expectedSize));
 
 const units = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 
 /** "512M", "2G": to bytes. */
+const expectedBytes = 'expected a size with its unit, such as "512M" or "2G"';
 export const bytes = v.pipe(
-  v.string(),
-  v.regex(/^[1-9]\d{0,5}(\.\d{1,3})?[KMGT]$/, 'expected a size with its unit, such as "512M" or "2G"'),
+  v.string(expectedBytes),
+  v.regex(/^[1-9]\d{0,5}(\.\d{1,3})?[KMGT]$/, expectedBytes),
   v.transform((text) => Math.round(Number.parseFloat(text) * units[text.at(-1) as keyof typeof units])),
 );
 

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { type Acceptable, acceptable, Complaint } from './errors.ts';
 import { topics, values } from './grants/index.ts';
 import { engines } from './engines/index.ts';
+import { check, type Elsewhere, isTable, keysAt, kindOf, type Mistake, type Path, shown } from './mistakes.ts';
 import { positionOf } from './positions.ts';
 import { roots } from './roots/index.ts';
 import { hostName, line, machineName, says, userId, userName } from './schema.ts';
@@ -23,20 +24,13 @@ export interface Spec {
   grants: { topic: string; kind: string | null; options: unknown }[];
 }
 
-type Path = (string | number)[];
-interface Mistake {
-  path: Path;
-  what: string;
-  mend?: string | undefined;
-}
-
 const words = v.union([v.pipe(line, v.minLength(1, 'expected a program')), v.pipe(v.array(line), v.minLength(1, 'expected a program and its arguments'))], 'expected a command line, or a list with a program and its arguments');
 
 /** The keys that are neither a topic of grants nor [root]. */
 export const base = v.strictObject({
   name: v.pipe(machineName, says('The name of the machine.')),
   engine: v.optional(v.pipe(v.picklist(Object.keys(engines)), says('The program that runs the container.')), 'nspawn'),
-  user: v.optional(v.pipe(v.union([userName, v.strictObject({ name: v.pipe(userName, says('The name inside.')), uid: v.optional(v.pipe(userId, says('Its numeric id inside.'))) })], 'expected a user name, or a table with name and uid'), says('Who runs the program inside; made there when missing. Root if absent.'))),
+  user: v.optional(v.pipe(v.union([userName, v.pipe(v.strictObject({ name: v.pipe(userName, says('The name inside.')), uid: v.optional(v.pipe(userId, says('Its numeric id inside.'))) }), v.check(({ name, uid }) => name !== 'root' || uid === undefined, 'the number of root is 0: leave uid out'))], 'expected a user name, or a table with name and uid'), says('Who runs the program inside; made there when missing. Root if absent.'))),
   users: v.optional(v.pipe(v.picklist(['own', 'host', 'shift']), says('own: root inside is nobody on the host, by mapped mounts. shift: the same, by giving all files of the root other owners. host: root inside is root.')), 'own'),
   ephemeral: v.optional(v.pipe(v.boolean(), says('Throw all changes of the root away at the end.')), false),
   hostname: v.optional(v.pipe(hostName, says('The host name inside; the name of the machine if absent.'))),
@@ -52,7 +46,7 @@ export function readSpec(text: string, file: string): Spec {
   if (mistakes.length === 0) return spec as Spec;
   const placed = mistakes.map((mistake) => ({ ...mistake, ...positionOf(text, mistake.path) })).sort((a, b) => a.line - b.line || a.column - b.column);
   throw new Complaint(placed.map(({ path, what, mend, line: row, column }) =>
-    `${file}:${row}:${column}: ${path.length > 0 ? `${path.join('.')}: ` : ''}${what}${mend ? `\n  ${mend}` : ''}`).join('\n'));
+    `${file}:${row}:${column}: ${path.length > 0 ? `${path.map((key) => shown(String(key))).join('.')}: ` : ''}${what}${mend ? `\n${mend.replace(/^/gm, '  ')}` : ''}`).join('\n'));
 }
 
 function readToml(text: string, file: string): Record<string, unknown> {
@@ -60,10 +54,30 @@ function readToml(text: string, file: string): Record<string, unknown> {
     return parse(text);
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    const [what = '', , ...excerpt] = error.message.split('\n');
-    throw new Complaint(`${file}:${error.line}:${error.column}: ${what.replace('Invalid TOML document: ', '')}`, excerpt.join('\n').trimEnd());
+    const [first = '', , ...excerpt] = error.message.split('\n');
+    const told = first.replace('Invalid TOML document: ', '');
+    const [what, mend] = tomlMistakes[told] ?? [told];
+    const endsThere = told.startsWith('control characters') && /^[\r\n]/.test(text.split('\n').slice(error.line - 1).join('\n').slice(error.column - 1));
+    throw new Complaint(`${file}:${error.line}:${error.column}: ${endsThere ? 'this text is not closed at the end of its line' : what}`, [...(mend ? [mend] : []), excerpt.join('\n').trimEnd().replace(/[^\P{Cc}\n]/gu, '\ufffd')].join('\n'));
   }
 }
+
+/** The TOML reader's words where they would not help. */
+const tomlMistakes: Record<string, [string, string?]> = {
+  'invalid value': ['expected a value', 'a text stands in quotes: name = "steam"'],
+  'trying to redefine an already defined table or value': ['this is said twice', 'leave one of the two out; options of a kind stand in [topic.kind] alone, without topic = "kind"'],
+  'expected comma or end of structure': ["expected ',' or the end of the list or table"],
+};
+
+/** Advice on a key in the wrong table. */
+const elsewhere: Elsewhere = (key) => {
+  if (Object.hasOwn(base.entries, key) || Object.hasOwn(topics, key) || Object.hasOwn(values, key)) return `'${key}' belongs above the first [table] of the file`;
+  const places = [
+    ...Object.entries(topics).flatMap(([topic, kinds]) => Object.entries(kinds).filter(([, { options }]) => keysAt(options, []).includes(key)).map(([kind]) => `[${topic}.${kind}]`)),
+    ...Object.entries(values).filter(([, { options }]) => keysAt(options, []).includes(key)).map(([name]) => `[${name}]`),
+  ];
+  return places.length > 0 ? `'${key}' belongs to ${listed(places, 'or')}` : undefined;
+};
 
 function build(tree: Record<string, unknown>, mistakes: Mistake[]): Spec | undefined {
   const grants: Spec['grants'] = [];
@@ -72,14 +86,18 @@ function build(tree: Record<string, unknown>, mistakes: Mistake[]): Spec | undef
   for (const [key, value] of Object.entries(tree)) {
     if (key === 'root') root = readRoot(value, mistakes);
     else if (Object.hasOwn(topics, key)) grants.push(...readTopic(key, value, mistakes));
-    else if (Object.hasOwn(values, key)) grants.push({ topic: key, kind: null, options: check(values[key]!.options, value, [key], mistakes) });
+    else if (Object.hasOwn(values, key)) grants.push({ topic: key, kind: null, options: check(values[key]!.options, value, [key], mistakes, elsewhere) });
     else plain[key] = value;
   }
-  if (!('root' in tree)) mistakes.push({ path: [], what: "there is no [root]: where does the machine's file system come from?", mend: `[root]\n  debian = "bookworm"   (or ${listed(Object.keys(roots).filter((name) => name !== 'debian'), 'or')})` });
+  if (!('root' in tree)) mistakes.push({ path: [], what: "there is no [root]: where does the machine's file system come from?", mend: `[root]\ndebian = "bookworm"   (or ${listed(Object.keys(roots).filter((name) => name !== 'debian'), 'or')})` });
   if (!Object.hasOwn(tree, 'network')) grants.push({ topic: 'network', kind: 'private', options: v.parse(topics.network!.private!.options, {}) });
   const others = [...Object.keys(topics), ...Object.keys(values), 'root'];
-  const options = check(base, plain, [], mistakes, others) as v.InferOutput<typeof base> | undefined;
-  if (!options || !root) return undefined;
+  const sources: Elsewhere = (key) => (Object.hasOwn(roots, key) ? `'${key}' belongs to [root]` : elsewhere(key));
+  const options = check(base, plain, [], mistakes, sources, others) as v.InferOutput<typeof base> | undefined;
+  if (!options) return undefined;
+  const run = typeof options.run === 'string' ? readWords(options.run, mistakes) : options.run;
+  if (run && !run[0]) mistakes.push({ path: ['run'], what: 'expected a program' });
+  if (!root || !run) return undefined;
   return {
     name: options.name,
     engine: options.engine,
@@ -88,18 +106,19 @@ function build(tree: Record<string, unknown>, mistakes: Mistake[]): Spec | undef
     users: options.users,
     ephemeral: options.ephemeral,
     hostname: options.hostname ?? options.name,
-    run: typeof options.run === 'string' ? readWords(options.run, mistakes) : options.run,
+    run,
     accept: options.accept,
     grants,
   };
 }
 
-function readWords(text: string, mistakes: Mistake[]): string[] {
+function readWords(text: string, mistakes: Mistake[]): string[] | undefined {
   try {
     return splitWords(text);
   } catch (error) {
-    mistakes.push({ path: ['run'], what: (error as Error).message });
-    return [];
+    if (!(error instanceof Complaint)) throw error;
+    mistakes.push({ path: ['run'], what: error.message });
+    return undefined;
   }
 }
 
@@ -118,8 +137,8 @@ function readTopic(topic: string, value: unknown, mistakes: Mistake[]): Spec['gr
     if (typeof kind !== 'string' || !known.includes(kind)) {
       const meant = typeof kind === 'string' ? nearest(kind, known) : undefined;
       mistakes.push({
-        path, what: typeof kind === 'string' ? `'${kind}' is no kind of ${topic}` : `expected a kind of ${topic}, found ${kindOf(kind)}`,
-        mend: meant ? `did you mean '${meant}'?` : `expected ${listed(known.map((word) => `'${word}'`), 'or')}`,
+        path, what: typeof kind === 'string' ? `'${shown(kind)}' is no kind of ${topic}` : `expected a kind of ${topic}, found ${kindOf(kind)}`,
+        mend: meant ? `did you mean '${meant}'?` : optionOf(topic, kind) ?? `expected ${listed(known.map((word) => `'${word}'`), 'or')}`,
       });
       return [];
     }
@@ -130,71 +149,43 @@ function readTopic(topic: string, value: unknown, mistakes: Mistake[]): Spec['gr
       if (isTable(options) && Object.keys(options).length > 0) mistakes.push({ path, what: "'none' has no options" });
       return [];
     }
-    return [{ topic, kind, options: check(kinds[kind]!.options, options, path, mistakes) }];
+    const short = path.at(-1) !== kind;
+    const lacking = short ? requiredOf(kinds[kind]!.options) : [];
+    if (lacking.length > 0) mistakes.push({ path, what: `'${kind}' needs ${listed(lacking)}`, mend: `[${topic}.${kind}]\n${lacking.map((key) => `${key} = ...`).join('\n')}` });
+    return lacking.length > 0 ? [] : [{ topic, kind, options: check(kinds[kind]!.options, options, path, mistakes, elsewhere) }];
   });
+}
+
+/** The keys that a kind cannot do without. */
+const requiredOf = (schema: v.GenericSchema<unknown, unknown>): string[] =>
+  (v.safeParse(schema, {}).issues ?? []).map(({ path }) => String(path?.[0]?.key));
+
+/** [display] size = ...: the name of the kind was left out. */
+function optionOf(topic: string, key: unknown): string | undefined {
+  const places = Object.entries(topics[topic]!).filter(([, { options }]) => keysAt(options, []).includes(String(key))).map(([kind]) => `[${topic}.${kind}]`);
+  return places.length > 0 ? `'${key}' belongs to ${listed(places, 'or')}` : undefined;
 }
 
 function readRoot(value: unknown, mistakes: Mistake[]): Spec['root'] | undefined {
   if (!isTable(value)) {
-    mistakes.push({ path: ['root'], what: `expected a table, found ${kindOf(value)}`, mend: '[root]\n  debian = "bookworm"' });
+    mistakes.push({ path: ['root'], what: `expected a table, found ${kindOf(value)}`, mend: '[root]\ndebian = "bookworm"' });
     return undefined;
   }
   const sources = Object.keys(value).filter((key) => Object.hasOwn(roots, key));
   const known = listed(Object.keys(roots), 'or');
-  if (sources.length === 1) return { source: sources[0]!, options: check(roots[sources[0]!]!.options, value, ['root'], mistakes) };
+  if (sources.length === 1) return { source: sources[0]!, options: check(roots[sources[0]!]!.options, value, ['root'], mistakes, (key) => ofOtherRoots(key) ?? elsewhere(key)) };
   if (sources.length > 1) mistakes.push({ path: ['root', sources[1]!], what: `a root has one source, and there is '${sources[0]}' already`, mend: 'leave one of the two out' });
-  else if (Object.keys(value).length === 0) mistakes.push({ path: ['root'], what: `names no source: expected ${known}` });
+  else if (Object.keys(value).every((key) => ofOtherRoots(key))) mistakes.push({ path: ['root'], what: 'names no source', mend: `expected ${known}` });
   else
-    for (const key of Object.keys(value)) {
+    for (const key of Object.keys(value).filter((candidate) => !ofOtherRoots(candidate))) {
       const meant = nearest(key, Object.keys(roots));
-      mistakes.push({ path: ['root', key], what: `'${key}' is no source of a root`, mend: meant ? `did you mean '${meant}'?` : `expected ${known}` });
+      mistakes.push({ path: ['root', key], what: `'${shown(key)}' is no source of a root`, mend: meant ? `did you mean '${meant}'?` : `expected ${known}` });
     }
   return undefined;
 }
 
-function check(schema: v.GenericSchema<unknown, unknown>, value: unknown, at: Path, mistakes: Mistake[], alsoKnown: string[] = []): unknown {
-  const result = v.safeParse(schema, value);
-  if (result.success) return result.output;
-  for (const issue of result.issues) {
-    const inner = (issue.path ?? []).map(({ key }) => key as string | number);
-    mistakes.push({ path: [...at, ...inner], ...explain(issue, schema, inner, alsoKnown) });
-  }
-  return undefined;
+/** A key that goes with other sources than the one that is named. */
+function ofOtherRoots(key: string): string | undefined {
+  const sources = Object.keys(roots).filter((source) => keysAt(roots[source]!.options, []).includes(key));
+  return sources.length > 0 ? `'${key}' goes with ${listed(sources, 'or')}` : undefined;
 }
-
-/** valibot's issue in a person's words. Our own messages are kept; its own all begin with "Invalid". */
-function explain(issue: v.BaseIssue<unknown>, schema: v.GenericSchema<unknown, unknown>, path: Path, alsoKnown: string[]): { what: string; mend?: string | undefined } {
-  if (issue.type === 'strict_object' && path.length > 0 && issue.expected === 'never') {
-    const known = [...keysAt(schema, path.slice(0, -1)), ...(path.length === 1 ? alsoKnown : [])];
-    const meant = nearest(String(path.at(-1)), known);
-    return { what: 'there is no such key', mend: meant ? `did you mean '${meant}'?` : `expected ${listed(known, 'or')}` };
-  }
-  if (issue.type === 'strict_object' && path.length > 0 && issue.received === 'undefined') return { what: 'is missing' };
-  if (issue.type === 'picklist') {
-    const known = (issue.requirement ?? (issue as { expected?: string }).expected?.match(/"([^"]*)"/g)?.map((word) => word.slice(1, -1)) ?? []) as string[];
-    const meant = typeof issue.input === 'string' ? nearest(issue.input, known) : undefined;
-    const what = typeof issue.input === 'string' ? `'${issue.input}' is not known here` : `expected a word, found ${kindOf(issue.input)}`;
-    return { what, mend: meant ? `did you mean '${meant}'?` : `expected ${listed(known.map((word) => `'${word}'`), 'or')}` };
-  }
-  if (!issue.message.startsWith('Invalid')) return { what: issue.message };
-  return { what: `expected ${expectations[issue.type] ?? issue.expected}, found ${kindOf(issue.input)}` };
-}
-
-const expectations: Record<string, string> = {
-  string: 'a text in quotes', number: 'a number', boolean: 'true or false', array: 'a list', strict_object: 'a table', object: 'a table', record: 'a table', integer: 'a whole number',
-};
-
-/** The keys that the table at `path` of the schema may have; looks through optional, pipe, union and array. */
-function keysAt(schema: unknown, path: Path): string[] {
-  const { entries, wrapped, options, item } = schema as { entries?: Record<string, unknown>; wrapped?: unknown; options?: unknown[]; item?: unknown };
-  if (wrapped) return keysAt(wrapped, path);
-  if (Array.isArray(options) && typeof options[0] === 'object') return options.flatMap((option) => keysAt(option, path));
-  if (entries) return path.length === 0 ? Object.keys(entries) : keysAt(entries[String(path[0])] ?? {}, path.slice(1));
-  return item && path.length > 0 ? keysAt(item, path.slice(1)) : [];
-}
-
-const isTable = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
-
-const kindOf = (value: unknown): string =>
-  value === undefined ? 'nothing' : typeof value === 'string' ? `the text '${value}'` : typeof value === 'number' || typeof value === 'bigint' ? `the number ${value}` : typeof value === 'boolean' ? `${value}`
-    : Array.isArray(value) ? 'a list' : value instanceof Date ? 'a date' : 'a table';

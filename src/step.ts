@@ -2,6 +2,7 @@ import { Complaint } from './errors.ts';
 import { type AccountsToAdd, addAccounts, removeAccounts } from './accounts.ts';
 import { hidePrivate, inLayers, makeMountPoint, missingIn } from './layers.ts';
 import { makeLink, removeLink } from './links.ts';
+import { firstId } from './names.ts';
 import type { Host } from './host.ts';
 import type { Journal } from './journal.ts';
 import { pasteable } from './words.ts';
@@ -42,8 +43,8 @@ export type Step =
   | { kind: 'copy-cookie'; number: number; authority: string | null; path: string; owner: Owner }
   /** `upper` and `work` are names of folders in `top`; ids of the layers are shown from `shift` on, 0: as they are. */
   | { kind: 'overlay'; at: string; top: string; upper: string; work: string; lower: string; shift: number }
-  /** Whiteouts in an overlay's upper folder for each file of `lower` that not everybody on the host may read. */
-  | { kind: 'hide-private'; lower: string; upper: string }
+  /** Whiteouts in an overlay's upper folder for each file below `below` that not everybody on the host may read. */
+  | { kind: 'hide-private'; below: string; upper: string }
   | { kind: 'bind'; from: string; at: string; owner: Owner; shownAs: Owner; write: boolean }
   | { kind: 'tmpfs'; at: string; mode: number; bytes: number; owner: Owner; devices: boolean }
   | { kind: 'unmount'; at: string }
@@ -94,8 +95,6 @@ const never = async () => false;
 const nothing = async (): Promise<Step[]> => [];
 const absent = async ({ path }: { path: string }, host: Host) => (await host.kind(path)) === null;
 const removed = async ({ path }: { path: string }): Promise<Step[]> => [{ kind: 'remove', path }];
-/** Of the 65536 ids that this one belongs to: systemd-nspawn(1), --private-users. */
-const firstId = (uid: number) => uid - (uid % 0x10000);
 const octal = (mode: number) => mode.toString(8).padStart(4, '0');
 
 const kinds: { [K in Step['kind']]: Kind<Extract<Step, { kind: K }>> } = {
@@ -205,10 +204,10 @@ const kinds: { [K in Step['kind']]: Kind<Extract<Step, { kind: K }>> } = {
     do: ({ at, top, upper, work, lower, shift }, host) => must(host, ['nestbox-native', 'overlay', at, top, upper, work, lower, ...(shift ? [`${shift}`] : [])]),
   },
   'hide-private': {
-    describe: ({ lower }) => `hide what not everybody may read below ${lower}`,
-    done: never,
+    describe: ({ below }) => `hide what not everybody may read below ${below}`,
+    done: async ({ below }, host) => (await host.kind(below)) === null,
     inverse: nothing, // they are in the overlay's own folder, which is removed as a whole
-    do: ({ lower, upper }, host) => hidePrivate(host, lower, upper),
+    do: ({ below, upper }, host) => hidePrivate(host, below, upper),
   },
   bind: {
     describe: ({ from, at, write, owner, shownAs }) => `mount ${from} on ${at}${write ? '' : ', read-only'}, its owner ${owner.uid}:${owner.gid} as ${shownAs.uid}:${shownAs.gid}`,

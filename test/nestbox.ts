@@ -55,7 +55,7 @@ export function follow(t: TestContext, child: ChildProcess): Running {
       for (;;) {
         const found = pattern.exec(stdout);
         if (found) return found;
-        if (over || Date.now() > limit) throw new Error(`${over ? 'it ended' : 'it is silent'} before it said ${pattern}:\n${stdout}${stderr}`);
+        if (over || Date.now() > limit) throw new Error(`${over ? 'it ended' : 'it is silent'} before it said ${pattern}:\n${stdout.slice(-2000)}${stderr.slice(-2000)}`);
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, 1000);
           wake = () => { clearTimeout(timer); resolve(); };

@@ -76,3 +76,29 @@ export async function createWindow(
   await x.tell(8, 0, body.subarray(0, 4));
   return window;
 }
+
+/**
+ * A Perl program, for the host or for inside, that does what a key logger does: it asks the server of $DISPLAY at short
+ * intervals which keys are down (QueryKeymap 44: X11 protocol, appendix B), and prints "down KEYCODE" for each new one.
+ * "looked" comes after every tenth question.
+ */
+export const keyListener = `
+use IO::Socket::UNIX; $| = 1;
+my ($number) = $ENV{DISPLAY} =~ /:(\\d+)/;
+my $x = IO::Socket::UNIX->new(Peer => "/tmp/.X11-unix/X$number") or die "no display: $!\\n";
+sub get { my ($wanted, $got) = (shift, ""); while (length $got < $wanted) { sysread $x, $got, $wanted - length $got, length $got or die "the server hung up\\n" } $got }
+my $file = do { open my $f, "<", $ENV{XAUTHORITY} or die "$ENV{XAUTHORITY}: $!\\n"; local $/; <$f> };
+my (undef, undef, undef, $name, $key) = unpack "n n/a n/a n/a n/a", $file;
+syswrite $x, pack("a x v4 x2", "l", 11, 0, length $name, length $key) . $name . "\\0" x (-length($name) & 3) . $key;
+my ($status, $length) = unpack "C x5 v", get(8); get(4 * $length); $status == 1 or die "refused\\n";
+for (my ($count, %down) = 1; ; $count++) {
+  syswrite $x, pack "C x v", 44, 1;
+  my $reply = get(32);
+  $reply = get(32) while ord $reply != 1; # events that every client gets, such as a new keyboard map
+  my $map = substr($reply, 8) . get(8);
+  my %now = map { $_ => 1 } grep { vec $map, $_, 1 } 8 .. 255;
+  print map { "down $_\\n" } grep { !$down{$_} } sort keys %now;
+  %down = %now;
+  print "looked\\n" if $count % 10 == 0;
+  select undef, undef, undef, 0.01;
+}`;

@@ -10,7 +10,13 @@ const entry = v.strictObject({
   write: v.optional(v.pipe(v.boolean(), says('Whether programs inside may change it.')), false),
   optional: v.optional(v.pipe(v.boolean(), says('Go on without it where it does not exist.')), false),
 });
-const item = v.union([v.pipe(pathOrHome, v.transform((text) => ({ path: text, to: undefined, write: false, optional: false }))), entry], 'expected an absolute path, or a table with path, to, write and optional');
+
+/** Places of every container that a bind would take the ground from. */
+const reserved = ['/', '/dev', '/proc', '/run', '/sys', '/usr'];
+const item = v.pipe(
+  v.union([v.pipe(pathOrHome, v.transform((text) => ({ path: text, to: undefined, write: false, optional: false }))), entry], 'expected an absolute path, or a table with path, to, write and optional'),
+  v.check(({ path: from, to }) => !reserved.includes(to ?? from), 'this place cannot be covered inside: choose another with to = "..."'),
+);
 
 /** ~ stands for the home of the person. */
 const expand = (person: Person, text: string) => (text.startsWith('~') ? `${person.home}${text.slice(1)}` : text);
@@ -25,7 +31,7 @@ export default defineGrant({
     items.flatMap((item, i): Problem[] => {
       const from = expand(facts.person, item.path);
       const found = facts.paths[from];
-      if (!found) return item.optional ? [] : [{ ...lacks(`${from} does not exist on this host`, 'make it, or say { path = "...", optional = true }'), at: [i] }];
+      if (!found) return item.optional ? [] : [{ ...lacks(`${from} does not exist on this host`, `make it, or say { path = "${item.path}", optional = true }`), at: [i] }];
       if (found.kind === 'device') return [{ ...lacks(`${from} is a device`, `devices = ["${from}"]`), at: [i] }];
       const why = shift === 0 ? null : cannotMap(facts, from);
       if (!why) return [];

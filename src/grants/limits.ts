@@ -4,8 +4,9 @@ import type { Facts } from '../facts.ts';
 import { defineGrant } from '../grant.ts';
 import { bytes, says } from '../schema.ts';
 
+const expectedCpu = 'expected a number of processors, such as 1.5';
 const options = v.strictObject({
-  cpu: v.optional(v.pipe(v.number(), v.minValue(0.01, 'expected at least 0.01'), says("Processors' worth of time: 1.5 is one and a half."))),
+  cpu: v.optional(v.pipe(v.number(expectedCpu), v.finite(expectedCpu), v.minValue(0.01, 'expected at least 0.01'), says("Processors' worth of time: 1.5 is one and a half."))),
   memory: v.optional(v.pipe(bytes, says('Such as "2G".'))),
   tasks: v.optional(v.pipe(v.number(), v.integer('expected a whole number'), v.minValue(8, 'expected at least 8'), says('Processes and threads at the same time.'))),
 });

@@ -1,16 +1,26 @@
 import { Complaint } from '../errors.ts';
 import type { Facts } from '../facts.ts';
-import type { Host } from '../host.ts';
+import type { Host, X11 } from '../host.ts';
 import { must } from '../step.ts';
-import { displays } from './displays.ts';
 import { files, mountsBelow } from './files.ts';
 import { processes, type Processes } from './processes.ts';
 import { openSession } from './session.ts';
 
+/** Loaded when a display is first asked for: most runs have nothing to do with the X protocol. */
+const load = async () => (await import('./displays.ts')).displays;
+const x11: X11 = {
+  newKey: async (step) => (await load()).newKey(step),
+  copyKey: async (step) => (await load()).copyKey(step),
+  authorize: async (step) => (await load()).authorize(step),
+  deauthorize: async (step) => (await load()).deauthorize(step),
+  isAdmitted: async (step) => (await load()).isAdmitted(step),
+  admit: async (step, admitted) => (await load()).admit(step, admitted),
+};
+
 /** This host. `progress` is told a line at a time what takes long. */
 export function linux(programs: Facts['programs'], progress: (line: string) => void = () => {}): Host & Processes {
   const host: Host & Processes = Object.assign(processes(programs, progress), files, {
-    x11: displays,
+    x11,
     async mustBeUnmounted(path: string) {
       const mounted = mountsBelow(path);
       if (mounted.length > 0) throw new Complaint(`${path} is not removed: ${mounted.join(', ')} ${mounted.length === 1 ? 'is' : 'are'} mounted there`, `umount ${mounted.reverse().join(' ')}`);
@@ -21,7 +31,7 @@ export function linux(programs: Facts['programs'], progress: (line: string) => v
       // Killed with its nestbox, a builder may have put a file into a folder that was just found empty: it is dead by now.
       if ((await host.run(remove)).code !== 0) await must(host, remove);
     },
-    async copyTree({ from, to, of }) {
+    async copyTree({ from, to, of }: Parameters<Host['copyTree']>[0]) {
       const other = openSession(of, programs); // complains while it runs
       try {
         if (await other.interrupted()) throw new Complaint(`a run of '${of}' was cut off, and has not been taken back`, `nestbox clean ${of}`);
@@ -30,7 +40,7 @@ export function linux(programs: Facts['programs'], progress: (line: string) => v
         other.close();
       }
     },
-    async changeOwners({ directory, shift, scratch }) {
+    async changeOwners({ directory, shift, scratch }: Parameters<Host['changeOwners']>[0]) {
       const seen = '/run/systemd'; // nspawn leaves folders there
       for (const path of [scratch, seen]) if ((await host.kind(path)) === null) await host.mkdir(path, 0o755);
       const native = '/run/nestbox-native';

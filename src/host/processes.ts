@@ -1,6 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { closeSync, constants, fchownSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, rmdirSync, statSync, watch } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { closeSync, constants, fchownSync, ftruncateSync, mkdirSync, openSync, promises, readdirSync, readFileSync, readlinkSync, rmdirSync, statSync, watch } from 'node:fs';
 import { createConnection } from 'node:net';
 import { constants as os } from 'node:os';
 import { dirname } from 'node:path/posix';
@@ -77,8 +76,12 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   /** By the first process of its namespace, whose death is over only when all others there are dead too. */
   function endBuilder(): void {
     const [first] = descendants(builder!.pid!);
-    if (first === undefined) builder!.kill('SIGKILL');
-    else process.kill(first, 'SIGKILL');
+    try {
+      if (first === undefined) builder!.kill('SIGKILL');
+      else process.kill(first, 'SIGKILL');
+    } catch {
+      // it has ended in the meantime
+    }
   }
 
   async function serve(step: Extract<Step, { kind: 'service' }>): Promise<void> {
@@ -123,8 +126,8 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
 
   /** The program inside waits at the gate: whoever opens it for writing gets it open when that has begun to wait. */
   async function connect(child: ChildProcess, { peer, address, gateway, gate }: NonNullable<Extract<Step, { kind: 'container' }>['inside']>): Promise<void> {
-    const opened = open(gate, 'w');
-    const release = () => void open(gate, constants.O_RDONLY | constants.O_NONBLOCK).then((reader) => reader.close()).catch(() => {}); // ends the waiting of open() when there is nobody inside any more
+    const opened = promises.open(gate, 'w');
+    const release = () => void promises.open(gate, constants.O_RDONLY | constants.O_NONBLOCK).then((reader) => reader.close()).catch(() => {}); // ends the waiting of open() when there is nobody inside any more
     child.once('exit', release);
     const writer = await opened;
     child.off('exit', release);

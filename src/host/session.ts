@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { Complaint, reasons } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { type Journal, type JournalFile, journalOn } from '../journal.ts';
@@ -136,7 +135,7 @@ function fileOf(path: string): JournalFile {
     async remove() {
       if (file !== null) closeSync(file);
       file = null;
-      await rm(path, { force: true });
+      rmSync(path, { force: true });
     },
   };
 }

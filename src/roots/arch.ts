@@ -21,8 +21,10 @@ export default defineRoot({
     key: templateKey('arch', 'base', { packages: [...packages].sort(), config, modified: paths[config]?.modified, architecture }),
     build: (target) => [{
       kind: 'build', target, what: 'make an Arch root',
-      // -c: the host's package cache, -G -M: neither its keyring nor its mirrors, which are the host's own business.
-      argv: ['pacstrap', '-C', config, '-c', '-G', '-M', target, 'base', ...packages],
-    }],
+      // -K, -M: keys of its own, and neither those of the host nor its mirrors.
+      argv: ['pacstrap', '-C', config, '-K', '-M', target, 'base', ...packages],
+    },
+    // The packages' own archives: they are as large as what was in them.
+    { kind: 'remove-tree', path: `${target}/var/cache/pacman/pkg` }, { kind: 'mkdir', path: `${target}/var/cache/pacman/pkg`, mode: 0o755 }],
   }),
 });

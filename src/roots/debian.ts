@@ -23,15 +23,20 @@ export default defineRoot({
   source: ({ debian, packages, variant, components, mirror }, { architecture }) => ({
     kind: 'template',
     key: templateKey('debian', debian, { debian, packages: [...packages].sort(), variant, components, mirror, architecture }),
-    build: (target) => [{
-      kind: 'build', target, what: `make a Debian ${debian} root`,
+    build: (target, seen) => [{
+      // Seen elsewhere, as apt fetches as a user of its own, who cannot look into our folders.
+      kind: 'build', target, seen, what: `make a Debian ${debian} root`,
       argv: [
         'mmdebstrap', '--mode=root', '--format=directory', `--variant=${variant}`, `--components=${components.join(',')}`,
         ...(packages.length > 0 ? [`--include=${packages.join(',')}`] : []),
-        // The packages' own archives are of no use inside; what apt has to fetch again is its index.
         '--aptopt=Acquire::Languages "none"', '--dpkgopt=force-unsafe-io',
-        debian, target, ...(mirror ? [mirror] : []),
+        debian, seen, ...(mirror ? [mirror] : []),
       ],
-    }],
+    },
+    // What is only good for the building, and the host's own name and name servers.
+    ...['etc/apt/apt.conf.d/99mmdebstrap', 'etc/dpkg/dpkg.cfg.d/99mmdebstrap', 'etc/hostname'].map((path) => ({ kind: 'remove' as const, path: `${target}/${path}` })),
+    { kind: 'write', path: `${target}/etc/resolv.conf`, text: '', mode: 0o644 },
+    // As the installer writes it: without it nobody knows localhost.
+    { kind: 'write', path: `${target}/etc/hosts`, text: '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n', mode: 0o644 }],
   }),
 });

@@ -22,7 +22,9 @@ export default defineRoot({
       build: (target) => [{
         kind: 'build', target, what: `unpack ${tar}`,
         // Numeric, as the ids are the archive's own and not those of accounts with the same names here.
-        argv: ['tar', '--extract', '--file', tar, '--directory', target, '--numeric-owner', '--same-owner', '--preserve-permissions', '--xattrs', '--xattrs-include=*', '--acls', '--delay-directory-restore'],
+        argv: ['tar', '--extract', '--file', tar, '--directory', target, '--numeric-owner', '--same-owner', '--preserve-permissions', '--xattrs', '--xattrs-include=*', '--acls', '--delay-directory-restore',
+          // A line for every 100 MB.
+          '--checkpoint=10000', '--checkpoint-action=echo=%{read}T'],
       }],
     };
   },

@@ -3,13 +3,14 @@ import { lacks, lacksProgram } from '../../errors.ts';
 import { defineGrant } from '../../grant.ts';
 import { says } from '../../schema.ts';
 
-const address = v.regex<string, string>(/^(\d{1,3}\.){3}\d{1,3}\/\d{1,2}$/, 'expected an address with the length of its network, such as "192.168.1.50/24"');
-const plainAddress = v.regex<string, string>(/^(\d{1,3}\.){3}\d{1,3}$/, 'expected an address, such as "192.168.1.1"');
+const octets = /^((25[0-5]|2[0-4]\d|1?\d?\d)(\.(?!\/|$)|(?=\/|$))){4}/.source;
+const address = v.regex<string, string>(new RegExp(`${octets}/([1-9]|[12]\\d|3[0-2])$`), 'expected an address with the length of its network, such as "192.168.1.50/24"');
+const plainAddress = v.regex<string, string>(new RegExp(`${octets}$`), 'expected an address, such as "192.168.1.1"');
 
 export default defineGrant({
   summary: 'a place of its own on a bridge of the host, beside the other computers there',
   options: v.strictObject({
-    name: v.pipe(v.string(), v.regex(/^[\w.-]{1,15}$/, 'expected the name of a bridge, such as "br0"'), says('The bridge, which must be there.')),
+    name: v.pipe(v.string(), v.regex(/^(?!\.{1,2}$)[\w.-]{1,15}$/, 'expected the name of a bridge, such as "br0"'), says('The bridge, which must be there.')),
     address: v.pipe(v.string(), address, says('Its own address with the length of the network, such as "192.168.1.50/24".')),
     gateway: v.optional(v.pipe(v.string(), plainAddress, says('Where all other addresses are reached.'))),
   }),

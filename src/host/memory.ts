@@ -1,0 +1,405 @@
+import { Complaint, packages } from '../errors.ts';
+import type { Host, Stat, X11 } from '../host.ts';
+import type { Owner, Place, Step } from '../step.ts';
+import { copyNode, merged, type Node, node, Tree, visit } from './memory-tree.ts';
+
+type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
+
+interface Process {
+  name: string;
+  place: Place;
+  /** What it has made, and holds as long as it lives. */
+  holds: Node[];
+  /** The network link whose other end is in its namespace: gone with it. */
+  link: string | null;
+}
+
+/** Thrown in place of an effect, or after it, where a test says so. */
+export class Failure extends Error {}
+
+/** A host in memory: what steps do to files, mounts, processes, links and displays, and nothing else. It refuses what a real one would. */
+export class MemoryHost implements Host {
+  readonly tree = new Tree();
+  readonly processes: Process[] = [];
+  readonly links = new Map<string, { peer: string; set: string[] }>();
+  readonly tables = new Map<string, string[]>();
+  readonly displays = new Map<number, { admitted: Set<string>; keys: Set<number> }>();
+  /** Effects so far. */
+  effects = 0;
+  /** Which effect fails; `late`: it has come about all the same, as when the power goes right after it. */
+  failAt: { effect: number; late: boolean } | null = null;
+  private keys = 0;
+
+  constructor() {
+    for (const path of ['/dev', '/etc', '/home', '/mnt', '/proc', '/root', '/run/systemd/nspawn/propagate', '/run/systemd/nspawn/unix-export', '/srv', '/sys/class/net', '/usr/bin', '/var/lib', '/var/tmp']) this.folders(path);
+    this.folders('/tmp').mode = 0o1777;
+  }
+
+  // For tests: what is there before.
+
+  folders(path: string, owner?: Owner): Node {
+    let at = this.tree.root;
+    for (const part of path.split('/').filter(Boolean)) {
+      const next = at.children.get(part) ?? node('directory', 0o755, owner);
+      at.children.set(part, next);
+      at = next;
+    }
+    return at;
+  }
+
+  put(path: string, made: Node): Node {
+    const cut = path.lastIndexOf('/');
+    this.folders(path.slice(0, cut)).children.set(path.slice(cut + 1), made);
+    return made;
+  }
+
+  /** All that there is, as lines that can be compared. */
+  snapshot(): string[] {
+    return [
+      ...this.tree.lines(), ...this.tree.mounts.map(({ at, type }) => `mount ${type} ${at}`), ...this.processes.map(({ name }) => `process ${name}`),
+      ...[...this.links].map(([name, { peer, set }]) => `link ${name} ${peer} ${set.join(' ')}`), ...[...this.tables].map(([name, rules]) => `table ${name} ${rules.join(' ')}`),
+      ...[...this.displays].flatMap(([number, { admitted, keys }]) => [...[...admitted].map((user) => `display :${number} admits ${user}`), ...[...keys].map((key) => `display :${number} has key ${key}`)]),
+    ];
+  }
+
+  private act<T>(doing: () => T): T {
+    const fails = ++this.effects === this.failAt?.effect;
+    if (fails && !this.failAt!.late) throw new Failure('the test lets this fail');
+    const result = doing();
+    if (fails) throw new Failure('the test lets this fail late');
+    return result;
+  }
+
+  // Files.
+
+  async stat(path: string): Promise<Stat | null> {
+    const found = this.tree.find(path, false)?.node;
+    return found ? { kind: found.kind, uid: found.uid, gid: found.gid, mode: found.mode } : null;
+  }
+
+  async kind(path: string): Promise<Stat['kind'] | null> {
+    return (await this.stat(path))?.kind ?? null;
+  }
+
+  async list(path: string): Promise<string[]> {
+    return [...(this.tree.find(path)?.node.children.keys() ?? [])];
+  }
+
+  async resolve(path: string): Promise<string | null> {
+    return this.tree.find(path)?.path ?? null;
+  }
+
+  async read(path: string): Promise<string | null> {
+    const found = this.tree.find(path)?.node;
+    return found && found.kind !== 'directory' ? found.text : null;
+  }
+
+  private place(path: string, made: Node, replace = false): Node {
+    const at = this.tree.folder(path);
+    if (!at) throw new Complaint(`cannot create ${path}: it does not exist`);
+    const there = at.folder.children.get(at.name);
+    if (there && (!replace || there.kind === 'directory')) throw new Complaint(`cannot create ${path}: it is there already`);
+    at.folder.children.set(at.name, made);
+    return made;
+  }
+
+  write(path: string, data: string | Uint8Array, mode: number, owner?: Owner): Promise<void> {
+    return this.effect(() => void this.place(path, node('file', mode, owner, typeof data === 'string' ? data : Buffer.from(data).toString('base64')), true));
+  }
+
+  set(path: string, value: string): Promise<void> {
+    return this.effect(() => {
+      const at = this.tree.folder(path);
+      if (!at || !path.startsWith('/sys/fs/cgroup/')) throw new Complaint(`cannot set ${path}: it does not exist`);
+      const setting = (name: string) => this.child(at.folder, name);
+      if (at.name === 'devices.deny') setting('devices.list').text = '';
+      else if (at.name === 'devices.allow') setting('devices.list').text += `${value}\n`;
+      else setting(at.name).text = value;
+    });
+  }
+
+  private child(folder: Node, name: string): Node {
+    const there = folder.children.get(name) ?? node('file', 0o644);
+    folder.children.set(name, there);
+    return there;
+  }
+
+  copy(from: string, to: string, mode: number, owner: Owner): Promise<void> {
+    return this.effect(() => {
+      const found = this.tree.find(from, false)?.node;
+      if (found?.kind !== 'file') throw new Complaint(`cannot copy ${from} to ${to}: it does not exist`);
+      this.place(to, node('file', mode, owner, found.text), true);
+    });
+  }
+
+  mkdir(path: string, mode: number, owner?: Owner): Promise<void> {
+    return this.effect(() => void this.place(path, node('directory', mode, owner)));
+  }
+
+  own(path: string, mode: number, owner: Owner): Promise<void> {
+    return this.effect(() => {
+      const found = this.tree.find(path, false);
+      if (!found) throw new Complaint(`cannot give ${path} its owner: it does not exist`);
+      Object.assign(found.node, { mode, ...owner });
+    });
+  }
+
+  symlink(to: string, path: string): Promise<void> {
+    return this.effect(() => void this.place(path, node('link', 0o777, undefined, to)));
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.effect(() => {
+      const moved = this.tree.find(from, false)?.node;
+      if (!moved) throw new Complaint(`cannot rename ${from} to ${to}: it does not exist`);
+      this.place(to, moved, true);
+      this.drop(from);
+    });
+  }
+
+  private drop(path: string): void {
+    const at = this.tree.folder(path);
+    at?.folder.children.delete(at.name);
+  }
+
+  remove(path: string): Promise<void> {
+    return this.effect(() => {
+      const found = this.tree.find(path, false);
+      if (!found) throw new Complaint(`cannot remove ${path}: it does not exist`);
+      if (this.tree.mountsBelow(found.path).includes(found.path)) throw new Complaint(`cannot remove ${path}: it is in use`);
+      if (found.node.children.size === 0) this.drop(path);
+    });
+  }
+
+  async mustBeUnmounted(path: string): Promise<void> {
+    const mounted = this.tree.mountsBelow(path);
+    if (mounted.length > 0) throw new Complaint(`${path} is not removed: ${mounted.join(', ')} is mounted there`);
+  }
+
+  async removeTree(path: string): Promise<void> {
+    await this.mustBeUnmounted(path);
+    await this.effect(() => this.drop(path));
+  }
+
+  removeLeftover(path: string): Promise<void> {
+    return this.effect(() => {
+      const found = this.tree.find(path, false);
+      if (!found || found.node.children.size > 0 || this.tree.mountsBelow(found.path).length > 0) return;
+      if (!this.processes.some(({ holds }) => holds.includes(found.node))) this.drop(path);
+    });
+  }
+
+  async isMounted(path: string): Promise<boolean> {
+    return this.tree.mounts.some(({ at }) => at === path);
+  }
+
+  private async effect(doing: () => void): Promise<void> {
+    this.act(doing);
+  }
+
+  // Programs: those that steps run, by their argument lists.
+
+  async run(argv: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+    const [program = '', ...words] = argv;
+    if (!Object.hasOwn(packages, program)) throw new Error(`'${program}' is not in the table of programs`);
+    const does = this.programs[program];
+    if (!does) throw new Error(`a host in memory cannot run ${argv.join(' ')}`);
+    const answer = (code: number, stdout: string, stderr: string) => ({ code, stdout, stderr });
+    try {
+      return answer(0, does(words) ?? '', '');
+    } catch (error) {
+      if (error instanceof Complaint) return answer(1, '', error.message);
+      throw error;
+    }
+  }
+
+  private readonly programs: Record<string, (words: string[]) => string | void> = {
+    mount: (words) => {
+      const options = new Map(words[3]!.split(',').map((option) => option.split('=') as [string, string]));
+      this.mount(words.at(-1)!, 'tmpfs', node('directory', Number.parseInt(options.get('mode')!, 8), { uid: Number(options.get('uid')), gid: Number(options.get('gid')) }));
+    },
+    umount: ([at]) => this.act(() => {
+      const i = this.tree.mounts.findLastIndex((mount) => mount.at === at);
+      if (i < 0) throw new Complaint(`umount: ${at}: not mounted.`);
+      if (this.tree.mounts.some((mount) => mount.at.startsWith(`${at}/`))) throw new Complaint(`umount: ${at}: target is busy.`);
+      this.tree.mounts.splice(i, 1);
+    }),
+    'nestbox-native': ([job, ...words]) => {
+      if (job === 'overlay') {
+        const [at, top, upper, work, lower] = words;
+        const [over, under, working] = [this.node(`${top}/${upper}`), this.node(lower!), this.node(`${top}/${work}`)];
+        this.mount(at!, 'overlay', merged(over, under), over);
+        if (!working.children.has('work')) working.children.set('work', node('directory', 0));
+      } else if (job === 'bind') this.mount(words[1]!, 'bind', this.node(words[0]!));
+      else throw new Error(`a host in memory cannot do nestbox-native ${job}`);
+    },
+    mknod: (words) => {
+      const [path, type, major, minor] = words.slice(-4);
+      this.act(() => this.place(path!, node('other', 0o600, undefined, `${type} ${major}:${minor}`)));
+    },
+    mkfifo: (words) => void this.act(() => this.place(words.at(-1)!, node('other', 0o644, undefined, 'pipe'))),
+    find: ([lower]) => {
+      const hidden: string[] = [];
+      const open = (found: Node) => (found.mode & (found.kind === 'directory' ? 0o005 : 0o004)) !== 0;
+      visit(lower!, this.node(lower!), (path, found) => ['file', 'directory'].includes(found.kind) && !open(found) && hidden.push(`${path}\0`), open);
+      return hidden.join('');
+    },
+    sync: () => {},
+    ip: ([thing, verb, ...words]) => this.act(() => {
+      if (thing === 'link' && verb === 'add') {
+        if (this.links.has(words[0]!)) throw new Complaint('RTNETLINK answers: File exists');
+        this.links.set(words[0]!, { peer: words.at(-1)!, set: [] });
+        for (const name of [words[0]!, words.at(-1)!]) this.folders(`/sys/class/net/${name}`);
+      } else if (verb === 'delete') this.unlink(words[0]!);
+      else this.link(thing === 'address' ? words.at(-1)! : words[0]!).set.push(words.join(' '));
+    }),
+    nft: ([command]) => {
+      const [verb, , , table = ''] = command!.split(' ');
+      if (verb === 'list') {
+        if (!this.tables.has(table)) throw new Complaint('Error: No such file or directory');
+        return;
+      }
+      this.act(() => {
+        if (command!.startsWith('add table')) this.tables.set(table, this.tables.get(table) ?? []);
+        else if (verb === 'delete') this.tables.delete(table);
+        else this.tables.get(table)!.push(command!);
+      });
+    },
+  };
+
+  private node(path: string): Node {
+    const found = this.tree.find(path);
+    if (!found) throw new Complaint(`${path}: No such file or directory`);
+    return found.node;
+  }
+
+  private link(name: string): { peer: string; set: string[] } {
+    const found = this.links.get(name);
+    if (!found) throw new Complaint(`Cannot find device "${name}"`);
+    return found;
+  }
+
+  private unlink(name: string): void {
+    for (const end of [name, this.link(name).peer]) this.drop(`/sys/class/net/${end}`);
+    this.links.delete(name);
+  }
+
+  private mount(at: string, type: string, root: Node, upper?: Node): void {
+    this.act(() => {
+      const found = this.tree.find(at);
+      if (!found) throw new Complaint(`${at}: No such file or directory`);
+      this.tree.mounts.push({ at: found.path, type, root, ...(upper && { upper }) });
+    });
+  }
+
+  // What takes long, and what stays.
+
+  async build({ target, argv }: Of<'build'>): Promise<void> {
+    const root = this.node(target);
+    if (argv[0] === 'cp') this.act(() => root.children.set('half', node('file', 0o644)));
+    const files = { '/etc/passwd': 'root:x:0:0:root:/root:/bin/sh\n', '/etc/group': 'root:x:0:\nshadow:x:42:\n', '/etc/shadow': 'root:*:19000::::::\n', '/bin/sh': '' };
+    for (const [path, text] of Object.entries(files))
+      this.act(() => {
+        const [, folder = '', name = ''] = path.split('/');
+        const at = root.children.get(folder) ?? node('directory', 0o755);
+        root.children.set(folder, at);
+        at.children.set(name, node('file', name === 'shadow' ? 0o640 : 0o644, { uid: 0, gid: name === 'shadow' ? 42 : 0 }, text));
+      });
+  }
+
+  async copyTree({ from, to }: Of<'copy-tree'>): Promise<void> {
+    const copy = copyNode(this.node(from));
+    if (!this.tree.find(to)) this.act(() => this.place(to, node('directory', copy.mode, copy)));
+    const made = this.node(to);
+    for (const [name, child] of copy.children) this.act(() => made.children.set(name, child));
+  }
+
+  async changeOwners({ directory, shift }: Of<'owners'>): Promise<void> {
+    this.act(() => visit(directory, this.node(directory), (_, found) => Object.assign(found, { uid: (found.uid % 0x10000) + shift, gid: (found.gid % 0x10000) + shift })));
+  }
+
+  private start(name: string, place: Place, link: string | null = null): Process {
+    for (const folder of place.kind === 'cgroup' ? place.folders : []) this.node(folder);
+    const process: Process = { name, place, holds: [], link };
+    this.processes.push(process);
+    return process;
+  }
+
+  async serve({ name, argv, place, ready, log, leaves, output, user }: Of<'service'>): Promise<void> {
+    if (!Object.hasOwn(packages, argv[0]!)) throw new Error(`'${argv[0]}' is not in the table of programs`);
+    if (output) this.act(() => this.place(output.path, node('file', 0o644, output.owner, 'recorded'), true));
+    this.act(() => this.child(this.tree.folder(log)!.folder, log.slice(log.lastIndexOf('/') + 1)));
+    const process = this.act(() => this.start(name, place));
+    for (const path of new Set([...leaves, ready])) if (path !== output?.path) this.act(() => process.holds.push(this.place(path, node(path === ready ? 'socket' : 'file', 0o644, user, name), true)));
+  }
+
+  async contain({ name, argv, place, inside, leftovers }: Of<'container'>): Promise<void> {
+    const all = (option: string) => argv.slice(0, argv.indexOf('--')).filter((word) => word.startsWith(option)).map((word) => word.slice(option.length));
+    const root = all('--directory=')[0]!;
+    const shown = (path: string) => this.tree.find(`${root}${path}`);
+    if (this.node(root).children.size === 0) throw new Complaint(`${root} holds no root file system`);
+    for (const [from = '', to = ''] of [...all('--bind='), ...all('--bind-ro=')].map((bind) => bind.split(/(?<!\\):/).map((path) => path.replace(/\\(.)/g, '$1')))) {
+      this.node(from);
+      if (!/^\/(run|tmp|dev|proc|sys)\//.test(to) && !shown(to)) throw new Complaint(`${to} is not there to be covered inside`);
+    }
+    for (const user of all('-u')) if (!new RegExp(`^${user}:`, 'm').test(shown('/etc/passwd')?.node.text ?? '')) throw new Complaint(`there is no user ${user} inside`);
+    for (const home of all('--chdir=')) if (!shown(home)) throw new Complaint(`${home} is not there inside`);
+    for (const peer of all('--network-interface=')) if (![...this.links.values()].some((link) => link.peer === peer)) throw new Complaint(`there is no ${peer} to be taken inside`);
+    const link = inside && [...this.links].find(([, { peer }]) => peer === inside.peer)![0];
+    const process = this.act(() => this.start(`container ${name}`, place, link));
+    for (const path of leftovers) if (this.tree.folder(path)) this.act(() => process.holds.push(this.place(path, node('directory', 0o755))));
+    const upper = this.tree.mounts.find(({ at }) => at === root)?.upper;
+    if (upper) this.act(() => upper.children.set('written-inside', node('file', 0o644)));
+    this.act(() => this.end(process));
+  }
+
+  private end(process: Process): void {
+    this.processes.splice(this.processes.indexOf(process), 1);
+    if (process.link && this.links.has(process.link)) this.unlink(process.link);
+  }
+
+  async stop(place: Place): Promise<void> {
+    const isThere = (other: Place) => JSON.stringify(other) === JSON.stringify(place);
+    for (const process of this.processes.filter((running) => isThere(running.place))) this.act(() => this.end(process));
+  }
+
+  async endGroup(folders: readonly string[]): Promise<void> {
+    for (const process of this.processes.filter(({ place }) => place.kind === 'cgroup' && place.folders.some((folder) => folders.includes(folder)))) this.act(() => this.end(process));
+    for (const folder of folders) this.act(() => this.drop(folder));
+  }
+
+  interrupted(): void {}
+
+  // X servers.
+
+  private display(number: number): { admitted: Set<string>; keys: Set<number> } {
+    const found = this.displays.get(number);
+    if (!found) throw new Complaint(`nothing listens on display :${number}`);
+    return found;
+  }
+
+  readonly x11: X11 = {
+    newKey: async ({ server, client }) => {
+      for (const { path, owner } of [server, client]) await this.write(path, 'key', 0o600, owner);
+    },
+    copyKey: async ({ number, path, owner }) => {
+      this.display(number);
+      await this.write(path, 'copied key', 0o600, owner);
+    },
+    authorize: async ({ number, path, owner }) => {
+      const id = ++this.keys;
+      // One effect: a key that a crash leaves in the server alone ends by itself, after its timeout.
+      this.act(() => {
+        this.display(number).keys.add(id);
+        this.place(`${path}.id`, node('file', 0o600, undefined, `${id}`), true);
+      });
+      await this.write(path, 'made key', 0o600, owner);
+    },
+    deauthorize: async ({ number, path }) => this.act(() => {
+      this.displays.get(number)?.keys.delete(Number(this.tree.find(`${path}.id`)?.node.text));
+      for (const file of [`${path}.id`, path]) this.drop(file);
+    }),
+    isAdmitted: async ({ number, user }) => this.display(number).admitted.has(user),
+    admit: async ({ number, user }, admitted) => this.act(() => void (admitted ? this.display(number).admitted.add(user) : this.displays.get(number)?.admitted.delete(user))),
+  };
+}
