@@ -64,6 +64,9 @@ export const pathsOf = (spec: Spec, facts: Pick<Facts, 'person'>): string[] => [
   ...spec.grants.flatMap((asked) => grantOf(asked).paths?.(asked.options, facts.person) ?? []),
 ];
 
+/** The key of the template that a root is a layer over. */
+export const templateOf = (source: Source): string | null => (source.kind === 'template' ? source.key : source.kind === 'clone' ? source.template : null);
+
 const recordOf = ({ name }: Spec, facts: Facts): MachineRecord | null => facts.store.machines.find((machine) => machine.name === name) ?? null;
 
 /** Where the root comes from, and what this host lacks for that. A machine that is made has its own: what it was made from may be gone. */

@@ -3,7 +3,7 @@ import { devicePolicy, limitSettings } from './devices.ts';
 import { engines } from './engines/index.ts';
 import { Complaint } from './errors.ts';
 import type { Facts } from './facts.ts';
-import { groupsOf, lacksAccounts, type Machine } from './machine.ts';
+import { groupsOf, lacksAccounts, type Machine, templateOf } from './machine.ts';
 import { privateNetwork } from './names.ts';
 import type { Place, Step } from './step.ts';
 import { store } from './store.ts';
@@ -83,7 +83,7 @@ function making(machine: Machine): Planned[] {
   if (record) return contents(machine);
   const own = store.machine(name);
   const text = JSON.stringify({
-    name, template: source.kind === 'template' ? source.key : source.kind === 'clone' ? source.template : null,
+    name, template: templateOf(source),
     directory: source.kind === 'directory' ? source.path : null, ...(ownership === 'shift' && { shifted: true }), shift: shift || null, file,
   });
   return [

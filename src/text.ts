@@ -9,6 +9,13 @@ export function table(rows: readonly (readonly string[])[]): string {
   }).join('\n');
 }
 
+/** Bytes as 178M, 1.2G. */
+export function sizeOf(bytes: number): string {
+  const power = Math.min(4, Math.floor(Math.log2(Math.max(bytes, 1)) / 10));
+  const size = bytes / 1024 ** power;
+  return `${size < 10 && power > 0 ? size.toFixed(1) : Math.round(size)}${'BKMGT'[power]}`;
+}
+
 /** A line about what is going on: beside the output of the program, never in it. */
 export const note = (line: string): void => {
   process.stderr.write(`nestbox: ${line.replaceAll('\n', '\nnestbox: ')}\n`);

@@ -7,7 +7,7 @@ import { linux } from '../host/linux.ts';
 import { Interrupted, type Processes } from '../host/processes.ts';
 import { openSession, type RunState, type Session } from '../host/session.ts';
 import { clientCookie } from '../displays.ts';
-import type { Machine } from '../machine.ts';
+import { type Machine, templateOf } from '../machine.ts';
 import { type MachineFile, meet, readMachineFile } from '../meet.ts';
 import { type Plan, plan, type Planned } from '../plan.ts';
 import { probe, readStore } from '../probe.ts';
@@ -89,10 +89,10 @@ function warn({ problems }: Machine, { place }: MachineFile): void {
   for (const { what, mend, fatal, at } of problems) if (!fatal) note(`${at && at.length > 0 ? place(at) : ''}${what}; ${mend}`);
 }
 
-function writeState({ run, edits, argv }: Machine, { file }: MachineFile): void {
+function writeState({ run, edits, argv, source }: Machine, { file }: MachineFile): void {
   const own = edits.before.some(({ kind }) => kind === 'cookie');
   const state: RunState = {
-    pid: process.pid, started: Date.now(), file, argv,
+    pid: process.pid, started: Date.now(), file, argv, template: templateOf(source),
     display: own ? { number: Number(edits.environment.DISPLAY!.slice(1)), key: clientCookie({ run }) } : null,
   };
   writeFileSync(`${run}/state.json`, JSON.stringify(state), { mode: 0o600 });

@@ -13,6 +13,8 @@ export interface RunState {
   started: number;
   file: string;
   argv: string[];
+  /** Key of the template that its root is a layer over, if it is. */
+  template: string | null;
   /** Number of the X display that belongs to this machine alone, and the file with the key to it. */
   display: { number: number; key: string } | null;
 }
