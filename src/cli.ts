@@ -32,7 +32,7 @@ export const commands: Record<string, Command> = {
   status: { takes: 'NAME', does: 'tell what a machine is made of and whether it runs', options: { json }, load: () => import('./commands/status.ts') },
   screenshot: { takes: 'NAME FILE.png', does: 'write a picture of what a running machine shows (display = "nested" or "headless")', options: {}, load: () => import('./commands/screenshot.ts') },
   templates: {
-    takes: '', does: 'list what machines are made from, and which of them use it',
+    takes: '[TEMPLATE]...', does: 'list what machines are made from, and which of them use it',
     options: { prune: { type: 'boolean', does: 'remove those that no machine uses' }, json }, load: () => import('./commands/templates.ts'),
   },
   rm: { takes: 'NAME...', does: 'remove machines with all that they have changed', options: { verbose }, load: () => import('./commands/rm.ts') },

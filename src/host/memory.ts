@@ -31,7 +31,7 @@ export class MemoryHost implements Host {
   private keys = 0;
 
   constructor() {
-    for (const path of ['/dev', '/etc', '/home', '/mnt', '/proc', '/root', '/run/systemd/nspawn/propagate', '/run/systemd/nspawn/unix-export', '/srv', '/sys/class/net', '/usr/bin', '/var/lib', '/var/tmp']) this.folders(path);
+    for (const path of ['/dev', '/etc', '/home', '/mnt', '/proc', '/root', '/run', '/srv', '/sys/class/net', '/usr/bin', '/var/lib', '/var/tmp']) this.folders(path);
     this.folders('/tmp').mode = 0o1777;
   }
 
