@@ -61,6 +61,25 @@ export async function makeMountPoint(host: Host, layers: readonly string[], path
   else await host.write(top, '', 0o644, { uid: 0, gid: 0 });
 }
 
+const everyRootHas = ['/usr', '/var', '/etc', '/root', '/proc', '/sys', '/dev', '/run', '/tmp'];
+const intoUsr = { '/bin': 'usr/bin', '/sbin': 'usr/sbin', '/lib': 'usr/lib', '/lib64': 'usr/lib64' };
+
+/** What nspawn makes where it is missing (base-filesystem.c of systemd), which it cannot in a root with mapped ids. */
+export async function missingPlaces(host: Host, layers: readonly string[]): Promise<string[]> {
+  const missing: string[] = [];
+  for (const path of everyRootHas) if ((await inLayers(host, layers, path)) === null) missing.push(path);
+  for (const [path, to] of Object.entries(intoUsr)) if ((await inLayers(host, layers, path)) === null && (await inLayers(host, layers, `/${to}`)) !== null) missing.push(path);
+  return missing;
+}
+
+export async function makePlaces(host: Host, layers: readonly string[]): Promise<void> {
+  for (const path of await missingPlaces(host, layers)) {
+    const to = intoUsr[path as keyof typeof intoUsr];
+    if (to) await host.symlink(to, await topPath(host, layers, path));
+    else await makeMountPoint(host, layers, path, 'directory');
+  }
+}
+
 /** Overlay whiteouts (character device 0:0; Documentation/filesystems/overlayfs.rst) for what not everybody may read. */
 export async function hidePrivate(host: Host, below: string, upper: string): Promise<void> {
   const { code, stdout, stderr } = await host.run(['find', below, '-xdev', '-ignore_readdir_race', '(', '-type', 'd', '!', '-perm', '-o=rx', '-prune', '-o', '-type', 'f', '!', '-perm', '-o=r', ')', '-print0']);

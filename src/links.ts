@@ -8,12 +8,40 @@ export async function makeLink(host: Host, { name, peer, address, bridge, nat }:
   else await must(host, ['ip', 'address', 'add', address, 'dev', name]);
   await must(host, ['ip', 'link', 'set', name, 'up']);
   if (!nat) return;
-  await must(host, ['nft', `add table ip ${nat.table}`]);
-  await must(host, ['nft', `add chain ip ${nat.table} out { type nat hook postrouting priority srcnat ; }`]);
-  await must(host, ['nft', `add rule ip ${nat.table} out ip saddr ${nat.network} oifname != "${name}" masquerade`]);
+  const table = `ip ${nat.table}`; // all of it in one transaction, or none
+  await must(host, ['nft', `add table ${table} ; add chain ${table} out { type nat hook postrouting priority srcnat ; } ; add rule ${table} out ip saddr ${nat.network} oifname != "${name}" masquerade`]);
+  await forward(host);
 }
 
 export async function removeLink(host: Host, name: string, table: string | null): Promise<void> {
-  if ((await host.kind(`/sys/class/net/${name}`)) !== null) await must(host, ['ip', 'link', 'delete', name]);
-  if (table && (await host.run(['nft', `list table ip ${table}`])).code === 0) await must(host, ['nft', `delete table ip ${table}`]);
+  const there = async () => (await host.kind(`/sys/class/net/${name}`)) !== null;
+  // With the container's network its end goes, and this one with it, some time after its last process.
+  if ((await there()) && (await host.run(['ip', 'link', 'delete', name])).code !== 0 && (await there())) await must(host, ['ip', 'link', 'delete', name]);
+  if (!table) return;
+  await removeTable(host, table);
+  const { ours, marked } = await tables(host);
+  if (!marked || ours) return;
+  await host.set(forwarding, '0');
+  await removeTable(host, mark);
+  if ((await tables(host)).ours) await forward(host); // a machine that has started in the meantime still found it on
+}
+
+/** Whether the host passes packets on from one link to another: one setting for all. */
+const forwarding = '/proc/sys/net/ipv4/ip_forward';
+
+/** An empty table: it says that nestbox has switched forwarding on. It is gone after a boot, as is the setting. */
+const mark = 'nestbox';
+
+async function forward(host: Host): Promise<void> {
+  if ((await host.read(forwarding))?.trim() !== '0') return;
+  await must(host, ['nft', `add table ip ${mark}`]);
+  await host.set(forwarding, '1');
+}
+
+/** Also where it is not there: added first. */
+const removeTable = (host: Host, table: string): Promise<void> => must(host, ['nft', `add table ip ${table} ; delete table ip ${table}`]);
+
+async function tables(host: Host): Promise<{ ours: boolean; marked: boolean }> {
+  const names = (await host.run(['nft', 'list tables ip'])).stdout.split('\n').map((line) => line.replace('table ip ', ''));
+  return { ours: names.some((name) => name.startsWith(`${mark}-`)), marked: names.includes(mark) };
 }

@@ -66,7 +66,8 @@ function contents(machine: Machine): Planned[] {
   const points = seenBinds.filter(({ to }) => !covered.test(to)).map(({ to, type }) => ({ path: to, type }));
   return [
     ...(lacksAccounts(machine) ? by('user', [{ kind: 'accounts', layers, add: accounts.add }]) : []),
-    ...by('root', [...['/proc', '/sys', '/dev', '/run', '/tmp'].map((path) => ({ path, type: 'directory' as const })), ...(account.uid === 0 ? [{ path: account.home, type: 'directory' as const }] : []), ...points]
+    ...by('root', [{ kind: 'places', layers: layersAt(machine, '/') }]),
+    ...by('root', [...(account.uid === 0 ? [{ path: account.home, type: 'directory' as const }] : []), ...points]
       .map(({ path, type }) => ({ kind: 'mount-point', layers: layersAt(machine, path), path, type }))),
   ];
 }

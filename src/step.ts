@@ -1,6 +1,6 @@
 import { Complaint } from './errors.ts';
 import { type AccountsToAdd, addAccounts, removeAccounts } from './accounts.ts';
-import { hidePrivate, inLayers, makeMountPoint, missingIn } from './layers.ts';
+import { hidePrivate, inLayers, makeMountPoint, makePlaces, missingIn, missingPlaces } from './layers.ts';
 import { makeLink, removeLink } from './links.ts';
 import { firstId } from './names.ts';
 import type { Host } from './host.ts';
@@ -54,6 +54,8 @@ export type Step =
   | { kind: 'cgroup-end'; folders: string[] }
   | { kind: 'accounts'; layers: string[]; add: AccountsToAdd }
   | { kind: 'accounts-end'; layers: string[]; add: AccountsToAdd }
+  /** The folders that every root has, and the links into /usr. */
+  | { kind: 'places'; layers: string[] }
   /** A file or folder that a bind covers, in the uppermost layer, with the folders above it as the lower layers have them. */
   | { kind: 'mount-point'; layers: string[]; path: string; type: 'file' | 'directory' }
   /** A long-running program that fills `target`; it cannot outlive nestbox, nor leave a mount. Where `seen` is given it finds the target there. */
@@ -265,6 +267,12 @@ const kinds: { [K in Step['kind']]: Kind<Extract<Step, { kind: K }>> } = {
     done: never,
     inverse: nothing,
     do: ({ layers, add }, host) => removeAccounts(host, layers, add),
+  },
+  places: {
+    describe: ({ layers }) => `make sure that ${layers[0]} has the folders that every root has`,
+    done: async ({ layers }, host) => (await missingPlaces(host, layers)).length === 0,
+    inverse: async ({ layers }, host) => (await missingPlaces(host, layers)).map((path) => ({ kind: 'leftover', path: `${layers[0]}${path}` })),
+    do: ({ layers }, host) => makePlaces(host, layers),
   },
   'mount-point': {
     describe: ({ layers, path }) => `make sure that ${path} exists in ${layers[0]}`,

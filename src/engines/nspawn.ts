@@ -39,7 +39,6 @@ const nspawn: Engine = {
         ...(ownership === 'map' ? ['--private-users-ownership=map'] : ownership === 'shift' ? [(facts.systemd ?? 0) < 249 ? '--private-users-chown' : '--private-users-ownership=chown'] : shift !== 0 && (facts.systemd ?? 0) >= 249 ? ['--private-users-ownership=off'] : []),
         '--as-pid2', '--no-new-privileges=yes', '--link-journal=no', '--timezone=off', '--resolv-conf=off', `--hostname=${hostname}`,
         ...(network.kind === 'host' ? [] : ['--private-network']),
-        ...(network.kind === 'link' ? [`--network-interface=${inside}`] : []),
         ...rights,
         ...(supervised ? limitProperties(limits) : []),
         ...machine.seenBinds.map((bind) => bindOption(bind)),

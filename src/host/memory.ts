@@ -110,7 +110,8 @@ export class MemoryHost implements Host {
   set(path: string, value: string): Promise<void> {
     return this.effect(() => {
       const at = this.tree.folder(path);
-      if (!at || !path.startsWith('/sys/fs/cgroup/')) throw new Complaint(`cannot set ${path}: it does not exist`);
+      // Folders of control groups have their settings from the beginning; of the others each is a file that is there.
+      if (!at || (!path.startsWith('/sys/fs/cgroup/') && !at.folder.children.has(at.name))) throw new Complaint(`cannot set ${path}: it does not exist`);
       const setting = (name: string) => this.child(at.folder, name);
       if (at.name === 'devices.deny') setting('devices.list').text = '';
       else if (at.name === 'devices.allow') setting('devices.list').text += `${value}\n`;
@@ -254,15 +255,11 @@ export class MemoryHost implements Host {
       else this.link(thing === 'address' ? words.at(-1)! : words[0]!).set.push(words.join(' '));
     }),
     nft: ([command]) => {
-      const [verb, , , table = ''] = command!.split(' ');
-      if (verb === 'list') {
-        if (!this.tables.has(table)) throw new Complaint('Error: No such file or directory');
-        return;
-      }
+      if (command === 'list tables ip') return [...this.tables.keys()].map((name) => `table ip ${name}\n`).join('');
       this.act(() => {
-        if (command!.startsWith('add table')) this.tables.set(table, this.tables.get(table) ?? []);
-        else if (verb === 'delete') this.tables.delete(table);
-        else this.tables.get(table)!.push(command!);
+        for (const [verb, thing, , table = '', ...rest] of command!.replace(/\{.*?\}/g, '{}').split(' ; ').map((one) => one.split(' ')))
+          if (verb === 'delete') this.tables.delete(table);
+          else this.tables.set(table, [...(this.tables.get(table) ?? []), ...(thing === 'table' ? [] : [rest.join(' ')])]);
       });
     },
   };

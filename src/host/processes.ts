@@ -134,12 +134,10 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     try {
       const inside = descendants(child.pid!).find((pid) => namespace(pid, 'net') !== namespace('self', 'net'));
       if (inside === undefined) return;
-      const ip = (...words: string[]) => must(host, ['nsenter', `--net=/proc/${inside}/ns/net`, programs.ip!, ...words]);
-      await ip('link', 'set', peer, 'name', 'host0');
-      await ip('address', 'add', address, 'dev', 'host0');
-      await ip('link', 'set', 'lo', 'up');
-      await ip('link', 'set', 'host0', 'up');
-      if (gateway) await ip('route', 'add', 'default', 'via', gateway);
+      await must(host, ['ip', 'link', 'set', peer, 'netns', `${inside}`, 'name', 'host0']);
+      const commands = [`address add ${address} dev host0`, 'link set lo up', 'link set host0 up', ...(gateway ? [`route add default via ${gateway}`] : [])].map((line) => `${line}\n`).join('');
+      const { code, stderr } = await run(['nsenter', `--net=/proc/${inside}/ns/net`, programs.ip!, '-batch', '-'], commands);
+      if (code !== 0) throw new Complaint(`the network inside cannot be set up: ${stderr.trim()}`, commands.trimEnd());
     } finally {
       await writer.close();
     }

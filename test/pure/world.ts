@@ -24,6 +24,7 @@ export function world(facts: Facts, machine: Machine): MemoryHost {
   }
   file('/home/of-somebody/.secret', 'not for others', 0o600, person);
   if (facts.supervised) for (const name of ['propagate', 'unix-export']) host.folders(`/run/systemd/nspawn/${name}`);
+  file('/proc/sys/net/ipv4/ip_forward', '0');
   for (const folder of Object.values(cgroups.own)) host.folders(folder);
   for (const path of Object.values(programs)) file(path, 'program', 0o755);
   if (sound.pulse) socket(sound.pulse);
