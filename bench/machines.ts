@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import type { Step } from '../src/step.ts';
 import { must } from './measure.ts';
 
 /** The built program, as people run it. */
-export const program = process.env.NB_PROGRAM ?? new URL('../dist/nestbox.cjs', import.meta.url).pathname;
+export const program = new URL('../dist/nestbox.cjs', import.meta.url).pathname;
 export const native = new URL('../dist/nestbox-native', import.meta.url).pathname;
 export const nestbox = (...words: string[]): string[] => [process.execPath, program, ...words];
 
@@ -25,12 +25,15 @@ export function planned<K extends Step['kind']>(kind: K, ...words: string[]): Of
   return [...lasting, ...passing].filter((step): step is Of<K> => step.kind === kind);
 }
 
+/** Never through a mount. */
+export const remove = (path: string): void => void must(['rm', '-rf', '--one-file-system', '--', path]);
+
 /** Does the work in a folder of its own, on the file system where machines are kept. */
 export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
   const folder = mkdtempSync('/var/lib/nestbox-bench.');
   try {
     return await work(folder);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    remove(folder);
   }
 }

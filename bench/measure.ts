@@ -129,7 +129,3 @@ export function options(): { rounds: number | undefined; json: boolean; against:
   return { rounds: rounds === undefined ? undefined : Number(rounds), json, against, words: words.filter((word) => word !== '--json') };
 }
 
-/** Waits until a signal is told as an error, so that what a bench has made is taken away in its finally blocks. */
-export function endInOrder(): void {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => Promise.reject(new Error(`stopped by ${signal}`)));
-}

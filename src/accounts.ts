@@ -60,7 +60,8 @@ function freeName(wanted: string, accounts: Accounts, { groups }: AccountsToAdd)
 
 /** The files as they should be; `shadow` is null where the root has none. */
 export function withAccounts(files: { passwd: string; group: string; shadow: string | null }, add: AccountsToAdd): typeof files {
-  const lines = (text: string, more: string[]) => (more.length === 0 ? text : `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${more.join('\n')}\n`);
+  // A file whose last line is not ended stays so: else it would not be the same again when the lines are taken out.
+  const lines = (text: string, more: string[]) => (more.length === 0 ? text : text === '' || text.endsWith('\n') ? `${text}${more.join('\n')}\n` : `${text}\n${more.join('\n')}`);
   const group = lines(files.group, add.groups.map(({ name, gid }) => `${name}:x:${gid}:`)).split('\n').map((line) => {
     const joining = add.members.filter((member) => line.startsWith(`${member.group}:`)).map(({ user }) => user);
     const [name, password, gid, members = ''] = line.split(':');

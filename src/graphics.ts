@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { lacks, type Problem } from './errors.ts';
+import { lacks, type Problem, warns } from './errors.ts';
 import type { Facts, GraphicsCard } from './facts.ts';
 import { line, says } from './schema.ts';
 import { listed } from './words.ts';
@@ -15,7 +15,10 @@ export const chosenCards = ({ graphics }: Facts, card: string | number | undefin
   card === undefined ? graphics : graphics.filter(({ index, pci }) => index === card || pci === card || pci === `0000:${card}`);
 
 export function needsCard(facts: Facts, card: string | number | undefined, wanted: (card: GraphicsCard) => boolean, what: string): Problem[] {
-  if (chosenCards(facts, card).some(wanted)) return [];
+  const chosen = chosenCards(facts, card).filter(wanted);
+  if (chosen.length > 0)
+    return chosen.filter(({ driver }) => driver === 'nvidia').map(({ index }) =>
+      warns(`card ${index} has NVIDIA's own driver, whose programs need its nodes (/dev/nvidia0 ...) and libraries as well: they are not given yet`, 'programs inside draw without the card, or by its nouveau driver, going on'));
   const there = facts.graphics.filter(wanted).map(({ index, pci, driver }) => `${index} (${[pci, driver].filter(Boolean).join(', ')})`);
   return [{ ...lacks(`the host has no ${what}${card === undefined ? '' : what.endsWith('card') ? ` '${card}'` : ` on card '${card}'`}`, there.length > 0 ? `there is ${listed(there)}` : 'see /dev/dri; programs draw without one too, more slowly: gpu = "none"'), at: card === undefined ? [] : ['card'] }];
 }

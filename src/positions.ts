@@ -118,10 +118,16 @@ function scan(text: string): Map<string, number> {
     const start = at;
     const many = text[at + 1] === '[';
     at += many ? 2 : 1;
+    table = [];
     const parts = keys();
+    for (const [i, part] of parts.entries()) {
+      table.push(part);
+      const seen = counts.get(name(table));
+      const isNew = many && i === parts.length - 1;
+      if (isNew) counts.set(name(table), (seen ?? 0) + 1);
+      if (isNew || seen !== undefined) table.push(isNew ? (seen ?? 0) : seen! - 1); // [a.b] is in the last element of [[a]]
+    }
     at += many ? 2 : 1;
-    table = many ? [...parts, counts.get(name(parts)) ?? 0] : parts;
-    if (many) counts.set(name(parts), (counts.get(name(parts)) ?? 0) + 1);
     see(table, start);
   }
   return places;

@@ -40,11 +40,15 @@ export function follow(t: TestContext, child: ChildProcess): Running {
   child.stdout?.setEncoding('utf8').on('data', (text: string) => { stdout += text; wake(); });
   child.stderr?.setEncoding('utf8').on('data', (text: string) => { stderr += text; wake(); });
   let over = false;
+  const exited = once(child, 'exit');
   const closed = once(child, 'close').then(() => { over = true; wake(); });
   const end = async (signal: NodeJS.Signals | null = 'SIGTERM'): Promise<Result> => {
     if (signal && !over) child.kill(signal);
     const hard = setTimeout(() => child.kill('SIGKILL'), 30_000);
-    await closed.finally(() => clearTimeout(hard));
+    await exited;
+    clearTimeout(hard);
+    // After a kill, what it had started may live on and hold its output open.
+    if (child.signalCode !== 'SIGKILL') await closed;
     return { status: child.exitCode ?? child.signalCode as never, stdout, stderr };
   };
   t.after(() => end());

@@ -207,14 +207,15 @@ export class MemoryHost implements Host {
     if (!does) throw new Error(`a host in memory cannot run ${argv.join(' ')}`);
     const answer = (code: number, stdout: string, stderr: string) => ({ code, stdout, stderr });
     try {
-      return answer(0, does(words) ?? '', '');
+      const printed = does(words);
+      return answer(0, typeof printed === 'string' ? printed : '', '');
     } catch (error) {
       if (error instanceof Complaint) return answer(1, '', error.message);
       throw error;
     }
   }
 
-  private readonly programs: Record<string, (words: string[]) => string | void> = {
+  private readonly programs: Record<string, (words: string[]) => unknown> = {
     mount: (words) => {
       const options = new Map(words[3]!.split(',').map((option) => option.split('=') as [string, string]));
       this.mount(words.at(-1)!, 'tmpfs', node('directory', Number.parseInt(options.get('mode')!, 8), { uid: Number(options.get('uid')), gid: Number(options.get('gid')) }));

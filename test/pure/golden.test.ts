@@ -44,16 +44,27 @@ function outcome(host: string, example: string): string {
 
 if (update) rmSync(golden, { recursive: true, force: true });
 
+/** The first line that differs, as it was and as it is: git diff shows the rest. */
+function difference(example: string, before: string, after: string): string[] {
+  if (before === after) return [];
+  const [was, is] = [before.split('\n'), after.split('\n')];
+  const row = was.findIndex((line, i) => line !== is[i]);
+  const at = row < 0 ? was.length : row;
+  return [`${example}.txt:${at + 1}`, `- ${was[at] ?? ''}`, `+ ${is[at] ?? ''}`];
+}
+
 for (const host of hostNames)
   test(`every example becomes the same as before on the host '${host}'`, () => {
     const folder = new URL(`${host}/`, golden);
     if (update) mkdirSync(folder, { recursive: true });
+    const differing: string[] = [];
     for (const example of exampleNames) {
       const file = new URL(`${example}.txt`, folder);
       const found = outcome(host, example);
       if (update) writeFileSync(file, found);
-      assert.equal(found, readFileSync(file, 'utf8'), `${example} on ${host} is not as it was`);
+      differing.push(...difference(example, readFileSync(file, 'utf8'), found));
     }
+    assert.ok(differing.length === 0, `UPDATE_GOLDEN=1 writes them anew:\n${differing.join('\n')}`);
     assert.deepEqual(readdirSync(folder).sort(), exampleNames.map((name) => `${name}.txt`).sort());
   });
 

@@ -111,7 +111,7 @@ const thorough = firstWith([...combined.filter(({ facts }) => facts.systemd === 
 function firstWith(cases: Case[]): Case[] {
   const seen = new Set<string>();
   return cases.filter(({ machine, facts, steps }) => {
-    const news = [...steps.map((step) => `${facts.supervised} ${machine.source.kind} ${machine.ephemeral} ${step.kind}`), ...machine.exposures.map(({ by, what }) => `${facts.supervised} ${by} ${what}`)];
+    const news = [...steps.map((step) => `${facts.supervised} ${step.kind}`), ...machine.exposures.map(({ by, what }) => `${by} ${what}`), `${machine.source.kind} ${machine.ephemeral}`, machine.ownership];
     const isNew = news.some((one) => !seen.has(one));
     for (const one of news) seen.add(one);
     return isNew;
@@ -119,11 +119,18 @@ function firstWith(cases: Case[]): Case[] {
 }
 
 test('whichever effect fails, or is the last before the power goes, all is taken back without a trace', async () => {
+  const tried = new Set<string>(); // a step that another machine had is not tried again: only what is new about each
   for (const { name, machine, facts, steps } of thorough) {
     const probe = world(facts, machine);
     const before = probe.snapshot();
-    await apply(steps, probe, memoryJournal().journal);
-    for (let effect = 1; effect <= probe.effects; effect++)
+    const began: { effect: number; step: string }[] = [];
+    await apply(steps, probe, memoryJournal().journal, (step) => began.push({ effect: probe.effects + 1, step: JSON.stringify(step) }));
+    const news = began.flatMap(({ effect, step }, i) => {
+      if (tried.has(step)) return [];
+      tried.add(step);
+      return Array.from({ length: (began[i + 1]?.effect ?? probe.effects + 1) - effect }, (_, more) => effect + more);
+    });
+    for (const effect of news)
       for (const late of [false, true]) {
         const host = world(facts, machine);
         const journal = memoryJournal();
@@ -150,7 +157,7 @@ test('a key that an X server has made just before a crash is withdrawn from it',
 });
 
 test('a way back that is cut off itself is gone again from its beginning, and leads to the same place', async () => {
-  for (const { name, machine, facts, steps } of thorough.slice(0, 6)) {
+  for (const { name, machine, facts, steps } of thorough.slice(0, 4)) {
     const probe = world(facts, machine);
     const all = memoryJournal();
     await apply(steps, probe, all.journal);

@@ -64,9 +64,13 @@ export function memoryJournal(): MemoryJournal {
   const kept: MemoryJournal = {
     text: '',
     journal: journalOn({
-      append: async (line) => void (kept.text += line),
+      append: async (line) => {
+        kept.text += line;
+      },
       read: async () => kept.text,
-      remove: async () => void (kept.text = ''),
+      remove: async () => {
+        kept.text = '';
+      },
     }),
   };
   return kept;

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { type TestContext, test } from 'node:test';
+import { folder, nestbox, running, start } from '../nestbox.ts';
+import { create, inside, left, listing, machine, says, succeeds, templateOf, templates, tinyRoot } from '../roots.ts';
+
+function archive(t: TestContext, more: (root: string) => void = () => {}): string {
+  const path = folder(t);
+  more(tinyRoot(`${path}/root`));
+  says('tar', '--create', '--file', `${path}/root.tar`, '--directory', `${path}/root`, '.');
+  return `${path}/root.tar`;
+}
+
+const record = (name: string) => JSON.parse(readFileSync(`/var/lib/nestbox/machines/${name}/machine.json`, 'utf8')) as { shift: number; template: string | null };
+const upper = (name: string) => `/var/lib/nestbox/machines/${name}/top/upper`;
+
+test('a clone has all that the other machine has changed, over the same template, and from then on each goes its own way', (t) => {
+  create(t, 'roots-first', `user = "tester"\n[root]\ntar = "${archive(t, (root) => says('sh', '-c', `cd ${root} && mkdir -p srv/full srv/gone && touch srv/full/old srv/gone/x srv/lost`))}"\n`);
+  // Also what makes an overlay an overlay: deleted files, a folder made anew where there was one.
+  nestbox(['run', 'roots-first', '--', 'true']);
+  const asRoot = machine(t, 'roots-first-root', '');
+  writeFileSync(asRoot, readFileSync('/etc/nestbox/roots-first.toml', 'utf8').replace('user = "tester"\n', ''));
+  succeeds(nestbox(['run', asRoot, '--', 'sh', '-c', `
+    rm /srv/lost; rm -r /srv/gone; mv /srv/full /srv/moved; mkdir /srv/full; echo new > /srv/full/new
+    cp /bin/busybox /srv/setuid; chmod 6755 /srv/setuid; echo a > /srv/a; ln /srv/a /srv/b; ln -s a /srv/c; mkfifo /srv/pipe; touch -d '2001-02-03 04:05:06' /srv/old; chown 12:34 /srv/old`]));
+  // As a program inside would, with ids of its own: the layer keeps them as they are inside.
+  says('setcap', 'cap_net_raw=ep', `${upper('roots-first')}/srv/setuid`);
+  says('setfattr', '-n', 'user.note', '-v', 'kept', `${upper('roots-first')}/srv/a`);
+  says('setfacl', '-m', 'u:1000:rw', `${upper('roots-first')}/srv/a`);
+  const before = listing(upper('roots-first'));
+
+  create(t, 'roots-second', '[root]\nclone = "roots-first"\n');
+  const work = (lines: string[]) => lines.filter((line) => !line.includes('overlay.origin'));
+  assert.deepEqual(work(listing(upper('roots-second'))), work(before));
+  assert.equal(record('roots-second').template, record('roots-first').template);
+  assert.equal(templateOf('roots-second'), templateOf('roots-first'));
+  assert.notEqual(record('roots-second').shift, record('roots-first').shift);
+  const seen = (name: string) => inside(name, 'sh', '-c', `
+    cd /srv; find . | sort | tr '\\n' ' '; stat -c '%u:%g %a' setuid old; stat -c '%h %i' a | cut -d' ' -f1; stat -c %Y old; cat full/new; readlink c; id tester`);
+  assert.equal(seen('roots-second'), seen('roots-first'));
+  assert.match(seen('roots-second'), /^\. \.\/a \.\/b \.\/c \.\/full \.\/full\/new \.\/moved \.\/moved\/old \.\/old \.\/pipe \.\/setuid 0:0 6755\n12:34 644\n2\n981173106\nnew\na\nuid=1000/);
+  assert.notEqual(inside('roots-second', 'cat', '/proc/self/uid_map'), inside('roots-first', 'cat', '/proc/self/uid_map'));
+  assert.match(says('getcap', `${upper('roots-second')}/srv/setuid`), /cap_net_raw=ep/);
+
+  inside('roots-second', 'sh', '-c', 'echo second > /srv/a; touch /srv/second');
+  succeeds(nestbox(['run', asRoot, '--', 'sh', '-c', 'echo first > /srv/a; touch /srv/first']));
+  assert.equal(inside('roots-second', 'sh', '-c', 'cat /srv/b; ls /srv/second; ls /srv/first 2>&1'.concat('; true')).replace(/ls: /, ''), 'second\n/srv/second\n/srv/first: No such file or directory\n');
+  assert.equal(inside('roots-first', 'sh', '-c', 'cat /srv/b; ls /srv/first; test ! -e /srv/second'), 'first\n/srv/first\n');
+  succeeds(nestbox(['rm', 'roots-first']));
+  assert.equal(inside('roots-second', 'cat', '/srv/full/new', '/srv/b'), 'new\nsecond\n', 'it needs the other no more');
+});
+
+test('a clone of a machine in a directory of the person is a copy of the whole', (t) => {
+  const root = tinyRoot(`${folder(t)}/root`);
+  says('sh', '-c', `cd ${root} && mkdir srv && cp /bin/busybox srv/setuid && chown 12:34 srv/setuid && chmod 6755 srv/setuid && setcap cap_net_raw=ep srv/setuid && echo a > srv/a && ln srv/a srv/b && setfattr -n user.note -v kept srv/a`);
+  create(t, 'roots-dir-first', `user = "tester"\n[root]\ndirectory = "${root}"\n`);
+  assert.equal(inside('roots-dir-first', 'id', '-un'), 'tester\n');
+  const before = listing(root);
+  create(t, 'roots-dir-second', 'user = "tester"\n[root]\nclone = "roots-dir-first"\n');
+  const copy = '/var/lib/nestbox/machines/roots-dir-second/root';
+  assert.deepEqual(listing(copy), before);
+  assert.equal(inside('roots-dir-second', 'sh', '-c', 'id -un; stat -c "%u:%g %a" /srv/setuid; echo second > ~/file; cat /srv/b'), 'tester\n12:34 6755\na\n');
+  writeFileSync(`${root}/srv/a`, 'changed\n');
+  assert.equal(inside('roots-dir-second', 'cat', '/srv/a'), 'a\n');
+  assert.ok(!existsSync(`${root}/home/tester/file`));
+
+  const passing = machine(t, 'roots-dir-third', 'ephemeral = true\n[root]\nclone = "roots-dir-second"\n');
+  assert.equal(succeeds(nestbox(['run', passing, '--', 'sh', '-c', 'echo third > /srv/a; cat /srv/a /home/tester/file'])).stdout, 'third\nsecond\n');
+  assert.equal(inside('roots-dir-second', 'cat', '/srv/a'), 'a\n');
+  succeeds(nestbox(['rm', 'roots-dir-first']));
+  assert.equal(inside('roots-dir-second', 'cat', '/srv/a'), 'a\n', 'it needs the other no more');
+  succeeds(nestbox(['rm', 'roots-dir-second']));
+  assert.ok(!existsSync(copy) && existsSync(`${root}/srv/a`));
+});
+
+test('a machine that runs is not copied: half of what it is writing would be in the copy', async (t) => {
+  const root = tinyRoot(`${folder(t)}/root`);
+  for (const [name, source] of [['roots-busy', `tar = "${archive(t)}"`], ['roots-busy-dir', `directory = "${root}"`]] as const) {
+    create(t, name, `[root]\n${source}\n`);
+    const clone = machine(t, `${name}-clone`, `[root]\nclone = "${name}"\n`);
+    const run = running(t, ['run', name, '--', 'sh', '-c', 'echo begun; exec sleep 1000']);
+    await run.says(/begun/);
+    const refused = nestbox(['create', clone]);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, new RegExp(`nestbox: the machine '${name}' is running \\(process ${run.child.pid}\\)`));
+    assert.deepEqual(left(`${name}-clone`), []);
+    await run.end('SIGTERM');
+    succeeds(nestbox(['create', clone]));
+    assert.equal(inside(`${name}-clone`, 'echo', 'made'), 'made\n');
+  }
+});
+
+test('two machines that are made from the same source at the same time share one template, and both work', async (t) => {
+  const tar = archive(t, (root) => says('sh', '-c', `cd ${root} && mkdir srv && cd srv && for a in $(seq 100); do mkdir $a && for b in $(seq 100); do echo $a > $a/$b; done; done`));
+  const names = ['roots-twin-1', 'roots-twin-2'];
+  const files = names.map((name) => machine(t, name, `[root]\ntar = "${tar}"\n`));
+  const results = await Promise.all(files.map(async (file) => {
+    const child = start(['create', file]);
+    let said = '';
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    const status = await new Promise((resolve) => child.once('close', resolve));
+    return { status, said };
+  }));
+  for (const { status, said } of results) {
+    assert.equal(status, 0, said);
+    assert.match(said, /unpack/, 'both have unpacked it: neither was there in time for the other');
+  }
+  assert.equal(templateOf('roots-twin-1'), templateOf('roots-twin-2'));
+  assert.equal(templates().filter(({ usedBy }) => usedBy.some((name) => names.includes(name))).length, 1);
+  assert.equal(says('sh', '-c', 'ls -A /var/lib/nestbox/templates | grep roots-twin || true'), '', 'the second copy is not kept');
+  for (const name of names) assert.equal(inside(name, 'sh', '-c', 'cat /srv/77/77; find /srv | wc -l'), '77\n10101\n');
+});
+
+test('templates are listed with their size and users, and pruned when nobody uses them', async (t) => {
+  create(t, 'roots-user', `[root]\ntar = "${archive(t)}"\n`);
+  const { key, bytes } = templates().find(({ usedBy }) => usedBy.includes('roots-user'))!;
+  const path = `/var/lib/nestbox/templates/${key}`;
+  assert.match(key, /^tar-root-[0-9a-f]{16}$/);
+  assert.equal(bytes, Number(says('du', '-s', '-B1', path).split('\t')[0]));
+  assert.match(nestbox(['templates']).stdout, new RegExp(`^${key} +[\\d.]+[KM] +roots-user$`, 'm'));
+  const used = nestbox(['templates', '--prune', key]);
+  assert.deepEqual([used.status, used.stderr], [1, `nestbox: the template '${key}' is used by roots-user\n  nestbox rm removes a machine\n`]);
+  const unknown = nestbox(['templates', '--prune', `${key}0`]);
+  assert.match(unknown.stderr, new RegExp(`there is no template '${key}0'\\n {2}did you mean '${key}'\\?`));
+
+  // A machine that throws its changes away keeps no record: its run counts.
+  const passing = machine(t, 'roots-passing', readFileSync('/etc/nestbox/roots-user.toml', 'utf8').replace(/^name.*\n/, 'ephemeral = true\n'));
+  succeeds(nestbox(['rm', 'roots-user']));
+  assert.ok(existsSync(path), 'rm leaves the template');
+  const run = running(t, ['run', passing, '--', 'sh', '-c', 'echo begun; exec sleep 1000']);
+  await run.says(/begun/);
+  assert.match(nestbox(['templates', '--prune', key]).stderr, /is used by roots-passing/);
+  run.child.kill('SIGKILL');
+  await run.end(null);
+  assert.match(nestbox(['templates', '--prune', key]).stderr, /a run of 'roots-passing' was cut off, and has not been taken back\n {2}nestbox clean roots-passing/);
+  succeeds(nestbox(['clean', 'roots-passing']));
+
+  says('mount', '-t', 'tmpfs', 'nestbox-test', `${path}/root/var`);
+  const mounted = nestbox(['templates', '--prune', key]);
+  says('umount', `${path}/root/var`);
+  assert.equal(mounted.status, 1);
+  assert.match(mounted.stderr, /is not removed: .*\/root\/var is mounted there/);
+  assert.ok(existsSync(`${path}/root/usr/bin/busybox`), 'nothing of it is gone');
+  succeeds(nestbox(['templates', '--prune', key]));
+  assert.ok(!existsSync(path));
+  assert.equal(says('sh', '-c', 'ls -A /var/lib/nestbox/templates | grep pruned || true'), '');
+});
+
+test('a machine outlives the archive that it was made from', (t) => {
+  const tar = archive(t);
+  create(t, 'roots-outlives', `[root]\ntar = "${tar}"\n`);
+  says('rm', tar);
+  assert.equal(inside('roots-outlives', 'echo', 'still here'), 'still here\n');
+});
