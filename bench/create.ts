@@ -12,20 +12,20 @@ const parts = words.length > 0 ? words : ['second', 'first'];
 const mirror = 'http://deb.debian.org/debian';
 const root = debian(`mirror = "${mirror}"\n`);
 
-await inFolder(async (folder) => {
+await inFolder((folder) => {
   // A store of our own over the real one: this is a mount namespace of our own, and templates of others are left alone.
   const store = '/var/lib/nestbox';
   for (const path of [`${folder}/store`, store]) mkdirSync(path, { recursive: true });
   must(['mount', '--bind', `${folder}/store`, store]);
   try {
-    if (parts.includes('second')) second(await seconds(folder));
-    if (parts.includes('first')) first(await firsts(folder));
+    if (parts.includes('second')) second(seconds(folder));
+    if (parts.includes('first')) first(firsts(folder));
   } finally {
     must(['umount', store]);
   }
 });
 
-async function seconds(folder: string): Promise<Measured[]> {
+function seconds(folder: string): Measured[] {
   must(nestbox('create', machineFile(folder, 'nestbox-bench-first', root)));
   const file = machineFile(folder, 'nestbox-bench-second', root);
   const { lower } = planned('overlay', file)[0]!;
@@ -37,7 +37,7 @@ async function seconds(folder: string): Promise<Measured[]> {
     { name: 'nestbox run, new machine', argv: nestbox('run', file, '--', 'true'), ...gone },
   ];
   try {
-    return await measure(variants, { rounds: rounds ?? 11, warmups: 1 });
+    return measure(variants, { rounds: rounds ?? 11, warmups: 1 });
   } finally {
     must(nestbox('rm', 'nestbox-bench-first'));
   }
@@ -50,7 +50,7 @@ function second(measured: Measured[]): void {
   ], {}, json);
 }
 
-function firsts(folder: string): Promise<Measured[]> {
+function firsts(folder: string): Measured[] {
   const file = machineFile(folder, 'nestbox-bench-built', root);
   const target = `${folder}/debootstrap`;
   return measure([

@@ -29,10 +29,12 @@ export function planned<K extends Step['kind']>(kind: K, ...words: string[]): Of
 export const remove = (path: string): void => void must(['rm', '-rf', '--one-file-system', '--', path]);
 
 /** Does the work in a folder of its own, on the file system where machines are kept. */
-export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+export async function inFolder(work: (folder: string) => void | Promise<void>): Promise<void> {
   const folder = mkdtempSync('/var/lib/nestbox-bench.');
+  // Ctrl-C ends what is being measured; that is an error, and all below is taken away again.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
   try {
-    return await work(folder);
+    await work(folder);
   } finally {
     remove(folder);
   }

@@ -49,7 +49,7 @@ await inFolder(async (folder) => {
       { name: 'node -e 0', to: 'nspawn, directory', goal: null },
       ...(against ? ['directory', 'overlay'].map((root) => ({ name: `nestbox, ${root}`, to: `other, ${root}`, goal: null })) : []),
     ];
-    const measured = await measure(variants, { rounds, warmups: 3 });
+    const measured = measure(variants, { rounds, warmups: 3 });
     const { resident, peak } = await memory(overlay);
     const goal = 60;
     report('Start of `true`', measured, goals, {

@@ -1,4 +1,4 @@
-import { Complaint } from './errors.ts';
+import { lacks, type Problem } from './errors.ts';
 import type { Owner, Step } from './step.ts';
 
 /** All that a grant can ask for. Closed data: an engine renders every kind of it or refuses it by name. */
@@ -76,8 +76,9 @@ export interface Exposure {
 
 export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], environment: {}, network: { kind: 'none' }, limits: {} });
 
-/** The edits of all grants as one. `by` is the key of the machine file, such as display.nested. */
-export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Edits; origin: Map<unknown, string> } {
+/** The edits of all grants as one, and where two disagree. `by` is the key of the machine file, such as display.nested. */
+export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Edits; origin: Map<unknown, string>; problems: Problem[] } {
+  const problems: Problem[] = [];
   const out = noEdits();
   const origin = new Map<unknown, string>();
   const owners = new Map<string, { by: string; value: string }>();
@@ -85,7 +86,7 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     const text = JSON.stringify(value);
     const seen = owners.get(key);
     if (seen && seen.value !== text)
-      throw new Complaint(seen.by === by ? `'${by}' asks twice for ${key}` : `'${seen.by}' and '${by}' disagree about ${key}`, [by, seen.by].includes('files') && key.startsWith('/') ? 'leave one of the two out, or give one another place with to = "..."' : 'leave one of the two out');
+      problems.push({ at: by.split('.'), ...lacks(seen.by === by ? `'${by}' asks twice for ${key}` : `'${seen.by}' and '${by}' disagree about ${key}`, [by, seen.by].includes('files') && key.startsWith('/') ? 'leave one of the two out, or give one another place with to = "..."' : 'leave one of the two out') });
     if (!seen) owners.set(key, { by, value: text });
     return !seen;
   };
@@ -105,6 +106,6 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     for (const [name, value] of Object.entries(limits ?? {})) if (claim(`the limit of ${name}`, value, by)) Object.assign(out.limits, { [name]: value });
   }
   for (const device of out.devices)
-    if (out.binds.some((bind) => bind.to === device.path)) throw new Complaint(`${device.path} is asked for as a device and as a file`, 'leave one of the two out');
-  return { edits: out, origin };
+    if (out.binds.some((bind) => bind.to === device.path)) problems.push({ at: (origin.get(device) ?? '').split('.'), ...lacks(`${device.path} is asked for as a device and as a file`, 'leave one of the two out') });
+  return { edits: out, origin, problems };
 }

@@ -57,7 +57,7 @@ export interface Cgroups {
   version: 1 | 2 | null;
   /** Controller -> absolute folder of the own group; version 2 has the one key ''. */
   own: Record<string, string>;
-  /** Controllers that groups below the root have. */
+  /** Controllers that groups below the root can have. */
   controllers: string[];
 }
 

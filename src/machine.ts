@@ -2,10 +2,10 @@ import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
 import { type Bind, type Edits, type Exposure, merge } from './edits.ts';
 import { engines } from './engines/index.ts';
 import type { Problem } from './errors.ts';
-import { cannotMap, type Facts, type MachineRecord } from './facts.ts';
+import { cannotMap, type Facts, kernelIsAtLeast, type MachineRecord } from './facts.ts';
 import type { Context, Grant } from './grant.ts';
 import { topics, values } from './grants/index.ts';
-import { helperId, linkNames, pickShift } from './names.ts';
+import { helperId, linkNames, pickShift, scopeOf } from './names.ts';
 import type { Source } from './root.ts';
 import { roots } from './roots/index.ts';
 import type { Spec } from './spec.ts';
@@ -98,7 +98,7 @@ export function layersOf(spec: Spec, facts: Facts): string[] {
   }
 }
 
-/** Spec + Facts -> Machine. Throws a Complaint only where two grants disagree; what the host lacks is in `problems`. */
+/** Spec + Facts -> Machine. What the host lacks, and where two grants disagree, is in its `problems`. */
 export function resolve(spec: Spec, facts: Facts, file: string): Machine {
   const { name } = spec;
   const { source: from, problems: rootProblems } = rootOf(spec, facts);
@@ -127,7 +127,7 @@ export function resolve(spec: Spec, facts: Facts, file: string): Machine {
   const grantProblems = spec.grants.flatMap((asked) =>
     grantOf(asked).needs(asked.options, context).map((problem) => ({ ...problem, at: [asked.topic, ...(asked.kind ? [asked.kind] : []), ...(problem.at ?? [])] })));
   const problems: Problem[] = [...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
-  const { edits, origin } = merge(problems.some(({ fatal }) => fatal) ? [] : spec.grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })));
+  const { edits, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : spec.grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })));
 
   const gids = edits.devices.flatMap(({ group }) => (group === null ? [] : [group]));
   const add = user || gids.length > 0 ? accountsFor(accounts, user ?? { name: 'root' }, user ? gids : [], (gid) => facts.groups[gid] ?? `host-${gid}`) : { users: [], groups: [], members: [] };
@@ -144,11 +144,11 @@ export function resolve(spec: Spec, facts: Facts, file: string): Machine {
     edits, origin,
     seenBinds: seenBinds(edits, facts, run, account.uid),
     file,
-    place: facts.supervised ? { kind: 'unit', name: `machine-${name}.scope` } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, edits) },
+    place: facts.supervised ? { kind: 'unit', name: scopeOf(name) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, edits) },
     helper, linkNames: linkNames(name),
     problems, exposures: spec.grants.flatMap((asked) => grantOf(asked).exposes(asked.options).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
   };
-  machine.problems.push(...engines[spec.engine]!.needs(machine, facts), ...needsOfHost(spec, facts));
+  machine.problems.push(...conflicts, ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts));
   return machine;
 }
 
@@ -162,8 +162,11 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
   if (spec.users === 'own') {
     const folders = source.kind === 'directory' ? [source.path] : source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : [];
     const layer = ownership === 'overlay' ? [store.base] : [];
-    const why = [...new Set([...folders, ...layer].flatMap((path) => cannotMap(facts, path) ?? []))];
-    for (const what of why) problems.push({ what, mend: 'say users = "host", or users = "shift" to give all files of the root other owners', fatal: true, at });
+    const why = ownership === 'overlay' && !kernelIsAtLeast(facts, 5, 19)
+      ? [`Linux ${facts.kernel} cannot put a writable layer over a root with mapped ids (5.19 can)`]
+      : [...new Set([...folders, ...layer].flatMap((path) => cannotMap(facts, path) ?? []))];
+    const mend = source.kind === 'directory' && !spec.ephemeral ? 'say users = "host", or users = "shift" to give all files of the root other owners' : 'say users = "host"';
+    for (const what of why) problems.push({ what, mend, fatal: true, at });
   }
   if (ownership === 'shift' && source.kind !== 'directory')
     problems.push({ what: 'users = "shift" gives the files of a root other owners, and templates are shared', mend: 'unpack the root into a directory and use that, or say users = "host"', fatal: true, at: ['users'] });

@@ -17,6 +17,9 @@ export function privateNetwork(machine: string): { network: string; host: string
   return { network: `${at(0)}/30`, host: `${at(1)}/30`, address: `${at(2)}/30`, gateway: at(1) };
 }
 
+/** The scope that systemd-machined puts a machine into: the name as unit_name_escape() writes it. */
+export const scopeOf = (machine: string): string => `machine-${machine.replaceAll('-', '\\x2d')}.scope`;
+
 /** Where systemd-nspawn looks for 65536 free ids (UID_SHIFT_PICK_MIN and _MAX in its nspawn.c). */
 const firstShift = 0x00080000;
 const lastShift = 0x6fff0000;

@@ -65,7 +65,10 @@ function contents(machine: Machine): Planned[] {
   const covered = /^\/(run|tmp|dev|proc|sys)(\/|$)/; // a file system of the container's own is mounted there
   const points = seenBinds.filter(({ to }) => !covered.test(to)).map(({ to, type }) => ({ path: to, type }));
   return [
-    ...(lacksAccounts(machine) ? by('user', [{ kind: 'accounts', layers, add: accounts.add }]) : []),
+    ...(lacksAccounts(machine) ? by('user', [
+      ...accounts.add.users.map(({ home }): Step => ({ kind: 'mount-point', layers, path: dirname(home), type: 'directory' })),
+      { kind: 'accounts', layers, add: accounts.add },
+    ]) : []),
     ...by('root', [{ kind: 'places', layers: layersAt(machine, '/') }]),
     ...by('root', [...(account.uid === 0 ? [{ path: account.home, type: 'directory' as const }] : []), ...points]
       .map(({ path, type }) => ({ kind: 'mount-point', layers: layersAt(machine, path), path, type }))),

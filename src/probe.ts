@@ -38,6 +38,9 @@ function systemdVersion(): number | null {
   return versions.length > 0 ? Math.max(...versions) : null;
 }
 
+/** sd_booted(3). Where systemd is, it hands on every controller that there is; elsewhere those count that groups have already. */
+const supervised = (): boolean => attempt(() => lstatSync('/run/systemd/system').isDirectory(), false);
+
 function cgroups(mounts: { at: string; type: string; options: string }[]): Cgroups {
   const own = Object.fromEntries(lines('/proc/self/cgroup').flatMap((line) => {
     const [, controllers = '', path = '/'] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
@@ -50,7 +53,7 @@ function cgroups(mounts: { at: string; type: string; options: string }[]): Cgrou
   }
   const v2 = mounts.find(({ type }) => type === 'cgroup2');
   return v2
-    ? { version: 2, own: { '': `${v2.at}${own[''] ?? ''}`.replace(/\/$/, '') }, controllers: text(`${v2.at}/cgroup.subtree_control`).split(/\s+/).filter(Boolean).sort() }
+    ? { version: 2, own: { '': `${v2.at}${own[''] ?? ''}`.replace(/\/$/, '') }, controllers: text(`${v2.at}/cgroup.${supervised() ? 'controllers' : 'subtree_control'}`).split(/\s+/).filter(Boolean).sort() }
     : { version: null, own: {}, controllers: [] };
 }
 
@@ -156,7 +159,7 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
     distribution: { id: os('ID'), version: os('VERSION_ID') },
     kernel: release(),
     systemd: systemdVersion(),
-    supervised: attempt(() => lstatSync('/run/systemd/system').isDirectory(), false), // sd_booted(3)
+    supervised: supervised(),
     cgroups: cgroups(mounts),
     programs: findPrograms(ownFolder),
     person,

@@ -2,7 +2,6 @@ import { basename, dirname } from 'node:path/posix';
 import type { Bind } from '../edits.ts';
 import type { Engine } from '../engine.ts';
 import { lacks, lacksProgram } from '../errors.ts';
-import { kernelIsAtLeast } from '../facts.ts';
 import { deviceList } from '../devices.ts';
 import type { Step } from '../step.ts';
 
@@ -10,13 +9,11 @@ import type { Step } from '../step.ts';
 const nspawn: Engine = {
   summary: 'systemd-nspawn',
 
-  needs: ({ shift, ownership }, { systemd, programs, kernel, ...facts }) => [
+  needs: ({ ownership }, { systemd, programs }) => [
     ...(programs['systemd-nspawn'] ? [] : [lacksProgram('systemd-nspawn', 'run the container')]),
     ...(systemd !== null && systemd < 247 ? [lacks(`systemd-nspawn ${systemd} is too old: nestbox needs 247`, 'use a newer distribution')] : []),
     ...(ownership === 'map' && systemd !== null && systemd < 249
       ? [lacks(`systemd-nspawn ${systemd} cannot map the ids of a root that is used in place (249 can)`, 'say users = "host", or users = "shift" to give all its files other owners')] : []),
-    ...(ownership === 'overlay' && shift !== 0 && !kernelIsAtLeast({ kernel, ...facts, systemd, programs }, 5, 19)
-      ? [lacks(`Linux ${kernel} cannot put a writable layer over a root with mapped ids (5.19 can)`, 'say users = "host", or users = "shift" to give all its files other owners')] : []),
   ],
 
   start(machine, facts) {

@@ -14,8 +14,8 @@ const options = v.strictObject({
 /** The controller that holds a limit, in both versions of control groups. */
 const controllers = { cpu: 'cpu', memory: 'memory', tasks: 'pids' } as const;
 
-const can = ({ cgroups, supervised }: Facts, controller: string) =>
-  supervised || (cgroups.version === 1 ? cgroups.own[controller] !== undefined : cgroups.version === 2 && cgroups.controllers.includes(controller));
+const can = ({ cgroups }: Facts, controller: string) =>
+  (cgroups.version === 1 ? cgroups.own[controller] !== undefined : cgroups.version === 2 && cgroups.controllers.includes(controller));
 
 export default defineGrant({
   summary: 'how much of the host the machine may use',

@@ -48,8 +48,14 @@ export const displays: X11 = {
     const { number, authority, trusted, path, owner } = step;
     if ((await queryExtension(x, 'SECURITY')).present) {
       const { id, key } = await generateAuthorization(x, { trusted, timeoutSeconds });
-      await files.write(`${path}.id`, `${id}`, 0o600);
-      return files.write(path, keyFile(number, key), 0o600, owner);
+      try {
+        await files.write(`${path}.id`, `${id}`, 0o600);
+        await files.write(path, keyFile(number, key), 0o600, owner);
+      } catch (error) {
+        await revokeAuthorization(x, id);
+        throw error;
+      }
+      return;
     }
     if (!trusted) throw new Complaint(`display :${number} makes no untrusted keys (it has no SECURITY extension; Xwayland never has)`, 'use display = "nested"');
     const key = await personsKey(number, authority);
