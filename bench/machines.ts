@@ -1,10 +1,11 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Step } from '../src/step.ts';
 import { must } from './measure.ts';
 
-/** The built program, as people run it. */
-export const program = new URL('../dist/nestbox.cjs', import.meta.url).pathname;
-export const native = new URL('../dist/nestbox-native', import.meta.url).pathname;
+/** The built program, as people run it; another build of it where NESTBOX says so. */
+const program = process.env.NESTBOX ?? new URL('../dist/nestbox.cjs', import.meta.url).pathname;
+export const native = `${dirname(program)}/nestbox-native`;
 export const nestbox = (...words: string[]): string[] => [process.execPath, program, ...words];
 
 /** Debian as debootstrap calls minbase: what the peers get too. */

@@ -1,7 +1,7 @@
 import { Complaint } from './errors.ts';
 import type { Accounts } from './facts.ts';
 import type { Host } from './host.ts';
-import { inLayers, makeMountPoint, topPath } from './layers.ts';
+import { inLayers, makeMountPoint, removeEmpty, topPath } from './layers.ts';
 import { firstId } from './names.ts';
 
 /** Lines to be added to a root's passwd, shadow and group files: passwd(5), shadow(5), group(5). */
@@ -89,14 +89,20 @@ export function withoutAccounts(files: { passwd: string; group: string; shadow: 
   };
 }
 
-async function change(host: Host, layers: string[], edit: typeof withAccounts, add: AccountsToAdd): Promise<void> {
-  const names = ['passwd', 'group', 'shadow'] as const;
+const names = ['passwd', 'group', 'shadow'] as const;
+
+/** The files and where they are now, or a Complaint where following them would lead out of the root. */
+export async function readAccountFiles(host: Host, layers: string[]): Promise<{ found: (string | null)[]; texts: { passwd: string; group: string; shadow: string | null } }> {
   const found = await Promise.all(names.map((name) => inLayers(host, layers, `/etc/${name}`)));
   // A link could lead to the host's own files, which would then be read into the machine.
   for (const [i, path] of found.entries())
     if (path && (await host.kind(path)) !== 'file') throw new Complaint(`/etc/${names[i]!} in the machine's root is not a file: no account is added to it`, 'make it a file, or leave `user` out');
   const [passwd, group, shadow] = await Promise.all(found.map((path) => (path ? host.read(path) : null)));
-  const before = { passwd: passwd ?? '', group: group ?? '', shadow: shadow ?? null };
+  return { found, texts: { passwd: passwd ?? '', group: group ?? '', shadow: shadow ?? null } };
+}
+
+async function change(host: Host, layers: string[], edit: typeof withAccounts, add: AccountsToAdd): Promise<void> {
+  const { found, texts: before } = await readAccountFiles(host, layers);
   const after = edit(before, add);
   for (const [i, name] of names.entries()) {
     const text = after[name];
@@ -121,6 +127,11 @@ export async function addAccounts(host: Host, layers: string[], add: AccountsToA
 /** Takes the lines out again; a home that holds anything stays. */
 export async function removeAccounts(host: Host, layers: string[], add: AccountsToAdd): Promise<void> {
   if ((await host.kind(layers[0]!)) === null) return;
-  await change(host, layers, withoutAccounts, add);
-  for (const { home } of add.users) await host.removeLeftover(`${layers[0]}${home}`);
+  try {
+    await change(host, layers, withoutAccounts, add);
+  } catch (error) {
+    if (!(error instanceof Complaint)) throw error;
+    // The machine has put links in the place of its files: what was added is not there any more.
+  }
+  for (const { home } of add.users) await removeEmpty(host, layers[0]!, home);
 }

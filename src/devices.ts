@@ -1,4 +1,4 @@
-import type { Device, Limits } from './edits.ts';
+import type { Device, Edits, Limits } from './edits.ts';
 import type { Cgroups } from './facts.ts';
 
 /** One rule of a device list: who may make (m), read (r) and write (w) which node; Documentation/admin-guide/cgroup-v1/devices.rst. */
@@ -42,6 +42,17 @@ export function devicePolicy(folder: string, devices: readonly Device[]): { sett
     settings: [{ file: `${folder}/devices.deny`, value: 'a' }, ...lines.map((value) => ({ file: `${folder}/devices.allow`, value }))],
     check: { file: `${folder}/devices.list`, lines },
   };
+}
+
+/** The same as properties of a systemd scope (systemd.resource-control(5)); /dev/char/MAJOR:MINOR needs no node to be there. */
+export function scopeProperties({ devices, limits: { cpu, memory, tasks } }: Pick<Edits, 'devices' | 'limits'>): string[] {
+  return [
+    'Delegate=yes', 'DevicePolicy=closed', 'DeviceAllow=/dev/net/tun rwm', 'DeviceAllow=char-pts rw', // what systemd-nspawn@.service adds
+    ...deviceList(devices).map(({ type, major, minor, rights }) => `DeviceAllow=/dev/${type === 'c' ? 'char' : 'block'}/${major}:${minor} ${rights}`),
+    ...(cpu === undefined ? [] : [`CPUQuota=${Math.round(cpu * 100)}%`]),
+    ...(memory === undefined ? [] : [`MemoryMax=${memory}`]),
+    ...(tasks === undefined ? [] : [`TasksMax=${tasks}`]),
+  ];
 }
 
 /** cpu.cfs_period_us and cpu.max: the kernel's own default of a tenth of a second. */

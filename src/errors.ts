@@ -45,7 +45,7 @@ export const packages = {
   mount: 'mount',
   nft: 'nftables',
   nsenter: 'util-linux',
-  pacstrap: 'arch-install-scripts pacman-package-manager archlinux-keyring',
+  pacstrap: 'arch-install-scripts pacman-package-manager archlinux-keyring makepkg',
   parec: 'pulseaudio-utils',
   pulseaudio: 'pulseaudio',
   rm: 'coreutils',

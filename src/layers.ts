@@ -80,6 +80,15 @@ export async function makePlaces(host: Host, layers: readonly string[]): Promise
   }
 }
 
+/** Removes what makePlaces() or makeMountPoint() made, unless something has come into it. */
+export async function removeEmpty(host: Host, layer: string, path: string): Promise<void> {
+  const folder = await host.resolve(dirname(`${layer}${path}`));
+  if (folder === null || !isWithin(folder, layer)) return; // a link has taken the place of the folder that we knew
+  const found = `${layer}${path}`;
+  const kind = await host.kind(found);
+  if (kind === 'directory' || (kind === 'link' && path in intoUsr) || (kind === 'file' && (await host.read(found)) === '')) await host.remove(found);
+}
+
 /** Overlay whiteouts (character device 0:0; Documentation/filesystems/overlayfs.rst) for what not everybody may read. */
 export async function hidePrivate(host: Host, below: string, upper: string): Promise<void> {
   const { code, stdout, stderr } = await host.run(['find', below, '-xdev', '-ignore_readdir_race', '(', '-type', 'd', '!', '-perm', '-o=rx', '-prune', '-o', '-type', 'f', '!', '-perm', '-o=r', ')', '-print0']);

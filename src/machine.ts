@@ -1,5 +1,6 @@
 import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
 import { type Bind, type Edits, type Exposure, merge } from './edits.ts';
+import { scopeProperties } from './devices.ts';
 import { engines } from './engines/index.ts';
 import type { Problem } from './errors.ts';
 import { cannotMap, type Facts, kernelIsAtLeast, type MachineRecord } from './facts.ts';
@@ -79,10 +80,23 @@ function rootOf(spec: Spec, facts: Facts): { source?: Source; problems: Problem[
     if (record.template && facts.store.templates.includes(record.template)) return { source: { kind: 'template', key: record.template, build: () => [] }, problems: [] };
     if (record.directory && root.once) return { source: { kind: 'directory', path: record.directory }, problems: [] };
   }
-  if (lacking) return { problems };
+  if (lacking) {
+    const built = builtBefore(() => root.source(spec.root.options, facts, ''), facts);
+    return built ? { source: built, problems: [] } : { problems };
+  }
   const source = root.source(spec.root.options, facts, `${store.machine(spec.name)}/root`);
   // Thrown away at its end: a layer over the other's directory does.
   return { source: source.kind === 'directory' && source.copy && spec.ephemeral ? { kind: 'directory', path: source.copy.from } : source, problems };
+}
+
+/** What is lacking is lacking to build it: a template that is there needs nothing of that. */
+function builtBefore(source: () => Source, { store: { templates } }: Facts): Source | null {
+  try {
+    const found = source();
+    return found.kind === 'template' && templates.includes(found.key) ? found : null;
+  } catch {
+    return null; // what it would be called cannot be told without what is lacking
+  }
 }
 
 /** The folders of the machine's root as far as they exist before it runs, uppermost first; none while it is still to be made. */
@@ -144,7 +158,7 @@ export function resolve(spec: Spec, facts: Facts, file: string): Machine {
     edits, origin,
     seenBinds: seenBinds(edits, facts, run, account.uid),
     file,
-    place: facts.supervised ? { kind: 'unit', name: scopeOf(name) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, edits) },
+    place: facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, edits) },
     helper, linkNames: linkNames(name),
     problems, exposures: spec.grants.flatMap((asked) => grantOf(asked).exposes(asked.options).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
   };

@@ -1,6 +1,6 @@
 import { Complaint } from './errors.ts';
-import { type AccountsToAdd, addAccounts, removeAccounts } from './accounts.ts';
-import { hidePrivate, inLayers, makeMountPoint, makePlaces, missingIn, missingPlaces } from './layers.ts';
+import { type AccountsToAdd, addAccounts, readAccountFiles, removeAccounts } from './accounts.ts';
+import { hidePrivate, inLayers, makeMountPoint, makePlaces, missingIn, missingPlaces, removeEmpty } from './layers.ts';
 import { makeLink, removeLink } from './links.ts';
 import { firstId } from './names.ts';
 import type { Host } from './host.ts';
@@ -17,8 +17,8 @@ export interface Owner {
 export type Place =
   /** Control groups of nestbox's own; `folders` is one for each controller. */
   | { kind: 'cgroup'; folders: string[] }
-  /** A unit of systemd. */
-  | { kind: 'unit'; name: string };
+  /** A unit of systemd, with settings as in `systemctl set-property`. */
+  | { kind: 'unit'; name: string; properties: string[] };
 
 /** One thing done to the host. Plain data: it can be printed, compared and journalled. */
 export type Step =
@@ -58,6 +58,8 @@ export type Step =
   | { kind: 'places'; layers: string[] }
   /** A file or folder that a bind covers, in the uppermost layer, with the folders above it as the lower layers have them. */
   | { kind: 'mount-point'; layers: string[]; path: string; type: 'file' | 'directory' }
+  /** What one of these two has made, if nothing has come into it; the root was in a stranger's hands meanwhile. */
+  | { kind: 'remove-empty'; layer: string; path: string }
   /** A long-running program that fills `target`; it cannot outlive nestbox, nor leave a mount. Where `seen` is given it finds the target there. */
   | { kind: 'build'; target: string; seen?: string; argv: string[]; what: string }
   /** `of`: the machine that it belongs to, which must not run meanwhile. */
@@ -113,7 +115,7 @@ const kinds: { [K in Step['kind']]: Kind<Extract<Step, { kind: K }>> } = {
     do: ({ path }, host) => host.mkdir(path, 0o700),
   },
   write: {
-    describe: ({ path, text, mode }) => `write ${path} (${text.split('\n').length - 1} lines, mode ${octal(mode)})`,
+    describe: ({ path, text, mode }) => `write ${path} (${text.length} characters, mode ${octal(mode)})`,
     done: async ({ path, text }, host) => (await host.read(path)) === text,
     inverse: async ({ path, mode, owner }, host) => {
       const before = await host.read(path);
@@ -259,7 +261,10 @@ const kinds: { [K in Step['kind']]: Kind<Extract<Step, { kind: K }>> } = {
         ...add.members.map(({ group, user }) => `add ${user} to group ${group}`)].join(', ').concat(` in ${layers[0]}`),
     done: never,
     // A layer of its own is removed as a whole; the person's directory is not.
-    inverse: async ({ layers, add }) => (layers.length > 1 ? [] : [{ kind: 'accounts-end', layers, add }]),
+    inverse: async ({ layers, add }, host) => {
+      await readAccountFiles(host, layers); // what it complains about is no reason to come back
+      return layers.length > 1 ? [] : [{ kind: 'accounts-end', layers, add }];
+    },
     do: ({ layers, add }, host) => addAccounts(host, layers, add),
   },
   'accounts-end': {
@@ -271,14 +276,20 @@ const kinds: { [K in Step['kind']]: Kind<Extract<Step, { kind: K }>> } = {
   places: {
     describe: ({ layers }) => `make sure that ${layers[0]} has the folders that every root has`,
     done: async ({ layers }, host) => (await missingPlaces(host, layers)).length === 0,
-    inverse: async ({ layers }, host) => (await missingPlaces(host, layers)).map((path) => ({ kind: 'leftover', path: `${layers[0]}${path}` })),
+    inverse: async ({ layers }, host) => (await missingPlaces(host, layers)).map((path) => ({ kind: 'remove-empty' as const, layer: layers[0]!, path })),
     do: ({ layers }, host) => makePlaces(host, layers),
   },
   'mount-point': {
     describe: ({ layers, path }) => `make sure that ${path} exists in ${layers[0]}`,
     done: async ({ layers, path }, host) => (await inLayers(host, layers, path)) !== null,
-    inverse: async ({ layers, path }, host) => (await missingIn(host, layers, path)).map((missing) => ({ kind: 'leftover' as const, path: `${layers[0]}${missing}` })),
+    inverse: async ({ layers, path }, host) => (await missingIn(host, layers, path)).map((missing) => ({ kind: 'remove-empty' as const, layer: layers[0]!, path: missing })),
     do: ({ layers, path, type }, host) => makeMountPoint(host, layers, path, type),
+  },
+  'remove-empty': {
+    describe: ({ layer, path }) => `remove ${layer}${path} if it is empty`,
+    done: never,
+    inverse: nothing,
+    do: ({ layer, path }, host) => removeEmpty(host, layer, path),
   },
   build: {
     describe: ({ what, argv }) => `${what}\n  ${pasteable(argv)}`,

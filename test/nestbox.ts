@@ -49,6 +49,7 @@ export function follow(t: TestContext, child: ChildProcess): Running {
     clearTimeout(hard);
     // After a kill, what it had started may live on and hold its output open.
     if (child.signalCode !== 'SIGKILL') await closed;
+    for (const stream of [child.stdout, child.stderr]) stream?.destroy();
     return { status: child.exitCode ?? child.signalCode as never, stdout, stderr };
   };
   t.after(() => end());

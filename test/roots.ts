@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { folder, nestbox, type Result } from './nestbox.ts';
 
@@ -18,6 +18,8 @@ export function tinyRoot(path: string): string {
   for (const name of says('/bin/busybox', '--list').split('\n').filter((name) => name && name !== 'busybox')) says('ln', '-s', 'busybox', `${path}/usr/bin/${name}`);
   writeFileSync(`${path}/etc/passwd`, 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n');
   writeFileSync(`${path}/etc/group`, 'root:x:0:\nnogroup:x:65534:\n');
+  // systemd-nspawn asks it for the user that the program is to run as.
+  writeFileSync(`${path}/usr/bin/getent`, '#!/bin/sh\n[ "$1" = passwd ] && exec grep "^$2:" /etc/passwd\n[ "$1" = initgroups ] && echo "$2"\n', { mode: 0o755 });
   writeFileSync(`${path}/etc/os-release`, 'ID=tiny\n');
   return path;
 }
@@ -30,6 +32,18 @@ export function listing(path: string): string[] {
   return [...files.map((line) => (line.split('|')[1] === 'd' ? line.replace(/\|\d+$/, '').replace(/\|\d+(\|[\d.]+\|)$/, '$1') : line)), ...devices, ...attributes].sort();
 }
 
+/** A directory seen read-only at another place, for the length of the test. */
+export function readOnly(t: TestContext, path: string): string {
+  const at = mkdtempSync('/var/tmp/nestbox-ro.');
+  says('mount', '--bind', path, at);
+  t.after(() => {
+    says('umount', at);
+    rmdirSync(at);
+  });
+  says('mount', '-o', 'remount,bind,ro', at);
+  return at;
+}
+
 export interface Template {
   key: string;
   bytes: number;
@@ -38,11 +52,16 @@ export interface Template {
 
 export const templates = (): Template[] => JSON.parse(nestbox(['templates', '--json']).stdout) as Template[];
 
+const keyOf = (machine: string): string | null => {
+  const record = `/var/lib/nestbox/machines/${machine}/machine.json`;
+  return existsSync(record) ? (JSON.parse(readFileSync(record, 'utf8')) as { template: string | null }).template : null;
+};
+
 /** Where the template is that a machine is a layer over. */
 export function templateOf(machine: string): string {
-  const found = templates().filter(({ usedBy }) => usedBy.includes(machine));
-  assert.equal(found.length, 1, `${machine} has one template`);
-  return `/var/lib/nestbox/templates/${found[0]!.key}/root`;
+  const key = keyOf(machine);
+  assert.ok(key, `${machine} has a template`);
+  return `/var/lib/nestbox/templates/${key}/root`;
 }
 
 /** A machine file, with its path; at the end of the test the machine is removed, and its template unless another uses it. */
@@ -51,15 +70,15 @@ export function machine(t: TestContext, name: string, text: string): string {
   writeFileSync(path, `name = "${name}"\n${/^network/m.test(text) ? '' : 'network = "none"\n'}${text}`);
   t.after(() => {
     nestbox(['clean', name]);
-    const own = templates().filter(({ usedBy }) => usedBy.includes(name));
+    const key = keyOf(name);
     nestbox(['rm', name]);
-    for (const { key } of own) if (!keptTemplates.has(key)) nestbox(['templates', '--prune', key]);
+    if (key && !keptTemplates.has(key)) nestbox(['templates', '--prune', key]);
   });
   return path;
 }
 
 /** Templates that were there before: other tests made them. */
-const keptTemplates = new Set(templates().map(({ key }) => key));
+const keptTemplates = new Set(existsSync('/var/lib/nestbox/templates') ? readdirSync('/var/lib/nestbox/templates') : []);
 
 /** Succeeds, or fails with what was said. */
 export function succeeds(result: Result): Result {
@@ -84,16 +103,17 @@ export function left(name: string): string[] {
   const files = [`/etc/nestbox/${name}.toml`, `/run/nestbox/${name}`, ...['machines', 'scratch', 'journal'].map((kind) => `/var/lib/nestbox/${kind}/${name}`)].filter((path) => existsSync(path));
   const unfinished = list('/var/lib/nestbox/templates').filter((key) => key.startsWith('.') && key.endsWith(`.${name}`)).map((key) => `/var/lib/nestbox/templates/${key}`);
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').map((line) => line.split(' ')[4] ?? '').filter((at) => at.includes(name));
-  return [...files, ...unfinished, ...mounts.map((at) => `mount ${at}`), ...processesWith(name).map(({ pid, command }) => `process ${pid} ${command}`)];
+  return [...files, ...unfinished, ...mounts.map((at) => `mount ${at}`), ...processesOf(name).map(({ pid, command }) => `process ${pid} ${command}`)];
 }
 
-/** Processes whose command line, working folder or root has this text in it; also in other namespaces. */
-export function processesWith(text: string): { pid: number; command: string }[] {
+/** Processes that have the machine in their command line or among the mounts that they see. */
+export function processesOf(name: string): { pid: number; command: string }[] {
+  const own = new RegExp(`(nestbox/|--machine=|\\.)${name}(/|\\s|$)`, 'm');
   return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid).flatMap((pid) => {
     try {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
       const mounts = readFileSync(`/proc/${pid}/mountinfo`, 'utf8');
-      return command.includes(text) || mounts.includes(text) ? [{ pid: Number(pid), command }] : [];
+      return own.test(command) || own.test(mounts) ? [{ pid: Number(pid), command }] : [];
     } catch {
       return [];
     }

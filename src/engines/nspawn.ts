@@ -2,7 +2,6 @@ import { basename, dirname } from 'node:path/posix';
 import type { Bind } from '../edits.ts';
 import type { Engine } from '../engine.ts';
 import { lacks, lacksProgram } from '../errors.ts';
-import { deviceList } from '../devices.ts';
 import type { Step } from '../step.ts';
 
 /** systemd-nspawn(1), from version 247 on. Every option has its value behind '=', so that no value can be taken for another option. */
@@ -18,10 +17,9 @@ const nspawn: Engine = {
 
   start(machine, facts) {
     const { name, root, shift, ownership, user, run, argv, edits, hostname, account } = machine;
-    const { before: _, services: __, binds, devices, environment, network, limits, ...rest } = edits;
+    const { before: _, services: __, binds: ___, devices: ____, limits: _____, environment, network, ...rest } = edits; // the binds and devices as they have been prepared: machine.seenBinds; device rights and limits: machine.place
     rest satisfies Record<string, never>; // a new kind of edit does not compile until this engine has a word on it
     const supervised = facts.supervised;
-    const rights = supervised ? deviceList(devices).map(({ type, major, minor, rights }) => `--property=DeviceAllow=/dev/${type === 'c' ? 'char' : 'block'}/${major}:${minor} ${rights}`) : [];
     const gate = network.kind === 'link' ? `${run}/gate` : null;
     const inside = machine.linkNames.inside;
     const folders = supervised ? [] : ['/run/systemd', '/run/systemd/nspawn', '/run/systemd/nspawn/propagate']; // nspawn makes them, and leaves them
@@ -30,14 +28,12 @@ const nspawn: Engine = {
       name,
       argv: [
         'systemd-nspawn', '--quiet', '--settings=no', `--machine=${name}`, `--directory=${root}`,
-        // Without systemd there is nobody to register with and no scope to be put into.
-        ...(supervised ? [] : ['--register=no', '--keep-unit']),
+        // Where it is put is ours to say: in a scope that it makes by itself, a node that is bound from outside of /dev is refused.
+        '--keep-unit', ...(supervised ? [] : ['--register=no']),
         ...(shift === 0 ? ['--private-users=no'] : [`--private-users=${shift}:65536`]),
         ...(ownership === 'map' ? ['--private-users-ownership=map'] : ownership === 'shift' ? [(facts.systemd ?? 0) < 249 ? '--private-users-chown' : '--private-users-ownership=chown'] : shift !== 0 && (facts.systemd ?? 0) >= 249 ? ['--private-users-ownership=off'] : []),
         '--as-pid2', '--no-new-privileges=yes', '--link-journal=no', '--timezone=off', '--resolv-conf=off', `--hostname=${hostname}`,
         ...(network.kind === 'host' ? [] : ['--private-network']),
-        ...rights,
-        ...(supervised ? limitProperties(limits) : []),
         ...machine.seenBinds.map((bind) => bindOption(bind)),
         ...(gate ? [`--bind-ro=${gate}:/run/nestbox/gate`, `--bind-ro=${escape(facts.programs['nestbox-native'] ?? '')}:/run/nestbox/native`] : []),
         ...(account.uid === 0 ? ['--tmpfs=/run/user/0:mode=0700'] : []),
@@ -63,9 +59,3 @@ const bindOption = ({ from, to, write }: Pick<Bind, 'from' | 'to' | 'write'>): s
 
 /** A colon ends a path in --bind=, a backslash makes one part of it. */
 const escape = (path: string): string => path.replace(/[\\:]/g, '\\$&');
-
-const limitProperties = ({ cpu, memory, tasks }: { cpu?: number; memory?: number; tasks?: number }): string[] => [
-  ...(cpu === undefined ? [] : [`--property=CPUQuota=${Math.round(cpu * 100)}%`]),
-  ...(memory === undefined ? [] : [`--property=MemoryMax=${memory}`]),
-  ...(tasks === undefined ? [] : [`--property=TasksMax=${tasks}`]),
-];

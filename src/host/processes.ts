@@ -55,7 +55,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     progress(what);
     // Namespaces of its own: killed with us, it ends whole, and the mounts that it made are gone with it.
     const [program = '', ...rest] = launch(seen ? ['--own-mounts', '--bind', target, seen] : [], ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', ...find(argv, what)]);
-    const child = spawn(program, rest, { env: { ...cleanEnvironment, ...environment }, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const child = spawn(program, rest, { env: { ...cleanEnvironment, ...environment }, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' });
     builder = child;
     const last: string[] = [];
     for (const stream of [child.stdout, child.stderr])
@@ -89,9 +89,11 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     const outputFile = output && openOutput(output);
     if (place.kind === 'unit') {
       await must(host, [
-        'systemd-run', '--quiet', '--collect', '--service-type=exec', `--unit=${place.name}`, `--uid=${user.uid}`, `--gid=${user.gid}`,
+        'systemd-run', '--quiet', '--collect', '--service-type=exec', `--unit=${place.name}`, `--description=${name}, for a machine of nestbox`,
         ...Object.entries(environment).map(([key, value]) => `--setenv=${key}=${value}`),
-        `--property=StandardError=append:${log}`, `--property=StandardOutput=${output ? `truncate:${output.path}` : `append:${log}`}`, '--', ...find(argv),
+        `--property=StandardError=append:${log}`, `--property=StandardOutput=${output ? `truncate:${output.path}` : `append:${log}`}`, '--',
+        // systemd takes only ids that have an account; these may be a machine's own.
+        ...find(['nestbox-native']), 'launch', '--user', `${user.uid}:${user.gid}`, '--', ...find(argv),
       ]);
       if (outputFile) closeSync(outputFile);
       return until(ready, log, name, () => null);
@@ -115,7 +117,9 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     // One level below the rules: root with the host's ids can mount its control group and change it, but not beyond the one above.
     const folders = step.place.kind === 'cgroup' ? step.place.folders.map((folder) => `${folder}/inside`) : [];
     for (const folder of folders) mkdirSync(folder);
-    const [program = '', ...rest] = launch(folders.flatMap((folder) => ['--cgroup', folder]), [nspawn, interactive ? '--console=interactive' : '--console=pipe', ...options]);
+    const scope = step.place.kind === 'unit' ? ['systemd-run', '--quiet', '--scope', '--slice=machine.slice', `--unit=${step.place.name}`, ...step.place.properties.map((property) => `--property=${property}`), '--'] : [];
+    const argv = [...find([nspawn]), interactive ? '--console=interactive' : '--console=pipe', ...options];
+    const [program = '', ...rest] = launch(folders.flatMap((folder) => ['--cgroup', folder]), scope.length > 0 ? [...scope, ...argv] : [nspawn, ...argv.slice(1)]);
     const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }), ...step.environment }, stdio: 'inherit' });
     container = { child, told: new Set() };
     const over = ended(child);

@@ -19,10 +19,11 @@ export default defineRoot({
   source: ({ packages, config }, { architecture, paths }) => ({
     kind: 'template',
     key: templateKey('arch', 'base', { packages: [...packages].sort(), config, modified: paths[config]?.modified, architecture }),
-    build: (target) => [{
-      kind: 'build', target, what: 'make an Arch root',
+    build: (target, seen) => [{
+      // Seen at a short path: the socket of the agent that makes its keys is below.
+      kind: 'build', target, seen, what: 'make an Arch root',
       // -K, -M: keys of its own, and neither those of the host nor its mirrors.
-      argv: ['pacstrap', '-C', config, '-K', '-M', target, 'base', ...packages],
+      argv: ['pacstrap', '-C', config, '-K', '-M', seen, 'base', ...packages],
     },
     // The packages' own archives: they are as large as what was in them.
     { kind: 'remove-tree', path: `${target}/var/cache/pacman/pkg` }, { kind: 'mkdir', path: `${target}/var/cache/pacman/pkg`, mode: 0o755 }],

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { folder, nestbox, running, start } from '../nestbox.ts';
@@ -30,8 +31,9 @@ test('a clone has all that the other machine has changed, over the same template
   const before = listing(upper('roots-first'));
 
   create(t, 'roots-second', '[root]\nclone = "roots-first"\n');
-  const work = (lines: string[]) => lines.filter((line) => !line.includes('overlay.origin'));
-  assert.deepEqual(work(listing(upper('roots-second'))), work(before));
+  // Deleted files are names of one node in the working folder of the overlay: how many is no property of theirs.
+  const bare = (lines: string[]) => lines.map((line) => line.replace(/(\|c\|0\|0:0\|)\d+/, '$1'));
+  assert.deepEqual(bare(listing(upper('roots-second'))), bare(before));
   assert.equal(record('roots-second').template, record('roots-first').template);
   assert.equal(templateOf('roots-second'), templateOf('roots-first'));
   assert.notEqual(record('roots-second').shift, record('roots-first').shift);
@@ -133,7 +135,7 @@ test('templates are listed with their size and users, and pruned when nobody use
   await run.says(/begun/);
   assert.match(nestbox(['templates', '--prune', key]).stderr, /is used by roots-passing/);
   run.child.kill('SIGKILL');
-  await run.end(null);
+  await once(run.child, 'exit');
   assert.match(nestbox(['templates', '--prune', key]).stderr, /a run of 'roots-passing' was cut off, and has not been taken back\n {2}nestbox clean roots-passing/);
   succeeds(nestbox(['clean', 'roots-passing']));
 
