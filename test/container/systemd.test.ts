@@ -76,7 +76,7 @@ run = ["sh", "-c", "xlogo -geometry 200x200+50+50 -bg '#ff8800' -fg '#ff8800' & 
   assert.match(seen.output, /a-b\s+container\s+systemd-nspawn/);
   assert.match(seen.output, /150/);
   assert.match(seen.output, /closed/);
-  assert.match(seen.output, /cleaned 0\n(nestbox: .*\n)?$/, seen.output);
+  assert.match(seen.output, /cleaned 0\n(Killed\n)?(nestbox: .*\n)?$/, seen.output);
   assert.match(out, /opened/);
   const { width, rgb } = decodePng(readFileSync(`${host.folder}/shot.png`));
   const at = (x: number, y: number) => rgb.subarray((y * width + x) * 3, (y * width + x) * 3 + 3).toString('hex');
