@@ -22,7 +22,7 @@ const nspawn: Engine = {
     const supervised = facts.supervised;
     const gate = network.kind === 'link' ? `${run}/gate` : null;
     const inside = machine.linkNames.inside;
-    const folders = supervised ? [] : ['/run/systemd', '/run/systemd/nspawn', '/run/systemd/nspawn/propagate']; // nspawn makes them, and leaves them
+    const folders = ['/run/systemd', '/run/systemd/nspawn', '/run/systemd/nspawn/propagate']; // nspawn makes them, and leaves them
     return [...folders.map((path): Step => ({ kind: 'mkdir', path, mode: 0o755 })), {
       kind: 'container',
       name,
