@@ -100,11 +100,11 @@ static void set(int context, const char *key, const char *value) {
 		die("overlay: %s", key);
 }
 
-/* overlay TARGET TOP UPPER WORK LOWER [SHIFT]: UPPER and WORK are names of folders in TOP. With SHIFT, id 0 of the layers is SHIFT in the
+/* overlay TARGET TOP UPPER WORK LOWER [SHIFT]: UPPER and WORK are paths of folders below TOP. With SHIFT, id 0 of the layers is SHIFT in the
  * overlay, 65536 ids in all. An overlay itself cannot be idmapped; its layers can (Linux 5.19), but only where they
  * are attached in the caller's mount namespace: hence a namespace for the layers, left before the overlay is attached. */
 int overlay_job(int argc, char **argv) {
-	if (argc < 6 || strchr(argv[3], '/') || strchr(argv[4], '/'))
+	if (argc < 6 || strstr(argv[3], "..") || strstr(argv[4], ".."))
 		die("overlay TARGET TOP UPPER WORK LOWER [SHIFT]");
 	int layers[2] = { clone_mount(argv[2]), clone_mount(argv[5]) };
 	char upper[300], work[300];

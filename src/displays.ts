@@ -1,6 +1,7 @@
 import type { Edits, Service } from './edits.ts';
 import type { Facts } from './facts.ts';
 import type { Context } from './grant.ts';
+import { firstDisplay } from './names.ts';
 import type { Step } from './step.ts';
 
 /** What the kinds of X display have in common. */
@@ -15,10 +16,10 @@ export const clientCookie = ({ run }: { run: string }): string => `${run}/displa
 /** The folder of the keys: what is in it is readable by its owner alone. */
 export const displayFolder = ({ run }: Context): Step => ({ kind: 'mkdir', path: `${run}/display`, mode: 0o711 });
 
-/** 10 and up: below lie the displays of login managers and of ssh -X. */
-export function freeDisplay({ displaysInUse }: Facts): number {
-  let number = 10;
-  while (displaysInUse.includes(number)) number++;
+/** 10 and up: below lie the displays of login managers. */
+export function freeDisplay({ machine, facts }: Context): number {
+  let number = firstDisplay(machine);
+  while (facts.displaysInUse.includes(number)) number++;
   return number;
 }
 

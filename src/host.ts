@@ -1,4 +1,6 @@
+import { Complaint } from './errors.ts';
 import type { Owner, Place, Step } from './step.ts';
+import { pasteable } from './words.ts';
 
 type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
 
@@ -61,4 +63,10 @@ export interface X11 {
   deauthorize(step: Of<'deauthorize'>): Promise<void>;
   isAdmitted(step: Of<'admit'>): Promise<boolean>;
   admit(step: Of<'admit'> | Of<'dismiss'>, admitted: boolean): Promise<void>;
+}
+
+/** Runs a program of the host that must succeed; otherwise a Complaint with its command line and its last words. */
+export async function must(host: Host, argv: string[]): Promise<void> {
+  const { code, stderr } = await host.run(argv);
+  if (code !== 0) throw new Complaint(`this failed with exit status ${code}: ${pasteable(argv)}`, stderr.trim().split('\n').slice(-5).join('\n'));
 }

@@ -1,7 +1,6 @@
 import { dirname } from 'node:path/posix';
 import { Complaint } from './errors.ts';
-import type { Host } from './host.ts';
-import { must } from './step.ts';
+import { type Host, must } from './host.ts';
 
 /**
  * A root as the folders that an overlay is made of, uppermost first; one folder for a root that is used in place. They

@@ -1,5 +1,5 @@
-import type { Host } from './host.ts';
-import { must, type Step } from './step.ts';
+import { type Host, must } from './host.ts';
+import type { Step } from './step.ts';
 
 /** The host's end of a machine's network: ip-link(8), ip-address(8), nft(8). */
 export async function makeLink(host: Host, { name, peer, address, bridge, nat }: Extract<Step, { kind: 'link' }>): Promise<void> {

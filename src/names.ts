@@ -17,6 +17,9 @@ export function privateNetwork(machine: string): { network: string; host: string
   return { network: `${at(0)}/30`, host: `${at(1)}/30`, address: `${at(2)}/30`, gateway: at(1) };
 }
 
+/** Where a machine begins to look for a free X display, so that machines that start together do not all take the first: 10 to 999. */
+export const firstDisplay = (machine: string): number => 10 + (digest(machine).readUInt16BE(10) % 990);
+
 /** The scope that systemd-machined puts a machine into: the name as unit_name_escape() writes it. */
 export const scopeOf = (machine: string): string => `machine-${machine.replaceAll('-', '\\x2d')}.scope`;
 

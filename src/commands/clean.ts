@@ -3,7 +3,8 @@ import { Complaint } from '../errors.ts';
 import { linux } from '../host/linux.ts';
 import { Busy, openSession, removeEmptyStore, type Session } from '../host/session.ts';
 import { probe } from '../probe.ts';
-import { describe, type Step, undo } from '../step.ts';
+import { describe, undo } from '../apply.ts';
+import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { note } from '../text.ts';
 

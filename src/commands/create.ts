@@ -1,7 +1,7 @@
 import { Complaint } from '../errors.ts';
 import { readMachineFile } from '../meet.ts';
 import { probe } from '../probe.ts';
-import { apply } from '../step.ts';
+import { apply } from '../apply.ts';
 import { store } from '../store.ts';
 import { note } from '../text.ts';
 import { inSession, make } from './run.ts';

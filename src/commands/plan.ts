@@ -4,7 +4,7 @@ import { meet, readMachineFile } from '../meet.ts';
 import { plan as planOf } from '../plan.ts';
 import { positionOf } from '../positions.ts';
 import { probe } from '../probe.ts';
-import { describe } from '../step.ts';
+import { describe } from '../apply.ts';
 
 /** Prints all that a run would do, each step with the line of the machine file that asked for it. */
 export default async function plan([argument, ...argv]: string[], { json }: { json?: boolean }): Promise<number> {

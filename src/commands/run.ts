@@ -12,7 +12,8 @@ import { type MachineFile, meet, readMachineFile } from '../meet.ts';
 import { type Plan, plan, type Planned } from '../plan.ts';
 import { probe, readStore } from '../probe.ts';
 import type { Spec } from '../spec.ts';
-import { apply, describe, type Step, undo } from '../step.ts';
+import { apply, describe, undo } from '../apply.ts';
+import type { Step } from '../step.ts';
 import { note } from '../text.ts';
 
 interface Options {

@@ -3,7 +3,7 @@ import { readState } from '../host/session.ts';
 import { parseJournal } from '../journal.ts';
 import { readMachineFile } from '../meet.ts';
 import { probe } from '../probe.ts';
-import { describe } from '../step.ts';
+import { describe } from '../apply.ts';
 import { linux } from '../host/linux.ts';
 import { store } from '../store.ts';
 import { pasteable } from '../words.ts';

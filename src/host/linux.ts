@@ -1,7 +1,7 @@
 import { Complaint } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import type { Host, X11 } from '../host.ts';
-import { must } from '../step.ts';
+import { must } from '../host.ts';
 import { files, mountsBelow } from './files.ts';
 import { processes, type Processes } from './processes.ts';
 import { openSession } from './session.ts';

@@ -6,9 +6,9 @@ import { dirname } from 'node:path/posix';
 import { createInterface } from 'node:readline';
 import { Complaint, lacksProgram, packages, type ProgramName } from '../errors.ts';
 import type { Facts } from '../facts.ts';
-import type { Host } from '../host.ts';
+import { type Host, must } from '../host.ts';
 import { programFolders } from '../probe.ts';
-import { must, type Place, type Step } from '../step.ts';
+import type { Place, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
 
 /** Programs of the host: run, watched and ended. */
@@ -86,6 +86,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
 
   async function serve(step: Extract<Step, { kind: 'service' }>): Promise<void> {
     const { name, argv, environment, user, place, log, ready, output } = step;
+    if (statOf(ready)?.isSocket() && (await takesConnections(ready))) throw new Complaint(`'${name}' is not started: another program listens at ${ready} already`, 'it has been started in the meantime: try again');
     const outputFile = output && openOutput(output);
     if (place.kind === 'unit') {
       await must(host, [
@@ -116,7 +117,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     const [nspawn = '', ...options] = step.argv;
     // One level below the rules: root with the host's ids can mount its control group and change it, but not beyond the one above.
     const folders = step.place.kind === 'cgroup' ? step.place.folders.map((folder) => `${folder}/inside`) : [];
-    for (const folder of folders) mkdirSync(folder);
+    for (const folder of folders) mkdirSync(folder, { recursive: true });
     const scope = step.place.kind === 'unit' ? ['systemd-run', '--quiet', '--scope', '--slice=machine.slice', `--unit=${step.place.name}`, ...step.place.properties.map((property) => `--property=${property}`), '--'] : [];
     const argv = [...find([nspawn]), interactive ? '--console=interactive' : '--console=pipe', ...options];
     const [program = '', ...rest] = launch(folders.flatMap((folder) => ['--cgroup', folder]), scope.length > 0 ? [...scope, ...argv] : [nspawn, ...argv.slice(1)]);

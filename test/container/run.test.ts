@@ -184,6 +184,14 @@ test('limits hold: so many processes, and so much memory', (t) => {
   assert.match(nestbox(['run', throwAway(t, 'run-unlimited'), '--', 'perl', '-e', '$x = "x" x 200e6; print length $x']).stdout, /^200000000$/);
 });
 
+test('root inside with the host\'s ids cannot raise its own limits', (t) => {
+  if (!existsSync('/sys/fs/cgroup/pids')) return t.skip("there is no 'pids' controller of version 1");
+  const { stdout, stderr } = nestbox(['run', throwAway(t, 'run-raise', 'network = "none"\nusers = "host"\n[limits]\ntasks = 20'), '--', 'sh', '-c',
+    'mkdir /tmp/groups; mount -t cgroup -o pids none /tmp/groups && echo max > /tmp/groups/pids.max && echo raised; i=0; while [ $i -lt 60 ]; do sleep 5 & i=$((i+1)); done; echo all']);
+  assert.equal(stdout, 'raised\n');
+  assert.match(stderr, /[Cc]annot fork/);
+});
+
 test('nestbox itself stays below 60 MB while a machine runs', async (t) => {
   const run = running(t, ['run', throwAway(t, 'run-small', 'display = "headless"\nnetwork = "none"'), '--', 'sh', '-c', 'echo ready; exec sleep 1000']);
   await run.says(/ready/);

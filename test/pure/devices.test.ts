@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { deviceList, devicePolicy, limitSettings } from '../../src/devices.ts';
 import type { Device } from '../../src/edits.ts';
-import { apply } from '../../src/step.ts';
+import { apply } from '../../src/apply.ts';
 import { MemoryHost } from '../../src/host/memory.ts';
 
 const device = (type: 'c' | 'b', major: number, minor: number): Device => ({ path: `/dev/${major}-${minor}`, type, major, minor, group: 44, mode: 0o660 });

@@ -5,7 +5,7 @@ import { Complaint } from '../../src/errors.ts';
 import { plan, type Planned } from '../../src/plan.ts';
 import { positionOf } from '../../src/positions.ts';
 import { readSpec } from '../../src/spec.ts';
-import { describe } from '../../src/step.ts';
+import { describe } from '../../src/apply.ts';
 import { exampleNames, exampleText, here, hostNames, meetStored, storedHost } from './hosts.ts';
 
 /** What each example becomes on each host, as text that a person can read. UPDATE_GOLDEN=1 writes it anew: read the difference. */

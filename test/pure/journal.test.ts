@@ -4,7 +4,8 @@ import { Complaint } from '../../src/errors.ts';
 import { MemoryHost } from '../../src/host/memory.ts';
 import { node } from '../../src/host/memory-tree.ts';
 import { journalOn, parseJournal } from '../../src/journal.ts';
-import { apply, type Step, undo } from '../../src/step.ts';
+import { apply, undo } from '../../src/apply.ts';
+import type { Step } from '../../src/step.ts';
 import { memoryJournal } from './world.ts';
 
 const folder = (path: string): Step => ({ kind: 'mkdir', path, mode: 0o755 });

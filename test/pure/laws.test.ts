@@ -10,7 +10,8 @@ import type { Machine } from '../../src/machine.ts';
 import { plan } from '../../src/plan.ts';
 import { roots } from '../../src/roots/index.ts';
 import type { Spec } from '../../src/spec.ts';
-import { apply, describe, type Step, undo } from '../../src/step.ts';
+import { apply, describe, undo } from '../../src/apply.ts';
+import type { Step } from '../../src/step.ts';
 import { hostNames, meetStored, storedHost } from './hosts.ts';
 import { type Asked, closeSession, everyGrant, machineWith, memoryJournal, nameOf, stepsOf, variants, world } from './world.ts';
 

@@ -5,7 +5,8 @@ import { Complaint } from '../../src/errors.ts';
 import { MemoryHost } from '../../src/host/memory.ts';
 import { node } from '../../src/host/memory-tree.ts';
 import { hidePrivate, inLayers, makeMountPoint, missingIn, topPath } from '../../src/layers.ts';
-import { apply, type Step, undo } from '../../src/step.ts';
+import { apply, undo } from '../../src/apply.ts';
+import type { Step } from '../../src/step.ts';
 import { memoryJournal } from './world.ts';
 
 /** A root with an upper layer over a template, on a host with files of its own. */

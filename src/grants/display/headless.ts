@@ -14,7 +14,7 @@ export default defineGrant({
   needs: (_, { facts }) => (facts.programs.Xvfb ? [] : [lacksProgram('Xvfb', 'give the machine a screen in memory')]),
 
   edits: ({ size, depth }, context) => {
-    const display = freeDisplay(context.facts);
+    const display = freeDisplay(context);
     return ownDisplay(context, display, {
       name: 'xvfb', argv: ['Xvfb', `:${display}`, '-screen', '0', `${size}x${depth}`], environment: {},
     });

@@ -19,7 +19,7 @@ export default defineGrant({
   ],
 
   edits({ size, title, fullscreen }, context) {
-    const display = freeDisplay(context.facts);
+    const display = freeDisplay(context);
     const cookie = hostCookie(context);
     const edits = ownDisplay(context, display, {
       name: 'xephyr',

@@ -1,0 +1,64 @@
+import { Complaint } from '../errors.ts';
+import type { Host } from '../host.ts';
+import { makeLink, removeLink } from '../links.ts';
+import type { Kinds, Step } from '../step.ts';
+import { pasteable } from '../words.ts';
+import { never, nothing } from './common.ts';
+
+/** Programs of the host, the container, and what holds them: control groups and network links. */
+export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'link' | 'link-end' | 'container'> = {
+  cgroup: {
+    describe: ({ folders, settings }) =>
+      [`make control group${folders.length === 1 ? '' : 's'} ${folders.join(' ')}`, ...settings.map(({ file, value }) => `  ${value} > ${file}`)].join('\n'),
+    done: never,
+    inverse: async ({ folders }) => [{ kind: 'cgroup-end', folders }],
+    do: (step, host) => makeGroup(step, host),
+  },
+  'cgroup-end': {
+    describe: ({ folders }) => `end all that runs in ${folders.join(' ')}, and remove it`,
+    done: never,
+    inverse: nothing,
+    do: ({ folders }, host) => host.endGroup(folders),
+  },
+  service: {
+    describe: ({ argv, user, environment, output }) =>
+      `start, as ${user.uid}:${user.gid}: ${pasteable([...Object.entries(environment).map(([name, value]) => `${name}=${value}`), ...argv])}${output ? ` > ${output.path}` : ''}`,
+    done: never,
+    inverse: async ({ place, grace, leaves }) => [{ kind: 'stop', place, grace }, ...leaves.map((path) => ({ kind: 'leftover' as const, path }))],
+    do: (step, host) => host.serve(step),
+  },
+  stop: {
+    describe: ({ place }) => `stop ${place.kind === 'unit' ? place.name : `all that runs in ${place.folders.join(' ')}`}`,
+    done: never,
+    inverse: nothing,
+    do: ({ place, grace }, host) => host.stop(place, grace),
+  },
+  link: {
+    describe: ({ name, peer, address, bridge, nat }) =>
+      `make the network link ${name} (${bridge ? `on bridge ${bridge}` : address}) to ${peer}${nat ? `, ${nat.network} goes out under this host's address` : ''}`,
+    done: never,
+    inverse: async ({ name, nat }) => [{ kind: 'link-end', name, nat: nat?.table ?? null }],
+    do: (step, host) => makeLink(host, step),
+  },
+  'link-end': {
+    describe: ({ name }) => `remove the network link ${name}`,
+    done: never,
+    inverse: nothing,
+    do: ({ name, nat }, host) => removeLink(host, name, nat),
+  },
+  container: {
+    describe: ({ argv }) => `run ${pasteable(argv)}`,
+    done: never,
+    inverse: async ({ place, leftovers }) => [{ kind: 'stop', place, grace: false }, ...leftovers.map((path) => ({ kind: 'leftover' as const, path }))],
+    do: (step, host) => host.contain(step),
+  },
+};
+
+async function makeGroup({ folders, settings, check }: Extract<Step, { kind: 'cgroup' }>, host: Host): Promise<void> {
+  for (const folder of folders) if ((await host.kind(folder)) === null) await host.mkdir(folder, 0o755);
+  for (const { file, value } of settings) await host.set(file, value);
+  if (!check) return;
+  const found = ((await host.read(check.file)) ?? '').split('\n').filter(Boolean);
+  const same = found.length === check.lines.length && check.lines.every((line) => found.includes(line));
+  if (!same) throw new Complaint(`${check.file} should be '${check.lines.join(', ')}' but is '${found.join(', ')}'`, 'the kernel did not take the device rights: nothing was started');
+}

@@ -1,0 +1,73 @@
+import { addAccounts, readAccountFiles, removeAccounts } from '../accounts.ts';
+import { hidePrivate, inLayers, makeMountPoint, makePlaces, missingIn, missingPlaces, removeEmpty } from '../layers.ts';
+import { firstId } from '../names.ts';
+import type { Kinds } from '../step.ts';
+import { pasteable } from '../words.ts';
+import { never, nothing } from './common.ts';
+
+/** What is done to a machine's root before it runs. */
+export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty'> = {
+  build: {
+    describe: ({ what, argv }) => `${what}\n  ${pasteable(argv)}`,
+    done: never,
+    inverse: nothing, // `target` is removed as a whole by whoever made it
+    do: (step, host) => host.build(step),
+  },
+  'copy-tree': {
+    describe: ({ from, to }) => `copy ${from}/ to ${to}/`,
+    done: never,
+    inverse: nothing, // as with build
+    do: (step, host) => host.copyTree(step),
+  },
+  owners: {
+    describe: ({ directory, shift }) => (shift === 0 ? `give the files of ${directory}/ back their owners` : `give all files of ${directory}/ other owners: ids from ${shift}`),
+    done: async ({ directory, shift }, host) => {
+      const stat = await host.stat(directory);
+      return stat === null || firstId(stat.uid) === shift;
+    },
+    inverse: async (step, host) => [{ ...step, shift: firstId((await host.stat(step.directory))!.uid) }],
+    do: (step, host) => host.changeOwners(step),
+  },
+  'hide-private': {
+    describe: ({ below }) => `hide what not everybody may read below ${below}`,
+    done: async ({ below }, host) => (await host.kind(below)) === null,
+    inverse: nothing, // they are in the overlay's own folder, which is removed as a whole
+    do: ({ below, upper }, host) => hidePrivate(host, below, upper),
+  },
+  accounts: {
+    describe: ({ layers, add }) =>
+      [...add.users.map((user) => `add user ${user.name} (${user.uid}:${user.gid}, home ${user.home})`), ...add.groups.map((group) => `add group ${group.name} (${group.gid})`),
+        ...add.members.map(({ group, user }) => `add ${user} to group ${group}`)].join(', ').concat(` in ${layers[0]}`),
+    done: never,
+    // A layer of its own is removed as a whole; the person's directory is not.
+    inverse: async ({ layers, add }, host) => {
+      await readAccountFiles(host, layers); // what it complains about is no reason to come back
+      return layers.length > 1 ? [] : [{ kind: 'accounts-end', layers, add }];
+    },
+    do: ({ layers, add }, host) => addAccounts(host, layers, add),
+  },
+  'accounts-end': {
+    describe: ({ layers }) => `take the accounts that nestbox added out of ${layers[0]}`,
+    done: never,
+    inverse: nothing,
+    do: ({ layers, add }, host) => removeAccounts(host, layers, add),
+  },
+  places: {
+    describe: ({ layers }) => `make sure that ${layers[0]} has the folders that every root has`,
+    done: async ({ layers }, host) => (await missingPlaces(host, layers)).length === 0,
+    inverse: async ({ layers }, host) => (await missingPlaces(host, layers)).map((path) => ({ kind: 'remove-empty' as const, layer: layers[0]!, path })),
+    do: ({ layers }, host) => makePlaces(host, layers),
+  },
+  'mount-point': {
+    describe: ({ layers, path }) => `make sure that ${path} exists in ${layers[0]}`,
+    done: async ({ layers, path }, host) => (await inLayers(host, layers, path)) !== null,
+    inverse: async ({ layers, path }, host) => (await missingIn(host, layers, path)).map((missing) => ({ kind: 'remove-empty' as const, layer: layers[0]!, path: missing })),
+    do: ({ layers, path, type }, host) => makeMountPoint(host, layers, path, type),
+  },
+  'remove-empty': {
+    describe: ({ layer, path }) => `remove ${layer}${path} if it is empty`,
+    done: never,
+    inverse: nothing,
+    do: ({ layer, path }, host) => removeEmpty(host, layer, path),
+  },
+};

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { type TestContext, test } from 'node:test';
+import { nestbox, start } from '../nestbox.ts';
+import { create, inside, left, machine, processesOf, says, succeeds, templateOf } from '../roots.ts';
+
+const source = '[root]\ndebian = "bookworm"\nvariant = "apt"\ncomponents = ["main", "contrib"]\npackages = ["hello"]\nmirror = "http://deb.debian.org/debian"\n';
+
+const timed = <T>(work: () => T): [T, number] => {
+  const begin = performance.now();
+  return [work(), performance.now() - begin];
+};
+
+test('a Debian root is built as asked, is neutral, and is the template of the next machine', (t) => {
+  const first = machine(t, 'roots-deb-1', source);
+  const [made, long] = timed(() => succeeds(nestbox(['create', first], { timeout: 300_000 })));
+  assert.match(made.stderr, /^nestbox: make a Debian bookworm root\nnestbox: {3}I: /, 'it is built now, and says how far it is');
+  assert.match(made.stderr, /installing/);
+  assert.doesNotMatch(made.stderr, /\bW:|unsandboxed/, 'packages are fetched by the user whom apt has for that');
+  const root = templateOf('roots-deb-1');
+  const text = (path: string) => readFileSync(`${root}/etc/${path}`, 'utf8');
+
+  assert.equal(inside('roots-deb-1', 'hello'), 'Hello, world!\n');
+  assert.equal(text('apt/sources.list'), 'deb http://deb.debian.org/debian bookworm main contrib\n');
+  assert.deepEqual(['apt/apt.conf.d/99mmdebstrap', 'dpkg/dpkg.cfg.d/99mmdebstrap', 'hostname'].filter((path) => existsSync(`${root}/etc/${path}`)), []);
+  assert.equal(text('resolv.conf'), '');
+  assert.match(text('hosts'), /^127\.0\.0\.1\tlocalhost$/m);
+  assert.ok(!existsSync(`${root}/etc/machine-id`) || ['', 'uninitialized\n'].includes(text('machine-id')), 'each machine gets an id of its own');
+  assert.equal(says('sh', '-c', `ls -A ${root}/proc ${root}/sys ${root}/tmp ${root}/var/cache/apt/archives/*.deb 2>/dev/null | grep -v : | tr -d '\\n'`), '');
+  for (const server of readFileSync('/etc/resolv.conf', 'utf8').match(/^nameserver .*$/gm) ?? []) assert.equal(says('sh', '-c', `grep -rl '${server}' ${root}/etc || true`), '');
+
+  const [, short] = timed(() => create(t, 'roots-deb-2', source));
+  t.diagnostic(`built in ${Math.round(long)} ms, made again in ${Math.round(short)} ms`);
+  assert.ok(short < 1000, `the second machine is ready after ${short} ms`);
+  assert.equal(templateOf('roots-deb-2'), root);
+  assert.equal(inside('roots-deb-2', 'hello'), 'Hello, world!\n');
+  for (const name of ['roots-deb-1', 'roots-deb-2']) {
+    const own = Number(says('du', '-s', '-B1', `/var/lib/nestbox/machines/${name}`).split('\t')[0]);
+    assert.ok(own < 200_000, `${own} bytes of its own`);
+  }
+  assert.ok(Number(says('du', '-s', '-B1', root).split('\t')[0]) > 50_000_000);
+
+  // Inside, the package manager works, and what it changes is the machine's own.
+  assert.match(inside('roots-deb-1', 'apt-get', '--version'), /^apt 2\./);
+  assert.equal(inside('roots-deb-1', 'dpkg', '--audit'), '');
+  assert.equal(inside('roots-deb-1', 'sh', '-c', 'apt-get check 2>&1 && apt-cache policy >/dev/null && stat -c "%U %a" /var/lib/apt/lists/partial').split('\n').at(-2), '_apt 700');
+  assert.match(inside('roots-deb-1', 'sh', '-c', 'dpkg --purge hello 2>&1; hash -r; hello || echo gone'), /gone\n$/);
+  assert.equal(inside('roots-deb-2', 'hello'), 'Hello, world!\n');
+  assert.ok(statSync(`${root}/usr/bin/hello`).isFile());
+});
+
+test('a suite or a package that there is not: the last words of mmdebstrap, and nothing is left', (t) => {
+  for (const [name, text, words] of [
+    ['roots-deb-suite', '[root]\ndebian = "bookwurm"\nmirror = "http://deb.debian.org/debian"\n', /E: The repository 'http:\/\/deb\.debian\.org\/debian bookwurm Release' does not have a Release file/],
+    ['roots-deb-package', '[root]\ndebian = "bookworm"\nvariant = "essential"\npackages = ["no-such-package-at-all"]\n', /E: Unable to locate package no-such-package-at-all/],
+  ] as const) {
+    const { status, stderr } = nestbox(['create', machine(t, name, text)], { timeout: 300_000 });
+    assert.equal(status, 1);
+    const complaint = /^nestbox: make a Debian \w+ root: this failed with exit status \d+: mmdebstrap .*\n(?<last>( {2}.*\n)+)$/m.exec(stderr);
+    assert.match(complaint?.groups?.last ?? stderr, words);
+    assert.doesNotMatch(stderr, /should not have happened/);
+    assert.deepEqual(left(name), []);
+  }
+});
+
+/** Starts a build and waits until it says so; what it says later is thrown away. */
+async function begun(t: TestContext, name: string, words: RegExp) {
+  const child = start(['create', machine(t, name, source.replace('"hello"', '"hello", "netbase"'))]);
+  let said = '';
+  await new Promise<void>((resolve, reject) => {
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+      if (words.test(said)) resolve();
+    });
+    child.once('close', () => reject(new Error(said)));
+  });
+  return child;
+}
+
+/** The kernel ends them one after the other: it is asked until they are gone, two seconds at most. */
+async function gone(name: string): Promise<void> {
+  for (let i = 0; i < 200 && processesOf(name).length > 0; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual(processesOf(name), []);
+}
+
+test('killed in the middle of a build, its builder dies with it, and nestbox clean takes back the rest', async (t) => {
+  for (const words of [/downloading packages/, /extracting archives/, /installing essential packages/]) {
+    const name = 'roots-deb-killed';
+    const child = await begun(t, name, words);
+    assert.ok(processesOf(name).some(({ command }) => command.includes('mmdebstrap')), 'the builder runs');
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    if (words.source.startsWith('ext')) await gone(name); // the others: at once
+    assert.notDeepEqual(left(name), [], 'something is left to be taken back');
+    succeeds(nestbox(['clean', name]));
+    await gone(name);
+    assert.deepEqual(left(name), [], `${words}`);
+  }
+});
+
+test('interrupted in the middle of a build, nestbox takes back all by itself', async (t) => {
+  for (const [signal, status] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {
+    const name = 'roots-deb-interrupted';
+    const child = await begun(t, name, /installing essential packages/);
+    child.kill(signal);
+    assert.deepEqual((await once(child, 'exit'))[0], status);
+    assert.deepEqual(left(name), []);
+  }
+});
