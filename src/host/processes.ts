@@ -1,8 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { closeSync, constants, fchownSync, ftruncateSync, mkdirSync, openSync, promises, readdirSync, readFileSync, readlinkSync, rmdirSync, statSync, watch } from 'node:fs';
-import { createConnection } from 'node:net';
+import { closeSync, constants, fchownSync, ftruncateSync, mkdirSync, openSync, promises, statSync } from 'node:fs';
 import { constants as os } from 'node:os';
-import { dirname } from 'node:path/posix';
 import { createInterface } from 'node:readline';
 import { Complaint, lacksProgram, packages, type ProgramName } from '../errors.ts';
 import type { Facts } from '../facts.ts';
@@ -10,6 +8,9 @@ import { type Host, must } from '../host.ts';
 import { programFolders } from '../probe.ts';
 import type { Place, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
+import { removeGroup, signalUntilEmpty } from './groups.ts';
+import { descendants, isFirst, namespace } from './inside.ts';
+import { takesConnections, until } from './ready.ts';
 
 /** Programs of the host: run, watched and ended. */
 
@@ -217,140 +218,3 @@ function openOutput({ path, owner }: { path: string; owner: { uid: number; gid: 
 }
 
 const statOf = (path: string) => statSync(path, { throwIfNoEntry: false });
-
-/** Waits for a socket that takes connections, or a file with something in it. */
-async function until(path: string, log: string, name: string, status: () => number | null, over: Promise<void> = new Promise(() => {})): Promise<void> {
-  const isReady = async () => {
-    const stat = statOf(path);
-    return stat !== undefined && (stat.isSocket() ? await takesConnections(path) : stat.size > 0);
-  };
-  const changed = new Changes(dirname(path));
-  const limit = Date.now() + 20_000;
-  try {
-    while (!(await isReady())) {
-      if (status() !== null) throw new Complaint(`'${name}' ended with exit status ${status()} before it was ready`, lastWords(log));
-      if (Date.now() > limit) throw new Complaint(`'${name}' is not ready after 20 seconds`, lastWords(log));
-      await Promise.race([changed.next(), over]);
-    }
-  } finally {
-    changed.close();
-  }
-}
-
-/** Changes of a folder, as the kernel tells them; once a second without one, as a bound. */
-class Changes {
-  private seen = false;
-  private wake: () => void = () => {};
-  private readonly watcher;
-  constructor(folder: string) {
-    this.watcher = watch(folder, () => {
-      this.seen = true;
-      this.wake();
-    });
-  }
-  async next(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    if (!this.seen)
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-        timer = setTimeout(resolve, 1000);
-      });
-    clearTimeout(timer);
-    this.seen = false;
-  }
-  close(): void {
-    this.watcher.close();
-  }
-}
-
-const takesConnections = (path: string): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = createConnection(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
-
-function lastWords(log: string): string {
-  try {
-    return readFileSync(log, 'utf8').trim().split('\n').slice(-5).join('\n');
-  } catch {
-    return '';
-  }
-}
-
-const namespace = (pid: number | 'self', kind: 'net' | 'pid'): string => {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/${kind}`);
-  } catch {
-    return '';
-  }
-};
-
-/** Whether it is process 1 of its own process namespace: NSpid in proc(5). */
-const isFirst = (pid: number): boolean => {
-  try {
-    return /^NSpid:.*\s1$/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
-};
-
-/** All processes below one, parents before their children. */
-function descendants(pid: number): number[] {
-  let children: number[] = [];
-  try {
-    children = readdirSync(`/proc/${pid}/task`).flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number));
-  } catch {
-    // it has ended in the meantime
-  }
-  return children.flatMap((child) => [child, ...descendants(child)]);
-}
-
-function members(folder: string): number[] {
-  try {
-    const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).flatMap((entry) => members(`${folder}/${entry.name}`));
-    return [...below, ...readFileSync(`${folder}/cgroup.procs`, 'utf8').split('\n').filter(Boolean).map(Number)];
-  } catch {
-    return [];
-  }
-}
-
-/** Version 1 of control groups tells nobody when one is empty: it is asked, at growing intervals. */
-async function signalUntilEmpty(folders: readonly string[], signal: NodeJS.Signals, milliseconds: number, once: boolean): Promise<void> {
-  const limit = Date.now() + milliseconds;
-  const told = new Set<number>();
-  for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
-    const pids = folders.flatMap(members).filter((pid) => pid !== 0); // 0: a process of another process namespace
-    if (pids.length === 0) return;
-    for (const pid of pids)
-      if (!once || !told.has(pid)) {
-        told.add(pid);
-        try {
-          process.kill(pid, signal);
-        } catch {
-          // it has ended in the meantime
-        }
-      }
-    if (Date.now() > limit) {
-      if (once) return;
-      throw new Complaint(`processes ${[...new Set(pids)].join(', ')} do not end`, 'a process that waits for a device cannot be killed: nestbox clean tries again');
-    }
-    await new Promise((resolve) => setTimeout(resolve, pause));
-  }
-}
-
-async function removeGroup(folder: string): Promise<void> {
-  for (const entry of readdirSync(folder, { withFileTypes: true })) if (entry.isDirectory()) await removeGroup(`${folder}/${entry.name}`);
-  for (let pause = 1; ; pause *= 2)
-    try {
-      return rmdirSync(folder);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'ENOENT') return;
-      if (code !== 'EBUSY' || pause > 1000) throw new Complaint(`cannot remove the control group ${folder}: ${code}`);
-      await new Promise((resolve) => setTimeout(resolve, pause)); // its last process is gone but not yet forgotten
-    }
-}
