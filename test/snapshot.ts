@@ -71,10 +71,9 @@ export function differences(before: Snapshot): string[] {
   const isOurs = ({ pid, parent }: Process): boolean => parent === 1 || parent === process.pid || (byPid.has(parent) && !before.processes.has(`${parent} ${byPid.get(parent)!.started}`) && pid !== parent && isOurs(byPid.get(parent)!));
   const started = processes.filter((process) => process.state !== 'Z' && !before.processes.has(`${process.pid} ${process.started}`) && isOurs(process))
     .map(({ pid }) => ({ pid, command: attempt(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '), '') })).filter(({ command }) => command !== '');
-  const ign = process.env.IGN ? new RegExp(process.env.IGN) : /^$/;
   return [
     ...[...after.lines].filter((line) => !before.lines.has(line)).map((line) => `left behind: ${line}`),
     ...[...before.lines].filter((line) => !after.lines.has(line)).map((line) => `gone: ${line}`),
     ...started.map(({ pid, command }) => `still running: ${pid} ${command}`),
-  ].filter((line) => !ign.test(line));
+  ];
 }
