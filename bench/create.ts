@@ -2,8 +2,7 @@
 // second: a machine from a template that is there, beside `cp -a` of the same root.
 // first: a machine whose template is still to be built, beside `debootstrap` of the same suite and packages.
 import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { debian, inFolder, machineFile, nestbox, planned, remove } from './machines.ts';
+import { debian, inFolder, machineFile, nestbox, planned } from './machines.ts';
 import { type Measured, measure, must, options, report, type Variant } from './measure.ts';
 
 const { rounds, json, words } = options();
@@ -13,30 +12,36 @@ const mirror = 'http://deb.debian.org/debian';
 const root = debian(`mirror = "${mirror}"\n`);
 
 await inFolder((folder) => {
-  // A store of our own over the real one: this is a mount namespace of our own, and templates of others are left alone.
-  const store = '/var/lib/nestbox';
-  for (const path of [`${folder}/store`, store]) mkdirSync(path, { recursive: true });
-  must(['mount', '--bind', `${folder}/store`, store]);
-  try {
-    if (parts.includes('second')) second(seconds(folder));
-    if (parts.includes('first')) first(firsts(folder));
-  } finally {
-    must(['umount', store]);
+  // A tree is made under a new name each time and nothing is deleted before the end: ext4 keeps away from inodes
+  // that were deleted in the last minutes, and looking for others makes the next tree take up to twice as long.
+  let count = 0;
+  const place = () => `${folder}/${++count}`;
+
+  /** An empty store over the real one: this is a mount namespace of our own, and templates of others are left alone. */
+  function freshStore(): void {
+    const [store, fresh] = ['/var/lib/nestbox', place()];
+    for (const path of [store, fresh]) mkdirSync(path, { recursive: true });
+    must(['mount', '--bind', fresh, store]);
   }
+
+  if (parts.includes('second')) {
+    freshStore();
+    second(seconds(folder, place));
+  }
+  if (parts.includes('first')) first(firsts(folder, place, freshStore));
 });
 
-function seconds(folder: string): Measured[] {
+function seconds(folder: string, place: () => string): Measured[] {
   must(nestbox('create', machineFile(folder, 'nestbox-bench-first', root)));
   const file = machineFile(folder, 'nestbox-bench-second', root);
   const { lower } = planned('overlay', file)[0]!;
-  const copy = `${folder}/copy`;
   // cp is at its best with no other writing under way: that of the round before is waited for.
   const before = () => void must(['sync']);
-  const gone = { before, after: () => void must(nestbox('rm', 'nestbox-bench-second')) };
+  const after = () => void must(nestbox('rm', 'nestbox-bench-second'));
   const variants: Variant[] = [
-    { name: 'cp -a', argv: ['cp', '-a', lower, copy], before, after: () => remove(copy) },
-    { name: 'nestbox create', argv: nestbox('create', file), ...gone },
-    { name: 'nestbox run, new machine', argv: nestbox('run', file, '--', 'true'), ...gone },
+    { name: 'cp -a', argv: () => ['cp', '-a', lower, place()], before },
+    { name: 'nestbox create', argv: nestbox('create', file), before, after },
+    { name: 'nestbox run, new machine', argv: nestbox('run', file, '--', 'true'), before, after },
   ];
   try {
     return measure(variants, { rounds: rounds ?? 11, warmups: 1 });
@@ -52,19 +57,11 @@ function second(measured: Measured[]): void {
   ], {}, json);
 }
 
-function firsts(folder: string): Measured[] {
+function firsts(folder: string, place: () => string, freshStore: () => void): Measured[] {
   const file = machineFile(folder, 'nestbox-bench-built', root);
-  const target = `${folder}/debootstrap`;
   return measure([
-    { name: 'debootstrap', argv: ['debootstrap', '--variant=minbase', 'bookworm', target, mirror], after: () => remove(target) },
-    {
-      name: 'nestbox create', argv: nestbox('create', file),
-      after() {
-        const { lower } = planned('overlay', file)[0]!;
-        must(nestbox('rm', 'nestbox-bench-built'));
-        remove(dirname(lower));
-      },
-    },
+    { name: 'debootstrap', argv: () => ['debootstrap', '--variant=minbase', 'bookworm', place(), mirror] },
+    { name: 'nestbox create', argv: nestbox('create', file), before: freshStore, after: () => void must(nestbox('rm', 'nestbox-bench-built')) },
   ], { rounds: rounds ?? 3, warmups: 0 });
 }
 

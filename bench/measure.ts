@@ -6,7 +6,8 @@ import { performance } from 'node:perf_hooks';
 /** What is measured: a whole process, from before it is made to after it is gone. */
 export interface Variant {
   name: string;
-  argv: string[];
+  /** A function where each run has another. */
+  argv: string[] | (() => string[]);
   environment?: Record<string, string>;
   /** Before and after each run, outside of the measured time. */
   before?(): void;
@@ -43,8 +44,9 @@ export function measure(variants: Variant[], { rounds, warmups }: { rounds: numb
   try {
     for (let round = -warmups; round < rounds; round++) {
       for (const i of shuffled(variants.length)) {
-        const { name, argv, environment: more, before, after } = variants[i]!;
+        const { name, argv: words, environment: more, before, after } = variants[i]!;
         before?.();
+        const argv = typeof words === 'function' ? words() : words;
         // A file, not a pipe: that would end only with the last process that holds it.
         const errors = openSync(log, 'w');
         const start = performance.now();

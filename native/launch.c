@@ -44,6 +44,7 @@ static void become(char *who) {
 int launch_job(int argc, char **argv) {
 	char *user = NULL;
 	pid_t parent = 0;
+	int last = SIGKILL;
 	int i = 1;
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--cgroup") == 0)
@@ -52,6 +53,8 @@ int launch_job(int argc, char **argv) {
 			user = (char *)value(argc, argv, &i);
 		else if (strcmp(argv[i], "--die-with") == 0)
 			parent = (pid_t)number(value(argc, argv, &i), "--die-with");
+		else if (strcmp(argv[i], "--gently") == 0)
+			last = SIGTERM; /* what it has started does not die with it: it must see to that itself */
 		else if (strcmp(argv[i], "--own-mounts") == 0) {
 			if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 				die("no mount namespace can be made");
@@ -68,7 +71,7 @@ int launch_job(int argc, char **argv) {
 	if (user)
 		become(user);
 	/* After the change of user, which clears it (prctl(2)); the parent may be gone already. */
-	if (parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
+	if (parent && (prctl(PR_SET_PDEATHSIG, last) < 0 || getppid() != parent))
 		return 1;
 	execv(argv[i + 1], argv + i + 1);
 	if (errno == EACCES) /* our own program, where it is in a home that the user cannot look into */

@@ -342,7 +342,6 @@ export class MemoryHost implements Host {
     }
     for (const user of all('-u')) if (!new RegExp(`^${user}:`, 'm').test(shown('/etc/passwd')?.node.text ?? '')) throw new Complaint(`there is no user ${user} inside`);
     for (const home of all('--chdir=')) if (!shown(home)) throw new Complaint(`${home} is not there inside`);
-    for (const peer of all('--network-interface=')) if (![...this.links.values()].some((link) => link.peer === peer)) throw new Complaint(`there is no ${peer} to be taken inside`);
     const link = inside && [...this.links].find(([, { peer }]) => peer === inside.peer)![0];
     const process = this.act(() => this.start(`container ${name}`, place, link));
     for (const path of leftovers) if (this.tree.folder(path)) this.act(() => process.holds.push(this.place(path, node('directory', 0o755))));

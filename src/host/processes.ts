@@ -121,7 +121,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     for (const folder of folders) mkdirSync(folder, { recursive: true });
     const scope = step.place.kind === 'unit' ? ['systemd-run', '--quiet', '--scope', '--slice=machine.slice', `--unit=${step.place.name}`, ...step.place.properties.map((property) => `--property=${property}`), '--'] : [];
     const argv = [...find([nspawn]), interactive ? '--console=interactive' : '--console=pipe', ...options];
-    const [program = '', ...rest] = launch(folders.flatMap((folder) => ['--cgroup', folder]), scope.length > 0 ? [...scope, ...argv] : [nspawn, ...argv.slice(1)]);
+    const [program = '', ...rest] = launch([...folders.flatMap((folder) => ['--cgroup', folder]), '--gently'], scope.length > 0 ? [...scope, ...argv] : [nspawn, ...argv.slice(1)]);
     const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }), ...step.environment }, stdio: 'inherit' });
     container = { child, told: new Set() };
     const over = ended(child);

@@ -75,7 +75,7 @@ async function begun(t: TestContext, name: string, words: RegExp) {
     });
     child.once('close', () => reject(new Error(said)));
   });
-  return child;
+  return { child, said: () => said };
 }
 
 /** The kernel ends them one after the other: it is asked until they are gone, two seconds at most. */
@@ -87,7 +87,7 @@ async function gone(name: string): Promise<void> {
 test('killed in the middle of a build, its builder dies with it, and nestbox clean takes back the rest', async (t) => {
   for (const words of [/downloading packages/, /extracting archives/, /installing essential packages/]) {
     const name = 'roots-deb-killed';
-    const child = await begun(t, name, words);
+    const { child } = await begun(t, name, words);
     assert.ok(processesOf(name).some(({ command }) => command.includes('mmdebstrap')), 'the builder runs');
     child.kill('SIGKILL');
     await once(child, 'exit');
@@ -102,9 +102,10 @@ test('killed in the middle of a build, its builder dies with it, and nestbox cle
 test('interrupted in the middle of a build, nestbox takes back all by itself', async (t) => {
   for (const [signal, status] of [['SIGINT', 130], ['SIGTERM', 143]] as const) {
     const name = 'roots-deb-interrupted';
-    const child = await begun(t, name, /installing essential packages/);
+    const { child, said } = await begun(t, name, /installing essential packages/);
     child.kill(signal);
     assert.deepEqual((await once(child, 'exit'))[0], status);
+    assert.doesNotMatch(said(), /installing remaining|success/, 'the builder was ended, not waited for');
     assert.deepEqual(left(name), []);
   }
 });

@@ -54,7 +54,13 @@ function treasury(t: TestContext): string {
 const kinds = { tar: '--no-auto-compress', 'tar.gz': '--gzip', 'tar.xz': '--xz', 'tar.zst': '--zstd', 'tar.bz2': '--bzip2' };
 
 function pack(root: string, archive: string, ...options: string[]): string {
-  says('tar', '--create', '--file', archive, '--directory', root, '--numeric-owner', '--xattrs', '--xattrs-include=*', '--acls', '--sparse', '--format=posix', ...options, '.');
+  // The archive's own names for its ids, as on the system that it was made on: here they are those of other ids.
+  const names = { owner: '+54321 daemon:54321\n+12 bin:12\n', group: '+65000 daemon:65000\n' };
+  const maps = Object.entries(names).map(([kind, lines]) => {
+    writeFileSync(`${archive}.${kind}`, lines);
+    return `--${kind}-map=${archive}.${kind}`;
+  });
+  says('tar', '--create', '--file', archive, '--directory', root, ...maps, '--xattrs', '--xattrs-include=*', '--acls', '--sparse', '--format=posix', ...options, '.');
   return archive;
 }
 
