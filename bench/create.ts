@@ -17,18 +17,24 @@ await inFolder((folder) => {
   let count = 0;
   const place = () => `${folder}/${++count}`;
 
+  const store = '/var/lib/nestbox';
+  let mounted = false;
   /** An empty store over the real one: this is a mount namespace of our own, and templates of others are left alone. */
   function freshStore(): void {
-    const [store, fresh] = ['/var/lib/nestbox', place()];
+    if (mounted) must(['umount', store]);
+    const fresh = place();
     for (const path of [store, fresh]) mkdirSync(path, { recursive: true });
     must(['mount', '--bind', fresh, store]);
+    mounted = true;
   }
 
-  if (parts.includes('second')) {
+  try {
     freshStore();
-    second(seconds(folder, place));
+    if (parts.includes('second')) second(seconds(folder, place));
+    if (parts.includes('first')) first(firsts(folder, place, freshStore));
+  } finally {
+    must(['umount', store]);
   }
-  if (parts.includes('first')) first(firsts(folder, place, freshStore));
 });
 
 function seconds(folder: string, place: () => string): Measured[] {

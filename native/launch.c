@@ -58,7 +58,9 @@ int launch_job(int argc, char **argv) {
 		else if (strcmp(argv[i], "--own-mounts") == 0) {
 			if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 				die("no mount namespace can be made");
-		} else if (strcmp(argv[i], "--bind") == 0) {
+		} else if (strcmp(argv[i], "--no-sync") == 0)
+			ignore_sync();
+		else if (strcmp(argv[i], "--bind") == 0) {
 			const char *from = value(argc, argv, &i), *to = value(argc, argv, &i);
 			if (mount(from, to, NULL, MS_BIND, NULL) < 0)
 				die("bind of '%s' to '%s'", from, to);

@@ -31,10 +31,11 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } jobs[] = {
 	{ "bind", "FROM TO UID_MAP GID_MAP [read-only]", bind_job },
-	{ "launch", "[--cgroup FOLDER]... [--user UID:GID[,GID]...] [--die-with PID [--gently]] [--own-mounts [--bind FROM TO]...] -- PROGRAM [ARGUMENT]...", launch_job },
+	{ "launch", "[--cgroup FOLDER]... [--user UID:GID[,GID]...] [--die-with PID [--gently]] [--own-mounts [--bind FROM TO]...] [--no-sync] -- PROGRAM [ARGUMENT]...", launch_job },
 	{ "overlay", "TARGET TOP UPPER WORK LOWER [SHIFT]", overlay_job },
 	{ "pulse-gate", "LISTEN SERVER", pulse_gate_job },
 	{ "true", "", true_job },
+	{ "unmount", "TARGET", unmount_job },
 	{ "wait", "PIPE -- PROGRAM [ARGUMENT]...", wait_job },
 };
 

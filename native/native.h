@@ -14,9 +14,12 @@ _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2))
 /* A number in [0, 2^32) written in decimal, or the end of the program. */
 uint32_t number(const char *text, const char *what);
 
+void ignore_sync(void);
+
 int bind_job(int argc, char **argv);
 int launch_job(int argc, char **argv);
 int overlay_job(int argc, char **argv);
 int pulse_gate_job(int argc, char **argv);
 int true_job(int argc, char **argv);
+int unmount_job(int argc, char **argv);
 int wait_job(int argc, char **argv);

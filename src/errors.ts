@@ -54,7 +54,6 @@ export const packages = {
   'systemd-nspawn': 'systemd-container',
   'systemd-run': 'systemd',
   tar: 'tar',
-  umount: 'mount',
   unshare: 'util-linux',
 } as const;
 export type ProgramName = keyof typeof packages;

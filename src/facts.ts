@@ -55,7 +55,7 @@ export interface Person {
 export interface Cgroups {
   /** 1: controllers mounted one by one (also beside an empty version 2 tree); 2: one tree. */
   version: 1 | 2 | null;
-  /** Controller -> absolute folder of the own group; version 2 has the one key ''. */
+  /** Controller -> absolute folder of the own group; version 2 has the one key '', and beside version 1 its tree is 'unified'. */
   own: Record<string, string>;
   /** Controllers that groups below the root can have. */
   controllers: string[];

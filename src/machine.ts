@@ -158,7 +158,7 @@ export function resolve(spec: Spec, facts: Facts, file: string): Machine {
     edits, origin,
     seenBinds: seenBinds(edits, facts, run, account.uid),
     file,
-    place: facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, edits) },
+    place: facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, controllersFor(edits.limits)) },
     helper, linkNames: linkNames(name),
     problems, exposures: spec.grants.flatMap((asked) => grantOf(asked).exposes(asked.options).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
   };
@@ -205,13 +205,15 @@ function needsOfHost(spec: Spec, { supervised, cgroups, root }: Facts): Problem[
   }];
 }
 
-/** The folders of a control group of our own named `name`: that of the devices, and those of the limits. */
-export function groupsOf({ cgroups }: Facts, name: string, { limits }: Pick<Edits, 'limits'>): string[] {
-  if (cgroups.version === 2) return [`${cgroups.own['']!}/${name}`.replace('//', '/')];
-  const wanted = ['devices', ...(limits.cpu === undefined ? [] : ['cpu']), ...(limits.memory === undefined ? [] : ['memory']), ...(limits.tasks === undefined ? [] : ['pids'])];
-  const there = wanted.filter((controller) => cgroups.own[controller]);
-  const folders = there.length > 0 ? there : Object.keys(cgroups.own).slice(0, 1);
-  return [...new Set(folders.map((controller) => `${cgroups.own[controller]!}/${name}`.replace('//', '/')))];
+/** The controllers that a container is held by: devices always; nspawn itself makes groups in the version 2 tree where there is one beside. */
+const controllersFor = ({ cpu, memory, tasks }: Edits['limits']): string[] =>
+  ['devices', 'unified', ...(cpu === undefined ? [] : ['cpu']), ...(memory === undefined ? [] : ['memory']), ...(tasks === undefined ? [] : ['pids'])];
+
+/** The folders of a control group of our own named `name`, one for each of these controllers that there is; at least one. */
+export function groupsOf({ cgroups: { version, own } }: Facts, name: string, controllers: string[]): string[] {
+  const there = version === 2 ? [''] : controllers.filter((controller) => own[controller] !== undefined);
+  const folders = there.length > 0 ? there : Object.keys(own).slice(0, 1);
+  return [...new Set(folders.map((controller) => `${own[controller]!}/${name}`.replace('//', '/')))];
 }
 
 function seenBinds(edits: Edits, facts: Facts, run: string, uid: number): SeenBind[] {

@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
+import { digest } from './digest.ts';
 
 /** What is derived from a machine's name, the same on each start. */
-
-const digest = (machine: string): Buffer => createHash('sha256').update(machine).digest();
 
 /** Names of the two ends of its network link: at most 15 characters (IFNAMSIZ in linux/if.h). */
 export const linkNames = (machine: string): { host: string; inside: string } => {

@@ -129,7 +129,7 @@ function preparing(machine: Machine): Planned[] {
 }
 
 function placeOf(facts: Facts, machine: string, service: string): Place {
-  return facts.supervised ? { kind: 'unit', name: `nestbox-${machine}-${service}.service`, properties: [] } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${machine}.${service}`, { limits: {} }) };
+  return facts.supervised ? { kind: 'unit', name: `nestbox-${machine}-${service}.service`, properties: [] } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${machine}.${service}`, ['devices']) };
 }
 
 /** What the grants asked for, ready to be given. */

@@ -49,6 +49,9 @@ function cgroups(mounts: { at: string; type: string; options: string }[]): Cgrou
   const v1 = mounts.filter(({ type }) => type === 'cgroup');
   if (v1.length > 0) {
     const folders = v1.flatMap(({ at, options }) => options.split(',').map((option) => option.replace(/^name=/, '')).filter((name) => name in own).map((name) => [name, `${at}${own[name]}`.replace(/\/$/, '')] as const));
+    // systemd-nspawn makes groups of its own in the version 2 tree beside these.
+    const beside = mounts.find(({ type }) => type === 'cgroup2');
+    if (beside) folders.push(['unified', `${beside.at}${own[''] ?? ''}`.replace(/\/$/, '')]);
     return { version: 1, own: Object.fromEntries(folders), controllers: folders.map(([name]) => name).sort() };
   }
   const v2 = mounts.find(({ type }) => type === 'cgroup2');

@@ -48,7 +48,7 @@ const ours = /\/(\.X\d+-lock|\.X11-unix|X\d+|nspawn.*|nestbox.*|pulse.*|\.?xauth
 export function snapshot(): Snapshot {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter(Boolean).map((line) => `mount ${line.split(' ')[4]} ${line.split(' - ')[1]}`);
   const loops = readdirSync('/sys/block').filter((name) => name.startsWith('loop')).flatMap((name) => attempt(() => [`loop ${name} ${readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trim()}`], []));
-  const groups = lines('find', '/sys/fs/cgroup', '-type', 'd').filter((path) => path.includes('nestbox'));
+  const groups = lines('find', '/sys/fs/cgroup', '-type', 'd').filter((path) => /nestbox|\/(payload|supervisor)$/.test(path)); // the latter are nspawn's
   return {
     lines: new Set([
       ...mounts, ...loops, ...groups,

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, readFile, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -6,6 +5,16 @@ import { Complaint } from '../errors.ts';
 import type { X11 } from '../host.ts';
 import { changeHosts, chooseCookie, connectX, FamilyWild, generateAuthorization, listHosts, localUser, MagicCookie, queryExtension, readXauthority, revokeAuthorization, writeXauthority, type XConnection } from '../x11.ts';
 import { files } from './files.ts';
+
+/** From the kernel itself (random(4)): node:crypto, which asks there too, takes 5 ms to load. */
+async function random(bytes: number): Promise<Uint8Array> {
+  const file = await open('/dev/urandom');
+  try {
+    return (await file.read(Buffer.alloc(bytes), 0, bytes)).buffer;
+  } finally {
+    await file.close();
+  }
+}
 
 /** A key for one display, valid whatever the host is called inside: family "wild". */
 const keyFile = (number: number, key: Uint8Array) => writeXauthority([{ family: FamilyWild, address: new Uint8Array(), number: `${number}`, name: MagicCookie, data: key }]);
@@ -35,7 +44,7 @@ const timeoutSeconds = 24 * 60 * 60;
 
 export const displays: X11 = {
   async newKey({ number, server, client }) {
-    const key = keyFile(number, randomBytes(16));
+    const key = keyFile(number, await random(16));
     for (const { path, owner } of [server, client]) await files.write(path, key, 0o600, owner);
   },
 

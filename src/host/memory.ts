@@ -215,17 +215,18 @@ export class MemoryHost implements Host {
     }
   }
 
+  private unmount(at: string): void {
+    const i = this.tree.mounts.findLastIndex((mount) => mount.at === at);
+    if (i < 0) throw new Complaint(`unmount ${at}: it is not mounted`);
+    if (this.tree.mounts.some((mount) => mount.at.startsWith(`${at}/`))) throw new Complaint(`unmount ${at}: it is in use`);
+    this.tree.mounts.splice(i, 1);
+  }
+
   private readonly programs: Record<string, (words: string[]) => unknown> = {
     mount: (words) => {
       const options = new Map(words[3]!.split(',').map((option) => option.split('=') as [string, string]));
       this.mount(words.at(-1)!, 'tmpfs', node('directory', Number.parseInt(options.get('mode')!, 8), { uid: Number(options.get('uid')), gid: Number(options.get('gid')) }));
     },
-    umount: ([at]) => this.act(() => {
-      const i = this.tree.mounts.findLastIndex((mount) => mount.at === at);
-      if (i < 0) throw new Complaint(`umount: ${at}: not mounted.`);
-      if (this.tree.mounts.some((mount) => mount.at.startsWith(`${at}/`))) throw new Complaint(`umount: ${at}: target is busy.`);
-      this.tree.mounts.splice(i, 1);
-    }),
     'nestbox-native': ([job, ...words]) => {
       if (job === 'overlay') {
         const [at, top, upper, work, lower] = words;
@@ -233,6 +234,7 @@ export class MemoryHost implements Host {
         this.mount(at!, 'overlay', merged(over, under), over);
         if (!working.children.has('work')) working.children.set('work', node('directory', 0));
       } else if (job === 'bind') this.mount(words[1]!, 'bind', this.node(words[0]!));
+      else if (job === 'unmount') this.act(() => this.unmount(words[0]!));
       else throw new Error(`a host in memory cannot do nestbox-native ${job}`);
     },
     mknod: (words) => {

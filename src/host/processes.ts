@@ -55,7 +55,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   async function build({ argv, what, target, seen }: Extract<Step, { kind: 'build' }>, environment: Record<string, string> = {}): Promise<void> {
     progress(what);
     // Namespaces of its own: killed with us, it ends whole, and the mounts that it made are gone with it.
-    const [program = '', ...rest] = launch(seen ? ['--own-mounts', '--bind', target, seen] : [], ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', ...find(argv, what)]);
+    const [program = '', ...rest] = launch(['--no-sync', ...(seen ? ['--own-mounts', '--bind', target, seen] : [])], ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', ...find(argv, what)]);
     const child = spawn(program, rest, { env: { ...cleanEnvironment, ...environment }, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' });
     builder = child;
     const last: string[] = [];

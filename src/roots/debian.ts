@@ -34,7 +34,7 @@ export default defineRoot({
       ],
     },
     // What is only good for the building, and the host's own name and name servers.
-    ...['etc/apt/apt.conf.d/99mmdebstrap', 'etc/dpkg/dpkg.cfg.d/99mmdebstrap', 'etc/hostname'].map((path) => ({ kind: 'remove' as const, path: `${target}/${path}` })),
+    ...['apt/apt.conf.d/99mmdebstrap', 'dpkg/dpkg.cfg.d/99mmdebstrap', 'hostname', 'resolv.conf', 'hosts'].map((path) => ({ kind: 'remove' as const, path: `${target}/etc/${path}` })),
     { kind: 'write', path: `${target}/etc/resolv.conf`, text: '', mode: 0o644 },
     // As the installer writes it: without it nobody knows localhost.
     { kind: 'write', path: `${target}/etc/hosts`, text: '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n', mode: 0o644 }],

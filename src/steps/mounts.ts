@@ -28,11 +28,7 @@ export const mounts: Kinds<'overlay' | 'bind' | 'tmpfs' | 'unmount' | 'node'> = 
     describe: ({ at }) => `unmount ${at}`,
     done: async ({ at }, host) => !(await host.isMounted(at)),
     inverse: nothing,
-    async do({ at }, host) {
-      if ((await host.run(['umount', at])).code === 0) return;
-      // Somebody on the host stands in it or has a file open: it is out of everybody's sight now, and gone when they let go.
-      await must(host, ['umount', '--lazy', at]);
-    },
+    do: ({ at }, host) => must(host, ['nestbox-native', 'unmount', at]),
   },
   node: {
     describe: ({ path, type, major, minor, mode, owner }) => `make device node ${path} (${type} ${major}:${minor}, mode ${octal(mode)}, owner ${owner.uid}:${owner.gid})`,
