@@ -91,6 +91,7 @@ export function succeeds(result: Result): Result {
 /** Makes a machine, and gives the path of its file. */
 export function create(t: TestContext, name: string, text: string): string {
   const file = machine(t, name, text);
+  nestbox(['rm', name]); // of a test that was cut off
   succeeds(nestbox(['create', file]));
   return file;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { decodePng } from '../../src/png.ts';
@@ -30,8 +30,11 @@ async function boot(t: TestContext): Promise<BootedHost> {
   const inner = shared(root, 'systemd-inner');
   for (const path of ['top/upper', 'top/work', 'root', 'store/templates']) mkdirSync(`${own}/${path}`, { recursive: true });
   execFileSync(`${dirname(program)}/nestbox-native`, ['overlay', `${own}/root`, `${own}/top`, 'upper', 'work', template]);
-  const nspawn = spawn('systemd-nspawn', [
-    '--quiet', '--register=no', '--keep-unit', '--boot', `--directory=${own}/root`, '--machine=nestbox-test-systemd', '--capability=all', '--private-users=no', '--link-journal=no',
+  // In groups of its own: a booted system makes more below, and leaves them where it is killed.
+  const groups = ['systemd', 'unified'].map((tree) => `/sys/fs/cgroup/${tree}`).filter((tree) => existsSync(tree)).map((tree) => `${tree}/booted-test`);
+  for (const group of groups) mkdirSync(group);
+  const nspawn = spawn(`${dirname(program)}/nestbox-native`, [
+    'launch', ...groups.flatMap((group) => ['--cgroup', group]), '--', '/usr/bin/systemd-nspawn', '--quiet', '--register=no', '--keep-unit', '--boot', `--directory=${own}/root`, '--machine=nestbox-test-systemd', '--capability=all', '--private-users=no', '--link-journal=no',
     '--bind=/dev/fuse', `--bind-ro=${process.execPath}:/usr/bin/node`, `--bind-ro=${dirname(program)}:/opt/nestbox`, `--bind=${own}:/mnt`, `--bind=${own}/store:/var/lib/nestbox`,
     `--bind=${dirname(dirname(inner))}:/var/lib/nestbox/templates`,
   ], { stdio: 'ignore' });
@@ -42,6 +45,7 @@ async function boot(t: TestContext): Promise<BootedHost> {
     await over;
     if (first !== '') execFileSync('kill', ['-KILL', first]); // a booted system outlives its nspawn
     // What a container that was killed leaves: not nestbox's, but this test's.
+    for (const group of groups) execFileSync('sh', ['-c', `n=0; until [ ! -d ${group} ] || [ $n -gt 50 ]; do find ${group} -depth -type d -exec rmdir {} + 2>/dev/null; n=$((n + 1)); sleep 0.1; done`]);
     execFileSync('sh', ['-c', `umount ${own}/root; rmdir /run/systemd/nspawn/propagate/nestbox-test-systemd 2>/dev/null; true`]);
     rmSync(own, { recursive: true });
   });
