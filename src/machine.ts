@@ -205,9 +205,9 @@ function needsOfHost(spec: Spec, { supervised, cgroups, root }: Facts): Problem[
   }];
 }
 
-/** The controllers that a container is held by: devices always; nspawn itself makes groups in the version 2 tree where there is one beside. */
+/** The controllers that a container is held by: devices always; nspawn itself makes groups in systemd's tree and in the version 2 tree, where they are there. */
 const controllersFor = ({ cpu, memory, tasks }: Edits['limits']): string[] =>
-  ['devices', 'unified', ...(cpu === undefined ? [] : ['cpu']), ...(memory === undefined ? [] : ['memory']), ...(tasks === undefined ? [] : ['pids'])];
+  ['devices', 'systemd', 'unified', ...(cpu === undefined ? [] : ['cpu']), ...(memory === undefined ? [] : ['memory']), ...(tasks === undefined ? [] : ['pids'])];
 
 /** The folders of a control group of our own named `name`, one for each of these controllers that there is; at least one. */
 export function groupsOf({ cgroups: { version, own } }: Facts, name: string, controllers: string[]): string[] {
