@@ -31,9 +31,13 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } jobs[] = {
 	{ "bind", "FROM TO UID_MAP GID_MAP [read-only]", bind_job },
+	{ "forwarding", "on|off NFT", forwarding_job },
+	{ "in-network", "MACHINE -- PROGRAM [ARGUMENT]...", in_network_job },
 	{ "launch", "[--cgroup FOLDER]... [--user UID:GID[,GID]...] [--die-with PID [--gently]] [--own-mounts [--bind FROM TO]...] [--no-sync] -- PROGRAM [ARGUMENT]...", launch_job },
+	{ "leftover", "PATH...", leftover_job },
 	{ "overlay", "TARGET TOP UPPER WORK LOWER [SHIFT]", overlay_job },
 	{ "pulse-gate", "LISTEN SERVER", pulse_gate_job },
+	{ "ready", "PATH", ready_job },
 	{ "true", "", true_job },
 	{ "unmount", "TARGET", unmount_job },
 	{ "wait", "PIPE -- PROGRAM [ARGUMENT]...", wait_job },

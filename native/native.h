@@ -17,9 +17,13 @@ uint32_t number(const char *text, const char *what);
 void ignore_sync(void);
 
 int bind_job(int argc, char **argv);
+int forwarding_job(int argc, char **argv);
+int in_network_job(int argc, char **argv);
 int launch_job(int argc, char **argv);
+int leftover_job(int argc, char **argv);
 int overlay_job(int argc, char **argv);
 int pulse_gate_job(int argc, char **argv);
+int ready_job(int argc, char **argv);
 int true_job(int argc, char **argv);
 int unmount_job(int argc, char **argv);
 int wait_job(int argc, char **argv);

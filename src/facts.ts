@@ -37,12 +37,16 @@ export interface Facts {
   /** Name servers that a machine with a network of its own can reach: those on loopback are left out. */
   nameservers: string[];
   /** What nestbox keeps under /var/lib/nestbox. */
-  store: { templates: string[]; machines: MachineRecord[] };
+  store: { templates: string[]; machines: MachineRecord[]; services: ServiceRecord[] };
   /** What is at each path that the machine file names; null: nothing. */
   paths: Record<string, PathFact | null>;
   /** The accounts in the machine's root, null while it is still to be built. */
   accounts: Accounts | null;
+  /** Which init is in the machine's root; null while that is still to be built. */
+  init: Init | null;
 }
+
+export type Init = 'systemd' | 'other' | 'none';
 
 export interface Person {
   name: string;
@@ -117,6 +121,15 @@ export interface MachineRecord {
   shift: number | null;
   /** The machine file that it was made from. */
   file: string;
+}
+
+/** A machine whose files systemd has: made by start or enable, taken away by stop or disable. */
+export interface ServiceRecord {
+  name: string;
+  /** It comes up when the host does. */
+  enabled: boolean;
+  /** Process 1 of the machine as the host sees it; null: it does not run. */
+  leader: number | null;
 }
 
 export interface Accounts {

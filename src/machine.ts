@@ -2,11 +2,11 @@ import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
 import { type Bind, type Edits, type Exposure, merge } from './edits.ts';
 import { scopeProperties } from './devices.ts';
 import { engines } from './engines/index.ts';
-import type { Problem } from './errors.ts';
+import { lacksProgram, type Problem } from './errors.ts';
 import { cannotMap, type Facts, kernelIsAtLeast, type MachineRecord } from './facts.ts';
 import type { Context, Grant } from './grant.ts';
 import { topics, values } from './grants/index.ts';
-import { helperId, linkNames, pickShift, scopeOf } from './names.ts';
+import { helperId, linkNames, pickShift, scopeOf, serviceOf } from './names.ts';
 import type { Source } from './root.ts';
 import { roots } from './roots/index.ts';
 import type { Spec } from './spec.ts';
@@ -39,6 +39,8 @@ export interface Machine {
   /** Of `user`, inside. */
   account: { uid: number; gid: number; home: string };
   accounts: { add: AccountsToAdd; known: boolean };
+  /** Which init it starts, null where it runs a program instead. */
+  boot: 'systemd' | 'other' | null;
   argv: string[];
   environment: Record<string, string>;
   edits: Edits;
@@ -112,13 +114,16 @@ export function layersOf(spec: Spec, facts: Facts): string[] {
   }
 }
 
+/** How a machine is run: in the foreground by nestbox, or as a service by systemd. */
+export type Way = 'run' | 'service';
+
 /** Spec + Facts -> Machine. What the host lacks, and where two grants disagree, is in its `problems`. */
-export function resolve(spec: Spec, facts: Facts, file: string): Machine {
+export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'): Machine {
   const { name } = spec;
   const { source: from, problems: rootProblems } = rootOf(spec, facts);
   const source: Source = from ?? { kind: 'directory', path: '/nonexistent' };
   const record = recordOf(spec, facts);
-  const run = store.run(name);
+  const run = way === 'run' ? store.run(name) : store.serviceRun(name);
   const inPlace = source.kind === 'directory' && !spec.ephemeral;
   const top = inPlace ? null : spec.ephemeral || source.kind === 'host' ? `${store.scratch(name)}/top` : `${store.machine(name)}/top`;
   const lower = source.kind === 'template' ? store.template(source.key) : source.kind === 'clone' ? store.template(source.template) : source.kind === 'directory' ? source.path : '/';
@@ -151,18 +156,18 @@ export function resolve(spec: Spec, facts: Facts, file: string): Machine {
     top, root: inPlace ? lower : `${run}/root`, run, shift, ownership, user: user?.name ?? null,
     account: { uid: account.uid, gid: account.gid, home: account.home },
     accounts: { add, known: facts.accounts !== null },
+    boot: !spec.boot ? null : facts.init === 'other' ? 'other' : 'systemd',
     argv: spec.run,
-    environment: {
-      LANG: facts.language, ...(facts.terminal && { TERM: facts.terminal }), XDG_RUNTIME_DIR: `/run/user/${account.uid}`,
-    },
+    // Who boots has a terminal and a session of its own, made when somebody logs in.
+    environment: spec.boot ? { LANG: facts.language } : { LANG: facts.language, ...(way === 'run' && facts.terminal && { TERM: facts.terminal }), XDG_RUNTIME_DIR: `/run/user/${account.uid}` },
     edits, origin,
-    seenBinds: seenBinds(edits, facts, run, account.uid),
+    seenBinds: seenBinds(edits, facts, run, spec.boot ? null : account.uid),
     file,
-    place: facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, controllersFor(edits.limits)) },
+    place: way === 'service' ? { kind: 'unit', name: serviceOf(name), properties: [] } : facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, controllersFor(edits.limits)) },
     helper, linkNames: linkNames(name),
     problems, exposures: spec.grants.flatMap((asked) => grantOf(asked).exposes(asked.options).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
   };
-  machine.problems.push(...conflicts, ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts));
+  machine.problems.push(...conflicts, ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(facts) : []));
   return machine;
 }
 
@@ -195,6 +200,14 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
   return problems;
 }
 
+const needsOfInit = ({ boot }: Spec, { init }: Facts): Problem[] =>
+  boot && init === 'none' ? [{ what: 'there is no init in this root', mend: 'install one in it, such as the packages systemd-sysv and dbus of Debian, or leave boot out', fatal: true, at: ['boot'] }] : [];
+
+function needsOfService({ supervised, programs }: Facts): Problem[] {
+  if (!supervised) return [{ what: 'systemd does not run this host: nothing would keep the machine running, nor start it with the host', mend: 'nestbox run keeps it in the foreground', fatal: true }];
+  return (['machinectl', 'systemctl'] as const).filter((name) => !programs[name]).map((name) => lacksProgram(name, 'have systemd run the machine'));
+}
+
 function needsOfHost(spec: Spec, { supervised, cgroups, root }: Facts): Problem[] {
   if (supervised || !root) return [];
   if (cgroups.version === 1 && cgroups.own.devices) return [];
@@ -216,16 +229,30 @@ export function groupsOf({ cgroups: { version, own } }: Facts, name: string, con
   return [...new Set(folders.map((controller) => `${own[controller]!}/${name}`.replace('//', '/')))];
 }
 
-function seenBinds(edits: Edits, facts: Facts, run: string, uid: number): SeenBind[] {
+/** `uid`: of the program; null where an init is started, which makes the folders of its users itself. */
+function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null): SeenBind[] {
   let mapped = 0;
   const typeOf = (path: string) => (facts.paths[path]?.kind === 'directory' ? 'directory' : 'file');
   return [
     ...edits.binds.map(({ from, to, write, owner }) => ({ from: owner === 'theirs' ? `${run}/files/${mapped++}` : from, to, write, type: typeOf(from) }) as const),
     ...edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const),
-    ...(uid === 0 ? [] : [{ from: `${run}/user`, to: `/run/user/${uid}`, write: true, type: 'directory' } as const]),
+    ...(uid === 0 || uid === null ? [] : [{ from: `${run}/user`, to: `/run/user/${uid}`, write: true, type: 'directory' } as const]),
+    ...(uid === null && Object.keys(edits.environment).length > 0 ? bootedEnvironment.map(({ name, to }) => ({ from: `${run}/${name}`, to, write: false, type: 'file' }) as const) : []),
     ...(edits.network.kind === 'none' ? [] : [{ from: edits.network.kind === 'link' ? `${run}/resolv.conf` : '/etc/resolv.conf', to: '/etc/resolv.conf', write: false, type: 'file' } as const]),
   ];
 }
+
+/**
+ * Where the variables of a machine that boots are seen: by its services (systemd-system.conf(5)) and by the sessions of its
+ * users (environment.d(5)). What nspawn is told reaches the first process alone. Below /run, so that nothing of the root is covered.
+ */
+export const bootedEnvironment = [
+  { name: 'manager.conf', to: '/run/systemd/system.conf.d/nestbox.conf' },
+  { name: 'environment.conf', to: '/run/environment.d/60-nestbox.conf' },
+] as const;
+
+/** What the link to the host is called inside, as systemd-nspawn calls its own. */
+export const insideLink = 'host0';
 
 /** Whether the accounts have still to be written. */
 export const lacksAccounts = ({ accounts }: Machine): boolean => !isNothing(accounts.add);

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
 import { Complaint } from './errors.ts';
 import type { Facts } from './facts.ts';
-import { layersOf, type Machine, pathsOf, resolve } from './machine.ts';
+import { layersOf, type Machine, pathsOf, resolve, type Way } from './machine.ts';
 import { positionOf } from './positions.ts';
-import { look, probe, readAccounts } from './probe.ts';
+import { look, probe, readAccounts, readInit } from './probe.ts';
 import { roots } from './roots/index.ts';
 import { readSpec, type Spec } from './spec.ts';
 import { store } from './store.ts';
@@ -53,8 +53,8 @@ function read(path: string): string | null {
 }
 
 /** A spec meets this host as it is now. */
-export function meet(spec: Spec, file: string, base: Facts = probe(process.env)): { machine: Machine; facts: Facts } {
+export function meet(spec: Spec, file: string, base: Facts = probe(process.env), way: Way = 'run'): { machine: Machine; facts: Facts } {
   let facts = look(base, pathsOf(spec, base));
-  if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) facts = { ...facts, accounts: readAccounts(layersOf(spec, facts)) };
-  return { machine: resolve(spec, facts, file), facts };
+  if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) facts = { ...facts, accounts: readAccounts(layersOf(spec, facts)), init: readInit(layersOf(spec, facts)) };
+  return { machine: resolve(spec, facts, file, way), facts };
 }

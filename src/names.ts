@@ -21,6 +21,18 @@ export const firstDisplay = (machine: string): number => 10 + (digest(machine).r
 /** The scope that systemd-machined puts a machine into: the name as unit_name_escape() writes it. */
 export const scopeOf = (machine: string): string => `machine-${machine.replaceAll('-', '\\x2d')}.scope`;
 
+/** The service that runs a machine, where systemd does: systemd-nspawn@.service(8). */
+export const serviceOf = (machine: string): string => `systemd-nspawn@${machine}.service`;
+
+/** What makes systemd start it with the host: systemctl enable would make it, and takes it for its own. */
+export const enabledLink = (machine: string): string => `/etc/systemd/system/multi-user.target.wants/${serviceOf(machine)}`;
+
+/** Units that belong to a machine. A dot is in no machine's name, so that no two machines have a unit in common. */
+export const unitOf = (machine: string, part?: string): string => `nestbox-${machine}${part ? `.${part}` : ''}.service`;
+
+/** All of them, as systemctl(1) takes it. */
+export const unitsPattern = (machine: string): string => `nestbox-${machine}.*`;
+
 /** Where systemd-nspawn looks for 65536 free ids (UID_SHIFT_PICK_MIN and _MAX in its nspawn.c). */
 const firstShift = 0x00080000;
 const lastShift = 0x6fff0000;

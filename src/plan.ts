@@ -3,8 +3,9 @@ import { devicePolicy, limitSettings } from './devices.ts';
 import { engines } from './engines/index.ts';
 import { Complaint } from './errors.ts';
 import type { Facts } from './facts.ts';
-import { groupsOf, lacksAccounts, type Machine, templateOf } from './machine.ts';
-import { privateNetwork } from './names.ts';
+import { assignment, iniText } from './ini.ts';
+import { bootedEnvironment, groupsOf, lacksAccounts, type Machine, templateOf } from './machine.ts';
+import { privateNetwork, unitOf } from './names.ts';
 import type { Place, Step } from './step.ts';
 import { store } from './store.ts';
 
@@ -29,6 +30,8 @@ export function plan(machine: Machine, facts: Facts, positionOf: (at: (string | 
     throw new Complaint(fatal.map(({ what, mend, at, accept }) => `${at && at.length > 0 ? positionOf(at) : ''}${what}\n  ${mend}${accept && !mend.includes(accept) ? `, or say accept = ["${accept}"]` : ''}`).join('\n'));
   return { lasting: [...template(machine, facts), ...making(machine)], passing: [...preparing(machine), ...granting(machine, facts), ...container(machine, facts)] };
 }
+
+export const steps = (planned: readonly Planned[]): Step[] => planned.map(({ step }) => step);
 
 const by = (key: string, steps: Step[]): Planned[] => steps.map((step) => ({ step, by: key }));
 const folder = (path: string, mode = 0o755): Step => ({ kind: 'mkdir', path, mode });
@@ -129,12 +132,12 @@ function preparing(machine: Machine): Planned[] {
 }
 
 function placeOf(facts: Facts, machine: string, service: string): Place {
-  return facts.supervised ? { kind: 'unit', name: `nestbox-${machine}-${service}.service`, properties: [] } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${machine}.${service}`, ['devices']) };
+  return facts.supervised ? { kind: 'unit', name: unitOf(machine, service), properties: [] } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${machine}.${service}`, ['devices']) };
 }
 
 /** What the grants asked for, ready to be given. */
 function granting(machine: Machine, facts: Facts): Planned[] {
-  const { name, run, edits, origin, shift, account, linkNames } = machine;
+  const { name, run, edits, origin, shift, account, linkNames, boot } = machine;
   const inside = { uid: shift + account.uid, gid: shift + account.gid };
   const asked = (thing: unknown) => origin.get(thing) ?? '';
   const theirs = edits.binds.filter(({ owner }) => owner === 'theirs');
@@ -160,17 +163,28 @@ function granting(machine: Machine, facts: Facts): Planned[] {
     }),
     ...(edits.devices.length > 0 ? by(asked(edits.devices[0]), [folder(nodes), { kind: 'tmpfs', at: nodes, mode: 0o755, bytes: 2 ** 20, owner: { uid: 0, gid: 0 }, devices: true }, ...nodeFolders.map((path) => folder(`${nodes}${path}`))]) : []),
     ...edits.devices.flatMap((device) => by(asked(device), [{
-      kind: 'node', path: `${nodes}${device.path}`, type: device.type, major: device.major, minor: device.minor,
+      kind: 'node', path: `${nodes}${device.path}`, from: device.path, type: device.type, major: device.major, minor: device.minor,
       // Open to the group alone: what the world may do on the host is left to the world inside.
       mode: device.group === null ? (device.mode & 0o006 ? 0o666 : 0o600) : 0o660, owner: { uid: shift, gid: device.group === null ? shift : shift + device.group },
     }])),
-    ...(account.uid === 0 ? [] : by('user', [folder(`${run}/user`), { kind: 'tmpfs', at: `${run}/user`, mode: 0o700, bytes: 2 ** 26, owner: inside, devices: false }])),
+    ...(boot && Object.keys(edits.environment).length > 0 ? by('boot', bootedVariables(machine)) : []),
+    ...(account.uid === 0 || boot ? [] : by('user', [folder(`${run}/user`), { kind: 'tmpfs', at: `${run}/user`, mode: 0o700, bytes: 2 ** 26, owner: inside, devices: false }])),
     ...(network.kind === 'link' ? by(asked(network), [
       { kind: 'write', path: `${run}/resolv.conf`, text: network.nameservers.map((server) => `nameserver ${server}\n`).join(''), mode: 0o644 },
       { kind: 'fifo', path: `${run}/gate` },
       { kind: 'link', name: linkNames.host, peer: linkNames.inside, address: privateNetwork(name).host, bridge: network.bridge, nat: network.nat ? { table: `nestbox-${name}`, network: privateNetwork(name).network } : null },
     ]) : []),
   ];
+}
+
+/** The files of machine.ts: bootedEnvironment. A line of environment.d(5) is NAME=VALUE with the quotes of a shell; in the other each is a word. */
+function bootedVariables({ run, edits: { environment } }: Machine): Step[] {
+  const all = Object.entries(environment);
+  const texts = {
+    'manager.conf': iniText([], [['Manager', all.map(([name, value]) => ['DefaultEnvironment', assignment(name, value)] as const)]]),
+    'environment.conf': all.map(([name, value]) => `${name}="${value.replace(/[\\"$`]/g, '\\$&')}"\n`).join(''),
+  };
+  return bootedEnvironment.map(({ name }) => ({ kind: 'write', path: `${run}/${name}`, text: texts[name], mode: 0o644 }));
 }
 
 /** /dev/dri/renderD128 -> /dev, /dev/dri */

@@ -3,7 +3,8 @@ import { release } from 'node:os';
 import { dirname } from 'node:path';
 import { parseAccounts } from './accounts.ts';
 import { packages, type ProgramName } from './errors.ts';
-import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, MachineRecord, Mount, PathFact, Person } from './facts.ts';
+import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, MachineRecord, Mount, PathFact, Person, ServiceRecord } from './facts.ts';
+import { enabledLink, serviceOf } from './names.ts';
 import { store } from './store.ts';
 
 /** The only reader of /proc, /sys, /dev and the environment. It runs no program: all of it takes a few milliseconds. */
@@ -147,8 +148,15 @@ function findNameservers(): string[] {
 const machineRecords = (): MachineRecord[] =>
   list(store.machines).flatMap((name) => attempt(() => [JSON.parse(readFileSync(`${store.machine(name)}/machine.json`, 'utf8')) as MachineRecord], []));
 
+/** The leader is in what systemd-machined keeps for itself, /run/systemd/machines/NAME: asking its bus takes as long as a start of ours. */
+const serviceRecords = (): ServiceRecord[] =>
+  list(store.services).filter((name) => existsSync(store.undoOfService(name))).map((name) => ({
+    name, enabled: attempt(() => lstatSync(enabledLink(name)) !== null, false),
+    leader: attempt(() => lstatSync(`/run/systemd/machines/unit:${serviceOf(name)}`) !== null, false) ? Number(/^LEADER=(\d+)$/m.exec(text(`/run/systemd/machines/${name}`))?.[1] ?? 0) || null : null,
+  }));
+
 /** What nestbox keeps; to be read again once a machine's lock is held, as another nestbox may have made or removed it. */
-export const readStore = (): Facts['store'] => ({ templates: list(store.templates).filter((name) => !name.startsWith('.')).sort(), machines: machineRecords() });
+export const readStore = (): Facts['store'] => ({ templates: list(store.templates).filter((name) => !name.startsWith('.')).sort(), machines: machineRecords(), services: serviceRecords() });
 
 /** Everything but the paths of one machine file and the accounts of its root: those are looked at by look(). */
 export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attempt(() => realpathSync(process.argv[1]!), '/'))): Facts {
@@ -184,6 +192,7 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
     store: readStore(),
     paths: {},
     accounts: null,
+    init: null,
   };
 }
 
@@ -202,4 +211,11 @@ export function readAccounts(layers: readonly string[]): Accounts | null {
   const plain = (path: string) => attempt(() => lstatSync(path).isFile() && lstatSync(path).size < 2 ** 20, false);
   const read = (name: string) => layers.map((layer) => `${layer}/etc/${name}`).filter(plain).map(text).find((found) => found !== '') ?? '';
   return parseAccounts(read('passwd'), read('group'));
+}
+
+/** Which init a root has, by the places where systemd-nspawn --boot looks for one; null for a root that is still to be made. */
+export function readInit(layers: readonly string[]): Init | null {
+  if (layers.length === 0) return null;
+  const there = (names: readonly string[]) => layers.some((layer) => names.some((name) => attempt(() => lstatSync(`${layer}/${name}`) !== null, false)));
+  return there(['usr/lib/systemd/systemd', 'lib/systemd/systemd']) ? 'systemd' : there(['usr/sbin/init', 'sbin/init', 'usr/bin/init', 'bin/init']) ? 'other' : 'none';
 }

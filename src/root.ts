@@ -23,6 +23,8 @@ export interface Root<Schema extends OptionsSchema = OptionsSchema> {
   options: Schema;
   /** It changes all the time: a machine is made from what it was then, and is not asked about it again. */
   once?: boolean;
+  /** The options with what a root needs to boot. */
+  booted?(options: v.InferOutput<Schema>): v.InferOutput<Schema>;
   /** Paths of the host that must be looked at before anything can be said. */
   paths(options: v.InferOutput<Schema>): string[];
   needs(options: v.InferOutput<Schema>, facts: Facts): Problem[];

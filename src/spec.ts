@@ -18,6 +18,8 @@ export interface Spec {
   users: 'own' | 'host' | 'shift';
   ephemeral: boolean;
   hostname: string;
+  /** The root's own init is started, and not `run`. */
+  boot: boolean;
   run: string[];
   accept: Acceptable[];
   /** In the order of the file. `kind` is null for a topic whose value is not a kind, such as files. */
@@ -34,6 +36,7 @@ export const base = v.strictObject({
   users: v.optional(v.pipe(v.picklist(['own', 'host', 'shift']), says('own: root inside is nobody on the host, by mapped mounts. shift: the same, by giving all files of the root other owners. host: root inside is root.')), 'own'),
   ephemeral: v.optional(v.pipe(v.boolean(), says('Throw all changes of the root away at the end.')), false),
   hostname: v.optional(v.pipe(hostName, says('The host name inside; the name of the machine if absent.'))),
+  boot: v.optional(v.pipe(v.boolean(), says("Start the root's own init, as a computer does, in place of a program.")), false),
   run: v.optional(v.pipe(words, says('The program: a command line split into words (no shell), or a list.')), ['/bin/sh']),
   accept: v.optional(v.pipe(v.array(v.picklist(acceptable)), says('Losses of protection that are understood: each is refused unless it is named here.')), []),
 });
@@ -97,15 +100,17 @@ function build(tree: Record<string, unknown>, mistakes: Mistake[]): Spec | undef
   if (!options) return undefined;
   const run = typeof options.run === 'string' ? readWords(options.run, mistakes) : options.run;
   if (run && !run[0]) mistakes.push({ path: ['run'], what: 'expected a program' });
+  if (options.boot && 'run' in tree) mistakes.push({ path: ['run'], what: "boot = true starts the root's own init, and not this program", mend: 'leave one of the two out; nestbox exec NAME -- PROGRAM runs a program in a machine that has booted' });
   if (!root || !run) return undefined;
   return {
     name: options.name,
     engine: options.engine,
-    root,
+    root: options.boot ? { ...root, options: roots[root.source]!.booted?.(root.options) ?? root.options } : root,
     user: typeof options.user === 'string' ? { name: options.user } : (options.user ?? null),
     users: options.users,
     ephemeral: options.ephemeral,
     hostname: options.hostname ?? options.name,
+    boot: options.boot,
     run,
     accept: options.accept,
     grants,

@@ -42,7 +42,8 @@ export type Step =
   | { kind: 'bind'; from: string; at: string; owner: Owner; shownAs: Owner; write: boolean }
   | { kind: 'tmpfs'; at: string; mode: number; bytes: number; owner: Owner; devices: boolean }
   | { kind: 'unmount'; at: string }
-  | { kind: 'node'; path: string; type: 'c' | 'b'; major: number; minor: number; mode: number; owner: Owner }
+  /** `from`: the host's own node with these numbers. */
+  | { kind: 'node'; path: string; from: string; type: 'c' | 'b'; major: number; minor: number; mode: number; owner: Owner }
   /** Makes the folders, then writes each setting and reads it back where `check` says what must be there. */
   | { kind: 'cgroup'; folders: string[]; settings: { file: string; value: string }[]; check?: { file: string; lines: string[] } }
   | { kind: 'cgroup-end'; folders: string[] }
@@ -69,6 +70,10 @@ export type Step =
   | { kind: 'stop'; place: Place; grace: boolean }
   /** A file of a program that was killed, or an empty folder: left where it is when a living process holds it. */
   | { kind: 'leftover'; path: string }
+  /** systemd reads its units anew, here or at this place of the way back. */
+  | { kind: 'reload'; on: 'way' | 'back' }
+  /** `parts`: a pattern of the names of the units that it needs. */
+  | { kind: 'unit'; name: string; parts: string; want: 'started' | 'stopped' }
   | { kind: 'container'; name: string; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; leftovers: string[] };
 
 /** What is set up in the network namespace of a container once it exists; the program inside waits at `gate` until then. */

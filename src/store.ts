@@ -11,8 +11,14 @@ export const store = {
   scratch: (name: string): string => `/var/lib/nestbox/scratch/${name}`,
   journals: '/var/lib/nestbox/journal',
   journal: (name: string): string => `/var/lib/nestbox/journal/${name}`,
+  /** What systemd runs: the ways back of start and enable, and the files that are put in place at each start. */
+  services: '/var/lib/nestbox/services',
+  service: (name: string): string => `/var/lib/nestbox/services/${name}`,
+  undoOfService: (name: string): string => `/var/lib/nestbox/services/${name}/undo`,
   runs: '/run/nestbox',
   run: (name: string): string => `/run/nestbox/${name}`,
+  /** The same for one that systemd runs: there as long as its units want it. */
+  serviceRun: (name: string): string => `/run/nestbox-services/${name}`,
   /** Machine files that commands take by name. */
   files: '/etc/nestbox',
 };

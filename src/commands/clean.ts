@@ -3,6 +3,7 @@ import { Complaint } from '../errors.ts';
 import { linux } from '../host/linux.ts';
 import { Busy, openSession, removeEmptyStore, type Session } from '../host/session.ts';
 import { probe } from '../probe.ts';
+import { recordOf, stop } from '../service.ts';
 import { describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
@@ -21,7 +22,8 @@ export default async function clean(names: string[], { verbose }: { verbose?: bo
   };
   const host = linux(facts.programs, note);
   const tell = (step: Step) => (verbose ? note(describe(step)) : undefined);
-  const all = names.length > 0 ? names : [...new Set([...list(store.journals), ...list(store.runs)])].sort();
+  const services = facts.store.services.filter(({ leader, enabled }) => leader === null && !enabled).map(({ name }) => name); // it has ended by itself, or with the host
+  const all = names.length > 0 ? names : [...new Set([...list(store.journals), ...list(store.runs), ...services])].sort();
   const failures: string[] = [];
   for (const name of all) {
     let session: Session | null = null;
@@ -29,6 +31,7 @@ export default async function clean(names: string[], { verbose }: { verbose?: bo
       session = openSession(name, facts.programs);
       if (await session.interrupted()) note(`'${name}': taking back what was left`);
       await undo(host, session.journal, tell);
+      if (services.includes(name)) await stop(name, recordOf(name, facts)!, host, tell);
     } catch (error) {
       if (error instanceof Busy && names.length === 0) continue; // it runs, or is being made
       failures.push(`'${name}': ${(error as Error).message}`);

@@ -6,7 +6,7 @@ import { table } from '../text.ts';
 
 /** Every machine that is installed, made, or running. */
 export default async function list(_: string[], { json }: { json?: boolean }): Promise<number> {
-  const { store: { machines } } = probe(process.env);
+  const { store: { machines, services } } = probe(process.env);
   const names = (folder: string, suffix = '') => {
     try {
       return readdirSync(folder).filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, name.length - suffix.length));
@@ -14,17 +14,18 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
       return [];
     }
   };
-  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs)])].sort();
+  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs), ...services.map(({ name }) => name)])].sort();
   const left = new Set(names(store.journals));
   const rows = all.map((name) => {
     const record = machines.find((machine) => machine.name === name);
     const running = readState(name);
+    const service = services.find((one) => one.name === name) ?? null;
     return {
-      name, state: running ? 'running' : left.has(name) ? 'cut off' : record ? 'ready' : 'not made', pid: running?.pid ?? null,
+      name, state: running || service?.leader ? 'running' : left.has(name) ? 'cut off' : record ? 'ready' : 'not made', pid: running?.pid ?? service?.leader ?? null, service: service !== null, enabled: service?.enabled ?? false,
       root: record?.template ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
     };
   });
   if (json) console.log(JSON.stringify(rows, null, 2));
-  else if (rows.length > 0) console.log(table([['NAME', 'STATE', 'ROOT', 'FILE'], ...rows.map(({ name, state, root, file }) => [name, state, root ?? '-', file])]));
+  else if (rows.length > 0) console.log(table([['NAME', 'STATE', 'BY', 'ROOT', 'FILE'], ...rows.map(({ name, state, service, enabled, root, file }) => [name, state, service ? (enabled ? 'systemd, enabled' : 'systemd') : '-', root ?? '-', file])]));
   return 0;
 }

@@ -3,6 +3,7 @@ import { linux } from '../host/linux.ts';
 import { openSession } from '../host/session.ts';
 import { journalOn } from '../journal.ts';
 import { probe } from '../probe.ts';
+import { mustNotServe, recordOf, stop } from '../service.ts';
 import { describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
@@ -22,9 +23,12 @@ export default async function rm(names: string[], { verbose }: { verbose?: boole
       const meant = nearest(name, facts.store.machines.map((machine) => machine.name));
       throw new Complaint(`there is no machine '${name}'`, meant ? `did you mean '${meant}'?` : 'nestbox list shows them');
     }
+    mustNotServe(name, facts);
     const session = openSession(name, facts.programs);
     try {
       await undo(host, session.journal, tell);
+      const service = recordOf(name, facts);
+      if (service) await stop(name, { ...service, enabled: false }, host, tell);
       // First the refusal, while all is still there: nothing is ever deleted through a live mount.
       const path = `${store.machine(name)}/undo`;
       await host.mustBeUnmounted(store.machine(name));

@@ -7,11 +7,12 @@ import { linux } from '../host/linux.ts';
 import { Interrupted, type Processes } from '../host/processes.ts';
 import { openSession, type RunState, type Session } from '../host/session.ts';
 import { clientCookie } from '../displays.ts';
-import { type Machine, templateOf } from '../machine.ts';
+import { type Machine, templateOf, type Way } from '../machine.ts';
 import { type MachineFile, meet, readMachineFile } from '../meet.ts';
-import { type Plan, plan, type Planned } from '../plan.ts';
+import { type Plan, plan, steps } from '../plan.ts';
 import { probe, readStore } from '../probe.ts';
 import type { Spec } from '../spec.ts';
+import { mustNotServe } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
 import { note } from '../text.ts';
@@ -26,8 +27,9 @@ export default async function run([argument, ...argv]: string[], options: Option
   if (!argument) throw new Complaint('which machine?', 'nestbox run FILE [-- PROGRAM [ARGUMENT]...]');
   const facts = probe(process.env);
   const read = readMachineFile(argument, facts);
-  const file: MachineFile = { ...read, spec: { ...withRecording(read.spec, options['record-audio']), ...(argv.length > 0 && { run: argv }) } };
+  const file: MachineFile = { ...read, spec: { ...withRecording(read.spec, options['record-audio']), ...(argv.length > 0 && { run: argv, boot: false }) } };
   return inSession(file, facts, options, async (session, host, tell, base) => {
+    mustNotServe(file.spec.name, base);
     const { machine, facts } = (await make(file, base, session, host, tell)) ?? meet(file.spec, file.file);
     warn(machine, file);
     const { passing } = plan(machine, facts, file.place);
@@ -44,8 +46,6 @@ function withRecording(spec: Spec, path: string | undefined): Spec {
     throw new Complaint('--record-audio needs the sound server that belongs to the machine alone', 'audio = "playback"');
   return { ...spec, grants: spec.grants.map((grant) => (grant.kind === 'playback' ? { ...grant, options: { ...(grant.options as object), record: absolute(path) } } : grant)) };
 }
-
-export const steps = (planned: Planned[]): Step[] => planned.map(({ step }) => step);
 
 /** Does what is to be done with the lock of the machine held, and takes back whatever is in the journal at the end. */
 export async function inSession(
@@ -71,22 +71,22 @@ export async function inSession(
 }
 
 /** Makes the root and the machine unless they are there. What it returns holds; null when it has changed the host. */
-export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void): Promise<ReturnType<typeof meet> | null> {
-  const met = meet(file.spec, file.file, { ...base, store: readStore() });
+export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void, way: Way = 'run'): Promise<ReturnType<typeof meet> | null> {
+  const met = meet(file.spec, file.file, { ...base, store: readStore() }, way);
   const { lasting }: Plan = plan(met.machine, met.facts, file.place);
   if (lasting.length === 0) return met;
   await apply(steps(lasting), host, session.journal, tell);
   if ((await session.journal.entries()).length === 0) return met; // all of it was there
   // The template was not there to be read when the accounts were planned: with it they are others.
   if (!met.machine.accounts.known) {
-    const again = meet(file.spec, file.file);
+    const again = meet(file.spec, file.file, probe(process.env), way);
     await apply(steps(plan(again.machine, again.facts, file.place).lasting), host, session.journal, tell);
   }
   await session.keep();
   return null;
 }
 
-function warn({ problems }: Machine, { place }: MachineFile): void {
+export function warn({ problems }: Machine, { place }: MachineFile): void {
   for (const { what, mend, fatal, at } of problems) if (!fatal) note(`${at && at.length > 0 ? place(at) : ''}${what}; ${mend}`);
 }
 

@@ -3,6 +3,8 @@ import { readState } from '../host/session.ts';
 import { parseJournal } from '../journal.ts';
 import { readMachineFile } from '../meet.ts';
 import { probe } from '../probe.ts';
+import { serviceOf } from '../names.ts';
+import { recordOf } from '../service.ts';
 import { describe } from '../apply.ts';
 import { linux } from '../host/linux.ts';
 import { store } from '../store.ts';
@@ -15,16 +17,18 @@ export default async function status([name, ...more]: string[], { json }: { json
   const record = facts.store.machines.find((machine) => machine.name === name) ?? null;
   const running = readState(name);
   const host = linux(facts.programs);
+  const service = recordOf(name, facts);
   const left = parseJournal((await host.read(store.journal(name))) ?? '').flat();
-  if (!record && !running && left.length === 0) readMachineFile(name, facts); // complains unless it is installed
-  if (json) console.log(JSON.stringify({ name, running, record, toTakeBack: left }, null, 2));
+  if (!record && !running && !service && left.length === 0) readMachineFile(name, facts); // complains unless it is installed
+  if (json) console.log(JSON.stringify({ name, running, service, record, toTakeBack: left }, null, 2));
   else {
-    console.log(`${name}: ${running ? `running, process ${running.pid}, since ${new Date(running.started).toISOString()}` : left.length > 0 ? `cut off; nestbox clean ${name} takes back what is left` : record ? 'ready' : 'not made'}`);
+    console.log(`${name}: ${running ? `running, process ${running.pid}, since ${new Date(running.started).toISOString()}` : service?.leader ? 'running, as a service of systemd' : left.length > 0 ? `cut off; nestbox clean ${name} takes back what is left` : record ? 'ready' : 'not made'}`);
+    if (service) console.log(`  service: ${serviceOf(name)}${service.leader ? `, running, its first process is ${service.leader}` : ', not running'}${service.enabled ? '; it comes up with the host' : ''}`);
     console.log(`  file: ${running?.file ?? record?.file ?? `${store.files}/${name}.toml`}`);
     if (record) console.log(`  root: ${record.template ? store.template(record.template) : record.directory}${record.shift ? `, ids from ${record.shift}` : ", the host's ids"}`);
     if (running) console.log(`  runs: ${pasteable(running.argv)}`);
     if (running?.display) console.log(`  display: :${running.display.number}`);
     for (const step of [...left].reverse()) console.log(`  at its end: ${describe(step)}`);
   }
-  return running ? 0 : 3;
+  return running || service?.leader ? 0 : 3;
 }

@@ -32,17 +32,17 @@ const nspawn: Engine = {
         '--keep-unit', ...(supervised ? [] : ['--register=no']),
         ...(shift === 0 ? ['--private-users=no'] : [`--private-users=${shift}:65536`]),
         ...(ownership === 'map' ? ['--private-users-ownership=map'] : ownership === 'shift' ? [(facts.systemd ?? 0) < 249 ? '--private-users-chown' : '--private-users-ownership=chown'] : shift !== 0 && (facts.systemd ?? 0) >= 249 ? ['--private-users-ownership=off'] : []),
-        '--as-pid2', '--no-new-privileges=yes', '--link-journal=no', '--timezone=off', '--resolv-conf=off', `--hostname=${hostname}`,
+        // An init has set-user-id programs to give to its users; the user namespace is what holds them.
+        ...(!machine.boot ? ['--as-pid2', '--no-new-privileges=yes'] : gate ? ['--kill-signal=SIGRTMIN+3'] : ['--boot']), '--link-journal=no', '--timezone=off', '--resolv-conf=off', `--hostname=${hostname}`,
         ...(network.kind === 'host' ? [] : ['--private-network']),
         ...machine.seenBinds.map((bind) => bindOption(bind)),
         ...(gate ? [`--bind-ro=${gate}:/run/nestbox/gate`, `--bind-ro=${escape(facts.programs['nestbox-native'] ?? '')}:/run/nestbox/native`] : []),
-        ...(account.uid === 0 ? ['--tmpfs=/run/user/0:mode=0700'] : []),
+        ...(account.uid === 0 && !machine.boot ? ['--tmpfs=/run/user/0:mode=0700'] : []),
         ...Object.entries({ ...machine.environment, ...environment }).map(([key, value]) => `--setenv=${key}=${value}`),
-        ...(user ? [`-u${user}`] : []), // its long form was renamed in 261
-        `--chdir=${account.home}`,
-        '--',
+        ...(machine.boot ? [] : [...(user ? [`-u${user}`] : []), `--chdir=${account.home}`]), // its long form was renamed in 261
+        ...(machine.boot && !gate ? [] : ['--']),
         ...(gate ? ['/run/nestbox/native', 'wait', '/run/nestbox/gate', '--'] : []),
-        ...argv,
+        ...(!machine.boot ? argv : gate ? [machine.boot === 'systemd' ? '/lib/systemd/systemd' : '/sbin/init'] : []),
       ],
       // Our own lock is held already; nspawn's would be left beside the root after a kill.
       environment: { SYSTEMD_NSPAWN_LOCK: '0' },

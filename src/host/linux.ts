@@ -4,6 +4,7 @@ import type { Host, X11 } from '../host.ts';
 import { must } from '../host.ts';
 import { files, mountsBelow } from './files.ts';
 import { processes, type Processes } from './processes.ts';
+import { readStore } from '../probe.ts';
 import { openSession } from './session.ts';
 
 /** Loaded when a display is first asked for: most runs have nothing to do with the X protocol. */
@@ -33,6 +34,7 @@ export function linux(programs: Facts['programs'], progress: (line: string) => v
     },
     async copyTree({ from, to, of }: Parameters<Host['copyTree']>[0]) {
       const other = openSession(of, programs); // complains while it runs
+      if (readStore().services.some(({ name, leader }) => name === of && leader)) throw new Complaint(`the machine '${of}' runs, as a service of systemd`, `nestbox stop ${of}`);
       try {
         if (await other.interrupted()) throw new Complaint(`a run of '${of}' was cut off, and has not been taken back`, `nestbox clean ${of}`);
         await host.build({ kind: 'build', target: to, what: `copy ${from}/`, argv: ['cp', '--archive', '--reflink=auto', '--sparse=always', '--one-file-system', '--no-target-directory', from, to] });

@@ -29,6 +29,8 @@ export interface Session {
   interrupted(): Promise<boolean>;
   /** Keeps what the journal says has been done: the ways back go to the machine, for the day that it is removed. */
   keep(): Promise<void>;
+  /** The same of what systemd has been given, for the day that it is stopped and not to be started again. */
+  keepService(): Promise<void>;
   close(): void;
 }
 
@@ -41,10 +43,10 @@ const tryRemove = (path: string): boolean => {
   }
 };
 
-/** Opens the session of a machine, or complains that somebody else has it. */
-export function openSession(name: string, programs: Facts['programs']): Session {
+/** Opens the session of a machine, or complains that somebody else has it, or waits until they let go. */
+export function openSession(name: string, programs: Facts['programs'], busy: 'complain' | 'wait' = 'complain'): Session {
   const folder = store.run(name);
-  const lock = takeLock(folder, name, programs);
+  const lock = takeLock(folder, name, programs, busy);
   try {
     for (const [path, mode] of storeFolders) mkdirUnlessThere(path, mode);
   } catch (error) {
@@ -64,6 +66,10 @@ export function openSession(name: string, programs: Facts['programs']): Session 
       if (statSync(machine, { throwIfNoEntry: false })) await fileOf(`${machine}/undo`).append(await file.read(), true);
       await file.remove();
     },
+    async keepService() {
+      await fileOf(store.undoOfService(name)).append(await file.read(), true);
+      await file.remove();
+    },
     close() {
       // All in there is the machine's own: logs, sockets, what its host programs have left.
       if (mountsBelow(folder).length === 0 && textOf(store.journal(name)) === '') for (const entry of readdirSync(folder)) rmSync(`${folder}/${entry}`, { recursive: true, force: true });
@@ -74,7 +80,7 @@ export function openSession(name: string, programs: Facts['programs']): Session 
 }
 
 /** Made when the first machine is, and shared by all: only removeEmptyStore() takes them away. */
-const storeFolders: [path: string, mode: number][] = [[store.base, 0o711], [store.journals, 0o700], [store.scratches, 0o700], [store.machines, 0o700], [store.templates, 0o700]];
+const storeFolders: [path: string, mode: number][] = [[store.base, 0o711], [store.journals, 0o700], [store.scratches, 0o700], [store.services, 0o700], [store.machines, 0o700], [store.templates, 0o700]];
 
 /** Removes the folders that machines share when there is no machine, no template and nothing running. */
 export function removeEmptyStore(): void {
@@ -94,7 +100,7 @@ function mkdirUnlessThere(path: string, mode: number): void {
 }
 
 /** flock(2) on the machine's own folder: taken by flock(1) on a descriptor that is shared with us, and ours when it has ended. */
-function takeLock(folder: string, name: string, programs: Facts['programs']): number {
+function takeLock(folder: string, name: string, programs: Facts['programs'], busy: 'complain' | 'wait'): number {
   for (;;) {
     let file: number;
     try {
@@ -108,11 +114,11 @@ function takeLock(folder: string, name: string, programs: Facts['programs']): nu
     }
     if (!programs.flock) throw new Complaint("'flock' is not installed; it is needed to keep two runs of one machine apart", 'apt install util-linux');
     try {
-      execFileSync(programs.flock, ['--nonblock', '3'], { stdio: ['ignore', 'ignore', 'ignore', file] });
+      execFileSync(programs.flock, [...(busy === 'complain' ? ['--nonblock'] : []), '3'], { stdio: ['ignore', 'ignore', 'ignore', file] });
     } catch {
       closeSync(file);
       const state = readState(name);
-      throw new Busy(`the machine '${name}' is ${state ? `running (process ${state.pid})` : 'being changed by another nestbox'}`, 'wait for its end, or stop it: kill that process, and nestbox takes everything back');
+      throw new Busy(`the machine '${name}' is ${state ? `running (process ${state.pid})` : 'being changed by another nestbox'}`, `wait for its end, or stop it: nestbox stop ${name}`);
     }
     // The folder that is locked must still be the one that the path leads to.
     if (statSync(folder, { throwIfNoEntry: false })?.ino === fstatSync(file).ino) return file;

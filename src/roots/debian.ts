@@ -6,6 +6,9 @@ import { templateKey } from '../templates.ts';
 
 const word = (what: string, example: string) => v.pipe(v.string(), v.regex(/^[a-z0-9][a-zA-Z0-9.+:~-]*$/, `expected ${what}, such as "${example}"`));
 
+/** An init, the bus that it is spoken to on, and what makes a login a session with a runtime folder and a bus of its own. */
+const initPackages = ['systemd-sysv', 'dbus', 'dbus-user-session', 'libpam-systemd'];
+
 export default defineRoot({
   summary: 'Debian, or a distribution made like it, from its packages',
   options: v.strictObject({
@@ -15,6 +18,7 @@ export default defineRoot({
     components: v.optional(v.pipe(v.array(word('the name of a component', 'main')), says('Such as contrib, non-free.')), ['main']),
     mirror: v.optional(v.pipe(line, v.regex(/^(https?|file|copy):\/\/?[^\s]+$/, 'expected the address of a mirror, such as "http://deb.debian.org/debian"'), says('Where the packages come from.'))),
   }),
+  booted: (options) => ({ ...options, packages: [...new Set([...options.packages, ...initPackages])] }),
   paths: () => [],
   needs: (_, { programs }) => [
     ...(programs.mmdebstrap ? [] : [lacksProgram('mmdebstrap', 'make a Debian root')]),

@@ -32,8 +32,8 @@ export function meetStored(spec: Spec, stored: Facts, file: string): { machine: 
   const asked = pathsOf(spec, stored);
   const unknown = asked.filter((path) => !(path in stored.paths));
   if (unknown.length > 0) throw new Error(`the stored host does not say what is at ${unknown.join(', ')}`);
-  const facts: Facts = { ...stored, paths: Object.fromEntries(asked.map((path) => [path, stored.paths[path] ?? null])), accounts: null };
+  const facts: Facts = { ...stored, paths: Object.fromEntries(asked.map((path) => [path, stored.paths[path] ?? null])), accounts: null, init: null };
   const there = roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal) && layersOf(spec, facts).length > 0;
-  const met = { ...facts, accounts: there ? accountsOf(spec, stored) : null };
+  const met: Facts = { ...facts, accounts: there ? accountsOf(spec, stored) : null, init: there ? 'systemd' : null };
   return { machine: resolve(spec, met, file), facts: met };
 }

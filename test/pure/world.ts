@@ -116,7 +116,7 @@ export const nameOf = ({ topic, kind }: Asked): string => (kind === null ? topic
 /** A machine with these grants that suits the host. */
 export const machineWith = (facts: Facts, grants: Asked[], more: Partial<Spec> = {}): Spec => ({
   name: 'law', engine: 'nspawn', root: { source: 'debian', options: { debian: 'bookworm', packages: [], variant: 'minbase', components: ['main'] } }, user: { name: 'guest' },
-  users: facts.kernel.startsWith('5.') ? 'host' : 'own', ephemeral: false, hostname: 'law', run: ['/bin/sh'], accept: ['no-device-policy', 'xhost'], grants, ...more,
+  users: facts.kernel.startsWith('5.') ? 'host' : 'own', ephemeral: false, hostname: 'law', boot: false, run: ['/bin/sh'], accept: ['no-device-policy', 'xhost'], grants, ...more,
 });
 
 /** The steps apart from those that take long and are of the template alone. */

@@ -1,0 +1,27 @@
+import { Complaint } from '../errors.ts';
+import { meet, readMachineFile } from '../meet.ts';
+import { plan, steps } from '../plan.ts';
+import { probe } from '../probe.ts';
+import { enable as enableService, install, recordOf } from '../service.ts';
+import { inSession, make, warn } from './run.ts';
+import start from './start.ts';
+
+/** Lets machines come up with the host. */
+export default async function enable(words: string[], options: { verbose?: boolean; now?: boolean }): Promise<number> {
+  if (words.length === 0) throw new Complaint('which machine?', 'nestbox enable FILE|NAME...');
+  for (const argument of words) {
+    const facts = probe(process.env);
+    const file = readMachineFile(argument, facts);
+    await inSession(file, facts, options, async (session, host, tell, base) => {
+      const record = recordOf(file.spec.name, base);
+      const { machine, facts: met } = (await make(file, base, session, host, tell, 'service')) ?? meet(file.spec, file.file, probe(process.env), 'service');
+      warn(machine, file);
+      if (!record?.leader) await install(machine, met, file.place, session, host, tell); // one that runs has its units
+      if (!record?.enabled) await enableService(file.spec.name, steps(plan(machine, met, file.place).passing), session, host, tell);
+      await session.keepService();
+      return 0;
+    });
+    if (options.now) await start([argument], options);
+  }
+  return 0;
+}

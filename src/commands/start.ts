@@ -1,0 +1,30 @@
+import { apply } from '../apply.ts';
+import { Complaint } from '../errors.ts';
+import { meet, readMachineFile } from '../meet.ts';
+import { probe } from '../probe.ts';
+import { install, recordOf, unit } from '../service.ts';
+import { note } from '../text.ts';
+import { inSession, make, warn } from './run.ts';
+
+/** Has systemd run a machine: returns when the machine says that it is ready, and nothing of nestbox stays behind it. */
+export default async function start(words: string[], options: { verbose?: boolean }): Promise<number> {
+  if (words.length === 0) throw new Complaint('which machine?', 'nestbox start FILE|NAME...');
+  for (const argument of words) {
+    const facts = probe(process.env);
+    const file = readMachineFile(argument, facts);
+    const { name } = file.spec;
+    await inSession(file, facts, options, async (session, host, tell, base) => {
+      if (recordOf(name, base)?.leader) {
+        note(`'${name}' runs already`);
+        return 0;
+      }
+      const { machine, facts: met } = (await make(file, base, session, host, tell, 'service')) ?? meet(file.spec, file.file, probe(process.env), 'service');
+      warn(machine, file);
+      await install(machine, met, file.place, session, host, tell);
+      await apply([unit(name, 'started')], host, session.journal, tell);
+      await session.keepService();
+      return 0;
+    });
+  }
+  return 0;
+}

@@ -1,0 +1,72 @@
+import { apply, undo } from './apply.ts';
+import { Complaint } from './errors.ts';
+import type { Facts, ServiceRecord } from './facts.ts';
+import type { Host } from './host.ts';
+import type { Session } from './host/session.ts';
+import { journalOn } from './journal.ts';
+import type { Machine } from './machine.ts';
+import { enabledLink, serviceOf, unitsPattern } from './names.ts';
+import { plan, steps } from './plan.ts';
+import type { Step } from './step.ts';
+import { store } from './store.ts';
+import { installing, mark, type Units, unitsOf } from './units/files.ts';
+import { needsSession } from './units/lines.ts';
+
+/** Machines that systemd runs: what commands do with their units. */
+
+export const recordOf = (name: string, { store: { services } }: Pick<Facts, 'store'>): ServiceRecord | null => services.find((service) => service.name === name) ?? null;
+
+/** One root cannot be in two overlays, nor two machines have one name. */
+export function mustNotServe(name: string, facts: Pick<Facts, 'store'>): void {
+  if (recordOf(name, facts)?.leader) throw new Complaint(`the machine '${name}' runs already, as a service of systemd`, `nestbox exec ${name} -- PROGRAM runs a program in it; nestbox stop ${name} stops it`);
+}
+
+/** The step that starts or stops it. */
+export const unit = (name: string, want: 'started' | 'stopped'): Step => ({ kind: 'unit', name: serviceOf(name), parts: unitsPattern(name), want });
+
+/** Gives systemd the machine's units, unless it has just these. */
+export async function install(machine: Machine, facts: Facts, place: (at: (string | number)[]) => string, session: Session, host: Host, tell: (step: Step) => void): Promise<void> {
+  const { name } = machine;
+  const { passing } = plan(machine, facts, place);
+  const units = unitsOf(machine, facts, passing);
+  const record = recordOf(name, facts);
+  if (record && (await isInstalled(units, host))) return;
+  await refuseStrangers(units, host);
+  if (record) await takeBack(name, host, tell);
+  await apply(installing(name, units), host, session.journal, tell);
+  if (record?.enabled) await enable(name, steps(passing), session, host, tell);
+}
+
+/** The files are as they should be, and so is what is put in place at each start. */
+async function isInstalled({ files, once }: Units, host: Host): Promise<boolean> {
+  for (const { path, text } of [...files, ...once.filter((step) => step.kind === 'write')]) if ((await host.read(path)) !== text) return false;
+  return true;
+}
+
+/** What nestbox did not write is never written over. */
+async function refuseStrangers({ files, image }: Units, host: Host): Promise<void> {
+  for (const { path } of files) {
+    const text = await host.read(path);
+    if (text !== null && !text.startsWith(`# ${mark}`)) throw new Complaint(`${path} is there already, and nestbox did not write it`, `it says what a machine of this name is: give this one another name, or move the file away.\nnestbox cannot take such a file over yet`);
+  }
+  const there = await host.stat(image.path);
+  if (there && image.path !== image.to && !(there.kind === 'link' && (await host.resolve(image.path)) === (await host.resolve(image.to)))) throw new Complaint(`${image.path} is there already: systemd has another machine of this name`, 'give this one another name, or move that one away');
+}
+
+/** Lets it come up with the host. Not what needs somebody to be there. */
+export async function enable(name: string, passing: readonly Step[], session: Session, host: Host, tell: (step: Step) => void): Promise<void> {
+  if (needsSession(passing)) throw new Complaint(`'${name}' needs the display that you sit at: nobody does when the host comes up`, `nestbox start ${name} starts it while you are there; display = "headless" does without`);
+  await apply([{ kind: 'reload', on: 'back' }, { kind: 'mkdir', path: '/etc/systemd/system/multi-user.target.wants', mode: 0o755 }, { kind: 'symlink', path: enabledLink(name), to: '/usr/lib/systemd/system/systemd-nspawn@.service' }, { kind: 'reload', on: 'way' }], host, session.journal, tell);
+}
+
+/** Takes from systemd what it was given. The machine does not run. */
+export async function takeBack(name: string, host: Host, tell: (step: Step) => void): Promise<void> {
+  const lines = (await host.read(store.undoOfService(name))) ?? '';
+  await undo(host, journalOn({ append: async () => {}, read: async () => lines, remove: async () => {} }), tell);
+}
+
+/** Stops it, and takes its units back unless it is to come up with the host again. */
+export async function stop(name: string, record: ServiceRecord, host: Host, tell: (step: Step) => void): Promise<void> {
+  await apply([unit(name, 'stopped')], host, null, tell);
+  if (!record.enabled) await takeBack(name, host, tell);
+}

@@ -1,0 +1,137 @@
+import { dirname } from 'node:path/posix';
+import type { Service } from '../edits.ts';
+import { Complaint, lacksProgram, type ProgramName } from '../errors.ts';
+import type { Facts } from '../facts.ts';
+import { assignment, commandLine, iniText, type Section, unitValue } from '../ini.ts';
+import { insideLink, type Machine } from '../machine.ts';
+import { privateNetwork, serviceOf, unitOf } from '../names.ts';
+import { steps } from '../plan.ts';
+import type { Planned } from '../plan.ts';
+import type { Step } from '../step.ts';
+import { store } from '../store.ts';
+import { linesOf } from './lines.ts';
+import { settings } from './settings.ts';
+
+/** What a machine is for systemd: files that work without nestbox, and what is done once before they do. */
+export interface Units {
+  once: Step[];
+  files: { path: string; text: string }[];
+  /** Where machinectl(1) looks for the machine's root, and where that is. */
+  image: { path: string; to: string };
+}
+
+/** What a file begins with that nestbox may write again and take away. */
+export const mark = 'Written by nestbox';
+
+const units = '/etc/systemd/system';
+
+/** Machine -> Units. `passing`: what its plan does at each run. */
+export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planned[]): Units {
+  const { name, run, root, file } = machine;
+  const lines = linesOf(steps(passing), name);
+  const comment = [`${mark} for the machine '${name}', from ${file}.`, `nestbox start ${name} writes it anew; nestbox stop ${name} and nestbox disable ${name} remove it.`];
+  const services = machine.edits.services;
+  const network = networkUnit(machine, facts, comment);
+  const find = (argv: readonly string[]): string => commandLine(found(facts, argv));
+  return {
+    once: lines.once,
+    image: { path: `/var/lib/machines/${name}`, to: root },
+    files: [
+      { path: `/etc/systemd/nspawn/${name}.nspawn`, text: settings(machine, facts, comment) },
+      { path: `${units}/${unitOf(name)}`, text: iniText(comment, [
+        ['Unit', [['Description', `What the machine ${name} is given`], ['StopWhenUnneeded', 'yes'], ['Before', serviceOf(name)], ['RequiresMountsFor', store.base]]],
+        ['Service', [
+          ['Type', 'oneshot'], ['RemainAfterExit', 'yes'],
+          ...[['install', '-d', '-m', '0711', dirname(run)], ['install', '-d', '-m', '0711', run], ...lines.start].map((argv) => ['ExecStart', find(argv)] as const),
+          // Each is tried; the folder itself goes last, and nothing that is mounted in it goes with it.
+          ...[...lines.stop, ['rm', '-rf', '--one-file-system', '--', run], ['rmdir', '--ignore-fail-on-non-empty', dirname(run)]].map((argv) => ['ExecStopPost', `-${find(argv)}`] as const),
+        ]],
+      ]) },
+      ...services.map((service) => ({ path: `${units}/${unitOf(name, service.name)}`, text: iniText(comment, serviceUnit(machine, facts, service)) })),
+      ...(network ? [{ path: `${units}/${unitOf(name, 'network')}`, text: network }] : []),
+      { path: `${units}/${serviceOf(name)}.d/nestbox.conf`, text: iniText(comment, dropIn(machine, services, network !== null)) },
+    ],
+  };
+}
+
+/** Gives the units to systemd; the way back takes them away again, and what was done for them. */
+export const installing = (name: string, { once, files, image }: Units): Step[] => [
+  { kind: 'workspace', path: store.service(name) }, { kind: 'mkdir', path: `${store.service(name)}/files`, mode: 0o700 },
+  ...once,
+  { kind: 'reload', on: 'back' },
+  ...[...new Set(files.map(({ path }) => dirname(path)))].map((path): Step => ({ kind: 'mkdir', path, mode: 0o755 })),
+  ...files.map(({ path, text }): Step => ({ kind: 'write', path, text, mode: 0o644 })),
+  { kind: 'mkdir', path: dirname(image.path), mode: 0o700 }, ...(image.path === image.to ? [] : [{ kind: 'symlink' as const, ...image }]),
+  { kind: 'reload', on: 'way' },
+];
+
+/** The argument list with the absolute path of its program. */
+function found(facts: Facts, [name = '', ...words]: readonly string[]): string[] {
+  const path = facts.programs[name as ProgramName];
+  if (path) return [path, ...words];
+  const { what, mend } = lacksProgram(name as ProgramName, 'prepare the machine at each start');
+  throw new Complaint(what, mend);
+}
+
+/** A program of the host: an id without an account is nothing that User= takes. */
+function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, user, ready, leaves, output }: Service): Section[] {
+  const needed = unitOf(machine.name);
+  const native = (...words: string[]) => commandLine(found(facts, ['nestbox-native', ...words]));
+  return [
+    ['Unit', [['Description', `${name} for the machine ${machine.name}`], ['StopWhenUnneeded', 'yes'], ['Requires', needed], ['After', needed], ['Before', serviceOf(machine.name)]]],
+    ['Service', [
+      ['Type', 'exec'], ['Environment', assignment('LANG', 'C.UTF-8')],
+      ...Object.entries(environment).map(([key, value]) => ['Environment', assignment(key, value)] as const),
+      ...(output ? [['StandardOutput', `truncate:${unitValue(output.path)}`] as const] : []),
+      ['ExecStart', native('launch', '--user', `${user.uid}:${user.gid}`, '--', ...found(facts, argv))],
+      ['ExecStartPost', native('ready', ready)],
+      ...(leaves.length > 0 ? [['ExecStopPost', `-${native('leftover', ...leaves)}`] as const] : []),
+    ]],
+  ];
+}
+
+/** Addresses of both ends, once nspawn has made the link and registered the machine. Again after a reboot inside, which is a restart of the service. */
+function networkUnit(machine: Machine, facts: Facts, comment: readonly string[]): string | null {
+  const { name, edits: { network }, linkNames } = machine;
+  if (network.kind !== 'link') return null;
+  const { host } = linkNames;
+  const inside = (...words: string[]) => ['nestbox-native', 'in-network', name, '--', ...found(facts, ['ip', ...words])];
+  const table = `ip nestbox-${name}`;
+  const start = [
+    inside('link', 'set', 'lo', 'up'), // waits for the machine
+    network.bridge ? ['ip', 'link', 'set', host, 'master', network.bridge] : ['ip', 'address', 'add', privateNetwork(name).host, 'dev', host],
+    ['ip', 'link', 'set', host, 'up'],
+    ...(network.nat ? [
+      ['nft', `add table ${table} ; add chain ${table} out { type nat hook postrouting priority srcnat ; } ; add rule ${table} out ip saddr ${privateNetwork(name).network} oifname != "${host}" masquerade`],
+      ['nestbox-native', 'forwarding', 'on', ...found(facts, ['nft'])],
+    ] : []),
+    inside('address', 'add', network.address, 'dev', insideLink), inside('link', 'set', insideLink, 'up'),
+    ...(network.gateway ? [inside('route', 'add', 'default', 'via', network.gateway)] : []),
+  ];
+  const stop = network.nat ? [['nft', `add table ${table} ; delete table ${table}`], ['nestbox-native', 'forwarding', 'off', ...found(facts, ['nft'])]] : [];
+  return iniText(comment, [
+    ['Unit', [['Description', `Network of the machine ${name}`], ['StopWhenUnneeded', 'yes'], ['PartOf', serviceOf(name)]]],
+    ['Service', [
+      ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', '2min'],
+      ...start.map((argv) => ['ExecStart', commandLine(found(facts, argv))] as const),
+      ...stop.map((argv) => ['ExecStopPost', `-${commandLine(found(facts, argv))}`] as const),
+    ]],
+  ]);
+}
+
+/** What the unit of systemd itself lacks: --keep-unit gives no device right by itself, whatever is bound. */
+function dropIn({ name, edits: { devices, limits } }: Machine, services: readonly Service[], network: boolean): Section[] {
+  const needed = [unitOf(name), ...services.map((service) => unitOf(name, service.name))].join(' ');
+  const { cpu, memory, tasks } = limits;
+  return [
+    ['Unit', [['Requires', needed], ['After', needed], ...(network ? [['Wants', unitOf(name, 'network')] as const] : [])]],
+    ['Service', [
+      ['DevicePolicy', 'closed'],
+      // By its path, looked at at each start: after a boot the same device may have another number.
+      ...devices.map(({ path }) => ['DeviceAllow', `${unitValue(path)} rw`] as const),
+      ...(cpu === undefined ? [] : [['CPUQuota', `${Math.round(cpu * 100)}%`] as const]),
+      ...(memory === undefined ? [] : [['MemoryMax', `${memory}`] as const]),
+      ...(tasks === undefined ? [] : [['TasksMax', `${tasks}`] as const]),
+    ]],
+  ];
+}

@@ -1,0 +1,92 @@
+import { basename } from 'node:path/posix';
+import type { Step } from '../step.ts';
+import { mountCommands } from '../steps/mounts.ts';
+import { store } from '../store.ts';
+
+/** What one step becomes where systemd takes it: argument lists of the host's programs, each with a program of the table in errors.ts first. */
+export interface Lines {
+  /** Steps that nestbox takes itself, once: they last, or need the person's session. */
+  once: Step[];
+  /** At each start of the machine. */
+  start: string[][];
+  /** After its end, in this order; each is tried. */
+  stop: string[][];
+}
+
+type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
+
+/** `kept` gives a place that outlives a boot to a file that is put in place at each start. */
+type Say<S extends Step> = (step: S, kept: () => string) => Partial<Lines>;
+
+const octal = (mode: number): string => mode.toString(8).padStart(4, '0');
+
+const owned = ({ uid, gid }: { uid: number; gid: number } = { uid: 0, gid: 0 }): string[] => ['-o', `${uid}`, '-g', `${gid}`];
+
+/** What is below the store stays over a boot, and is made by nestbox; all else is to be made anew. */
+const lasts = (path: string): boolean => path.startsWith(`${store.base}/`);
+
+const once = (step: Step): Partial<Lines> => ({ once: [step] });
+
+const place = (from: string, path: string, mode: number, owner?: { uid: number; gid: number }): string[] => ['install', '-m', octal(mode), ...owned(owner), from, path];
+
+/** The kinds of steps that prepare a run. Those that only take back what others did, and those that build, are never among them. */
+const says: { [K in Prepares]: Say<Of<K>> } = {
+  mkdir: (step) => (lasts(step.path) ? once(step) : { start: [['install', '-d', '-m', octal(step.mode), ...owned(step.owner), step.path]] }),
+  symlink: (step) => (lasts(step.path) ? once(step) : { start: [['ln', '-sfn', step.to, step.path]] }),
+  write(step, kept) {
+    if (lasts(step.path)) return once(step);
+    const path = kept();
+    return { once: [{ kind: 'write', path, text: step.text, mode: 0o600 }], start: [place(path, step.path, step.mode, step.owner)] };
+  },
+  copy(step, kept) {
+    const path = kept();
+    return { once: [{ ...step, path, owner: { uid: 0, gid: 0 }, mode: 0o600 }], start: [place(path, step.path, step.mode, step.owner)] };
+  },
+  cookie(step, kept) {
+    const root = { uid: 0, gid: 0 };
+    const [server, client] = [kept(), kept()];
+    return {
+      once: [{ ...step, server: { path: server, owner: root }, client: { path: client, owner: root } }],
+      start: [place(server, step.server.path, 0o600, step.server.owner), place(client, step.client.path, 0o600, step.client.owner)],
+    };
+  },
+  'copy-cookie'(step, kept) {
+    const path = kept();
+    return { once: [{ ...step, path, owner: { uid: 0, gid: 0 } }], start: [place(path, step.path, 0o600, step.owner)] };
+  },
+  authorize(step, kept) {
+    const path = kept();
+    return { once: [{ ...step, path, owner: { uid: 0, gid: 0 } }], start: [place(path, step.path, 0o600, step.owner)] };
+  },
+  admit: once,
+  overlay: (step) => ({ start: [mountCommands.overlay(step)], stop: [mountCommands.unmount(step)] }),
+  bind: (step) => ({ start: [mountCommands.bind(step)], stop: [mountCommands.unmount(step)] }),
+  tmpfs: (step) => ({ start: [mountCommands.tmpfs(step)], stop: [mountCommands.unmount(step)] }),
+  // Copied, not made from its numbers: after a boot the same device may have others.
+  node: ({ path, from, mode, owner }) => ({ start: [['cp', '--archive', '--no-target-directory', from, path], ['chown', `${owner.uid}:${owner.gid}`, path], ['chmod', octal(mode), path]] }),
+  workspace: once, 'copy-tree': once, accounts: once, places: once, 'mount-point': once, 'hide-private': once,
+  // The settings of the unit say the same, systemd-nspawn makes the link, and the program need not wait for it.
+  cgroup: () => ({}), fifo: () => ({}), link: () => ({}),
+  // A unit of its own each.
+  service: () => ({}), container: () => ({}),
+};
+
+type Prepares = Exclude<Step['kind'], 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'cgroup-end' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
+
+/** All steps of a plan's `passing` half, for the machine `name`. Throws for a step that no run begins with: that is a mistake of ours. */
+export function linesOf(steps: readonly Step[], name: string): Lines {
+  const all: Lines = { once: [], start: [], stop: [] };
+  let files = 0;
+  for (const step of steps) {
+    const say = (says as Partial<Record<Step['kind'], Say<Step>>>)[step.kind];
+    if (!say) throw new Error(`'${step.kind}' is no step that a run begins with`);
+    const said = say(step, () => `${store.service(name)}/files/${String(files++).padStart(3, '0')}-${'path' in step ? basename(step.path) : step.kind}`);
+    all.once.push(...(said.once ?? []));
+    all.start.push(...(said.start ?? []));
+    all.stop.unshift(...(said.stop ?? []));
+  }
+  return all;
+}
+
+/** Whether the machine needs the session of the person who starts it: nobody is there when it comes up with the host. */
+export const needsSession = (steps: readonly Step[]): boolean => steps.some(({ kind }) => kind === 'copy-cookie' || kind === 'authorize' || kind === 'admit');

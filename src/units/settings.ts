@@ -1,0 +1,41 @@
+import { bindPath, iniText, type Section, settingWord } from '../ini.ts';
+import type { Facts } from '../facts.ts';
+import { insideLink, type Machine } from '../machine.ts';
+
+/** The .nspawn file of a machine: systemd.nspawn(5), from version 247 on. */
+export function settings(machine: Machine, facts: Facts, comment: readonly string[]): string {
+  const { boot, argv, environment, edits, user, account, shift, hostname, seenBinds, linkNames } = machine;
+  const version = facts.systemd ?? 0;
+  const { network } = edits;
+  const exec: Section = ['Exec', [
+    ...(boot ? [['Boot', 'yes'] as const] : [
+      ['Boot', 'no'] as const, ['ProcessTwo', 'yes'] as const, ['Parameters', argv.map(settingWord).join(' ')] as const,
+      ...(user ? [['User', user] as const] : []), ['WorkingDirectory', account.home] as const,
+    ]),
+    ...Object.entries({ ...environment, ...edits.environment }).map(([name, value]) => ['Environment', settingWord(`${name}=${value}`)] as const),
+    ['PrivateUsers', shift === 0 ? 'no' : `${shift}:65536`],
+    ['NoNewPrivileges', boot ? 'no' : 'yes'], // an init has set-user-id programs to give to its users
+    ['Hostname', hostname], ['LinkJournal', 'no'], ['Timezone', 'off'], ['ResolvConf', 'off'],
+    // Else "started" would only mean that its init has been: this waits for what the init itself calls ready.
+    ...(boot === 'systemd' ? [['NotifyReady', 'yes'] as const] : []),
+    // From 261 on there is a list, which will become shorter by default: udev's and other programs' monitoring needs netlink.
+    ...(version >= 261 ? [['RestrictAddressFamilies', 'AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET'] as const] : []),
+  ]];
+  const files: Section = ['Files', [
+    // Written in all cases: what holds where it is absent has changed twice, and once it gave a whole tree other owners.
+    ...(shift === 0 ? [] : [ownership(machine, version)]),
+    ...seenBinds.map(({ from, to, write }) => [write ? 'Bind' : 'BindReadOnly', `${bindPath(from)}:${bindPath(to)}`] as const),
+    ...(account.uid === 0 && !boot ? [['TemporaryFileSystem', '/run/user/0:mode=0700'] as const] : []),
+  ]];
+  return iniText(comment, [exec, files, ['Network', [
+    ['Private', network.kind === 'host' ? 'no' : 'yes'], ['VirtualEthernet', 'no'],
+    ...(network.kind === 'link' ? [['VirtualEthernetExtra', `${linkNames.host}:${insideLink}`] as const] : []),
+  ]]]);
+}
+
+/** The setting had another name, and no 'map', before 249. */
+function ownership({ ownership }: Machine, version: number): readonly [string, string] {
+  const shifted = ownership === 'shift';
+  if (version < 249) return ['PrivateUsersChown', shifted ? 'yes' : 'no'];
+  return ['PrivateUsersOwnership', shifted ? 'chown' : ownership === 'map' ? 'map' : 'off'];
+}
