@@ -35,6 +35,7 @@ static const struct {
 	{ "in-network", "MACHINE -- PROGRAM [ARGUMENT]...", in_network_job },
 	{ "launch", "[--cgroup FOLDER]... [--user UID:GID[,GID]...] [--die-with PID [--gently]] [--own-mounts [--bind FROM TO]...] [--no-sync] -- PROGRAM [ARGUMENT]...", launch_job },
 	{ "leftover", "PATH...", leftover_job },
+	{ "node", "MODE UID:GID FROM PATH [FROM PATH]...", node_job },
 	{ "overlay", "TARGET TOP UPPER WORK LOWER [SHIFT]", overlay_job },
 	{ "pulse-gate", "LISTEN SERVER", pulse_gate_job },
 	{ "ready", "PATH", ready_job },

@@ -21,6 +21,7 @@ int forwarding_job(int argc, char **argv);
 int in_network_job(int argc, char **argv);
 int launch_job(int argc, char **argv);
 int leftover_job(int argc, char **argv);
+int node_job(int argc, char **argv);
 int overlay_job(int argc, char **argv);
 int pulse_gate_job(int argc, char **argv);
 int ready_job(int argc, char **argv);

@@ -123,11 +123,14 @@ int in_network_job(int argc, char **argv) {
 
 static const char *forwarding = "/proc/sys/net/ipv4/ip_forward";
 
-static void set_forwarding(const char *value) {
+static int set_forwarding(const char *value) {
 	int file = open(forwarding, O_WRONLY | O_CLOEXEC);
-	if (file < 0 || write(file, value, 1) != 1)
-		die("%s", forwarding);
-	close(file);
+	int done = file >= 0 && write(file, value, 1) == 1;
+	int error = errno;
+	if (file >= 0)
+		close(file);
+	errno = error;
+	return done;
 }
 
 static int nft(const char *program, const char *words) {
@@ -179,19 +182,49 @@ int forwarding_job(int argc, char **argv) {
 			return 0;
 		if (nft(argv[2], "add table ip nestbox") != 0)
 			die("%s", argv[2]);
-		set_forwarding("1");
+		if (!set_forwarding("1")) {
+			int error = errno;
+			nft(argv[2], "delete table ip nestbox");
+			errno = error;
+			die("%s", forwarding);
+		}
 		return 0;
 	}
 	int of_machines, marked;
 	tables(argv[2], &of_machines, &marked);
 	if (!marked || of_machines)
 		return 0;
-	set_forwarding("0");
+	if (!set_forwarding("0"))
+		die("%s", forwarding);
 	nft(argv[2], "add table ip nestbox ; delete table ip nestbox");
 	tables(argv[2], &of_machines, &marked);
 	if (of_machines) { /* a machine that has started in the meantime still found it on */
 		nft(argv[2], "add table ip nestbox");
 		set_forwarding("1");
+	}
+	return 0;
+}
+
+/* node MODE UID:GID FROM PATH [FROM PATH]...: device nodes with the numbers of the host's own, which after a boot may be others. */
+int node_job(int argc, char **argv) {
+	if (argc < 5 || argc % 2 == 0 || !strchr(argv[2], ':'))
+		die("node MODE UID:GID FROM PATH [FROM PATH]...");
+	mode_t mode = strtoul(argv[1], NULL, 8) & 0777;
+	char *colon = strchr(argv[2], ':');
+	*colon = '\0';
+	uid_t uid = number(argv[2], "a user");
+	gid_t gid = number(colon + 1, "a group");
+	for (int i = 3; i < argc; i += 2) {
+		struct stat stat_;
+		if (stat(argv[i], &stat_) < 0)
+			die("%s", argv[i]);
+		if (!S_ISCHR(stat_.st_mode) && !S_ISBLK(stat_.st_mode)) {
+			errno = 0;
+			die("%s is not a device", argv[i]);
+		}
+		/* With no rights at all until it has its owner. */
+		if (mknod(argv[i + 1], stat_.st_mode & S_IFMT, stat_.st_rdev) < 0 || chown(argv[i + 1], uid, gid) < 0 || chmod(argv[i + 1], mode) < 0)
+			die("%s", argv[i + 1]);
 	}
 	return 0;
 }

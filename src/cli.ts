@@ -33,6 +33,12 @@ export const commands: Record<string, Command> = {
   disable: { takes: 'NAME...', does: 'let machines not come up with this host', options: { now: { type: 'boolean', does: 'and stop them' }, verbose }, load: () => import('./commands/disable.ts') },
   create: { takes: 'FILE', does: 'make a machine and install its file, to be used by name', options: { verbose }, load: () => import('./commands/create.ts') },
   plan: { takes: 'FILE|NAME [-- PROGRAM [ARGUMENT]...]', does: 'print all that run would do, and which line asked for it', options: { json }, load: () => import('./commands/plan.ts') },
+  logs: {
+    takes: 'NAME', does: 'show what a machine that systemd runs has written',
+    options: { follow: { type: 'boolean', short: 'f', does: 'go on showing what comes' }, lines: { type: 'string', short: 'n', takes: 'NUMBER', does: 'the last lines only' }, host: { type: 'boolean', does: "what this host has of it: nspawn's and its own programs' words" } },
+    load: () => import('./commands/logs.ts'),
+  },
+  render: { takes: 'FILE|NAME', does: 'print the files with which systemd runs the machine', options: { json }, load: () => import('./commands/render.ts') },
   list: { takes: '', does: 'list the machines', options: { json }, load: () => import('./commands/list.ts') },
   status: { takes: 'NAME', does: 'tell what a machine is made of and whether it runs', options: { json }, load: () => import('./commands/status.ts') },
   screenshot: { takes: 'NAME FILE.png', does: 'write a picture of what a running machine shows (display = "nested" or "headless")', options: {}, load: () => import('./commands/screenshot.ts') },

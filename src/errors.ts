@@ -34,8 +34,6 @@ export const packages = {
   'nestbox-native': 'nestbox (make -C native)',
   Xephyr: 'xserver-xephyr',
   Xvfb: 'xvfb',
-  chmod: 'coreutils',
-  chown: 'coreutils',
   cp: 'coreutils',
   du: 'coreutils',
   find: 'findutils',

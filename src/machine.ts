@@ -18,6 +18,7 @@ export type SeenBind = Pick<Bind, 'from' | 'to' | 'write'> & { type: 'file' | 'd
 /** A spec that has met a host: nothing left to decide, nothing yet done. */
 export interface Machine {
   name: string;
+  way: Way;
   hostname: string;
   engine: string;
   ephemeral: boolean;
@@ -151,7 +152,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const gids = edits.devices.flatMap(({ group }) => (group === null ? [] : [group]));
   const add = user || gids.length > 0 ? accountsFor(accounts, user ?? { name: 'root' }, user ? gids : [], (gid) => facts.groups[gid] ?? `host-${gid}`) : { users: [], groups: [], members: [] };
   const machine: Machine = {
-    name, hostname: spec.hostname, engine: spec.engine, ephemeral: spec.ephemeral || source.kind === 'host', source, record,
+    name, way, hostname: spec.hostname, engine: spec.engine, ephemeral: spec.ephemeral || source.kind === 'host', source, record,
     layers: top === null ? [lower] : source.kind === 'host' ? [`${store.scratch(name)}/host`, lower] : [`${top}/upper`, lower],
     top, root: inPlace ? lower : `${run}/root`, run, shift, ownership, user: user?.name ?? null,
     account: { uid: account.uid, gid: account.gid, home: account.home },

@@ -28,7 +28,9 @@ export function plan(machine: Machine, facts: Facts, positionOf: (at: (string | 
   const fatal = machine.problems.filter((problem) => problem.fatal);
   if (fatal.length > 0)
     throw new Complaint(fatal.map(({ what, mend, at, accept }) => `${at && at.length > 0 ? positionOf(at) : ''}${what}\n  ${mend}${accept && !mend.includes(accept) ? `, or say accept = ["${accept}"]` : ''}`).join('\n'));
-  return { lasting: [...template(machine, facts), ...making(machine)], passing: [...preparing(machine), ...granting(machine, facts), ...container(machine, facts)] };
+  // As a service, the container is the last of its units, and they are made of the rest.
+  const last = machine.way === 'service' ? [] : container(machine, facts);
+  return { lasting: [...template(machine, facts), ...making(machine)], passing: [...preparing(machine), ...granting(machine, facts), ...last] };
 }
 
 export const steps = (planned: readonly Planned[]): Step[] => planned.map(({ step }) => step);

@@ -19,6 +19,8 @@ const cleanEnvironment = { PATH: programFolders.join(':'), LANG: 'C.UTF-8' };
 export interface Processes extends Pick<Host, 'run' | 'build' | 'serve' | 'contain' | 'stop' | 'endGroup' | 'interrupted'> {
   /** Exit status of the container that has ended. */
   status: number;
+  /** Runs a program on the person's own terminal; returns its exit status. */
+  foreground(argv: readonly string[]): Promise<number>;
   /** From now on signals of the person are noted, or passed on to the container, and end nothing by themselves. */
   takeSignals(): void;
   build(step: Extract<Step, { kind: 'build' }>, environment?: Record<string, string>): Promise<void>;
@@ -83,6 +85,13 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     } catch {
       // it has ended in the meantime
     }
+  }
+
+  async function foreground(argv: readonly string[]): Promise<number> {
+    const [program = '', ...rest] = find(argv);
+    for (const signal of passedOn) process.on(signal, () => {}); // the terminal tells the program as well, and it ends by itself
+    const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }) }, stdio: 'inherit' });
+    return ended(child);
   }
 
   async function serve(step: Extract<Step, { kind: 'service' }>): Promise<void> {
@@ -185,7 +194,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     for (const folder of there) await removeGroup(folder);
   }
 
-  const processesOf: Processes = { status: 0, run, build, serve, contain, stop, endGroup, interrupted, takeSignals };
+  const processesOf: Processes = { status: 0, run, foreground, build, serve, contain, stop, endGroup, interrupted, takeSignals };
   return processesOf;
 }
 

@@ -9,7 +9,7 @@ import { steps } from '../plan.ts';
 import type { Planned } from '../plan.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
-import { linesOf } from './lines.ts';
+import { folder, joined, linesOf } from './lines.ts';
 import { settings } from './settings.ts';
 
 /** What a machine is for systemd: files that work without nestbox, and what is done once before they do. */
@@ -42,12 +42,12 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
         ['Unit', [['Description', `What the machine ${name} is given`], ['StopWhenUnneeded', 'yes'], ['Before', serviceOf(name)], ['RequiresMountsFor', store.base]]],
         ['Service', [
           ['Type', 'oneshot'], ['RemainAfterExit', 'yes'],
-          ...[['install', '-d', '-m', '0711', dirname(run)], ['install', '-d', '-m', '0711', run], ...lines.start].map((argv) => ['ExecStart', find(argv)] as const),
+          ...joined([folder(dirname(run), 0o711), folder(run, 0o711), ...lines.start]).map((argv) => ['ExecStart', find(argv)] as const),
           // Each is tried; the folder itself goes last, and nothing that is mounted in it goes with it.
           ...[...lines.stop, ['rm', '-rf', '--one-file-system', '--', run], ['rmdir', '--ignore-fail-on-non-empty', dirname(run)]].map((argv) => ['ExecStopPost', `-${find(argv)}`] as const),
         ]],
       ]) },
-      ...services.map((service) => ({ path: `${units}/${unitOf(name, service.name)}`, text: iniText(comment, serviceUnit(machine, facts, service)) })),
+      ...services.map((service, i) => ({ path: `${units}/${unitOf(name, service.name)}`, text: iniText(comment, serviceUnit(machine, facts, service, services[i - 1])) })),
       ...(network ? [{ path: `${units}/${unitOf(name, 'network')}`, text: network }] : []),
       { path: `${units}/${serviceOf(name)}.d/nestbox.conf`, text: iniText(comment, dropIn(machine, services, network !== null)) },
     ],
@@ -74,8 +74,8 @@ function found(facts: Facts, [name = '', ...words]: readonly string[]): string[]
 }
 
 /** A program of the host: an id without an account is nothing that User= takes. */
-function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, user, ready, leaves, output }: Service): Section[] {
-  const needed = unitOf(machine.name);
+function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, user, ready, leaves, output }: Service, before: Service | undefined): Section[] {
+  const needed = before ? unitOf(machine.name, before.name) : unitOf(machine.name); // in the order of the grant that asked for them
   const native = (...words: string[]) => commandLine(found(facts, ['nestbox-native', ...words]));
   return [
     ['Unit', [['Description', `${name} for the machine ${machine.name}`], ['StopWhenUnneeded', 'yes'], ['Requires', needed], ['After', needed], ['Before', serviceOf(machine.name)]]],

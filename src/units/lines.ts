@@ -27,11 +27,14 @@ const lasts = (path: string): boolean => path.startsWith(`${store.base}/`);
 
 const once = (step: Step): Partial<Lines> => ({ once: [step] });
 
+/** Each folder above it must be there. */
+export const folder = (path: string, mode: number, owner?: { uid: number; gid: number }): string[] => ['install', '-d', '-m', octal(mode), ...owned(owner), path];
+
 const place = (from: string, path: string, mode: number, owner?: { uid: number; gid: number }): string[] => ['install', '-m', octal(mode), ...owned(owner), from, path];
 
 /** The kinds of steps that prepare a run. Those that only take back what others did, and those that build, are never among them. */
 const says: { [K in Prepares]: Say<Of<K>> } = {
-  mkdir: (step) => (lasts(step.path) ? once(step) : { start: [['install', '-d', '-m', octal(step.mode), ...owned(step.owner), step.path]] }),
+  mkdir: (step) => (lasts(step.path) ? once(step) : { start: [folder(step.path, step.mode, step.owner)] }),
   symlink: (step) => (lasts(step.path) ? once(step) : { start: [['ln', '-sfn', step.to, step.path]] }),
   write(step, kept) {
     if (lasts(step.path)) return once(step);
@@ -62,16 +65,14 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   overlay: (step) => ({ start: [mountCommands.overlay(step)], stop: [mountCommands.unmount(step)] }),
   bind: (step) => ({ start: [mountCommands.bind(step)], stop: [mountCommands.unmount(step)] }),
   tmpfs: (step) => ({ start: [mountCommands.tmpfs(step)], stop: [mountCommands.unmount(step)] }),
-  // Copied, not made from its numbers: after a boot the same device may have others.
-  node: ({ path, from, mode, owner }) => ({ start: [['cp', '--archive', '--no-target-directory', from, path], ['chown', `${owner.uid}:${owner.gid}`, path], ['chmod', octal(mode), path]] }),
+  node: ({ path, from, mode, owner }) => ({ start: [['nestbox-native', 'node', octal(mode), `${owner.uid}:${owner.gid}`, from, path]] }),
   workspace: once, 'copy-tree': once, accounts: once, places: once, 'mount-point': once, 'hide-private': once,
-  // The settings of the unit say the same, systemd-nspawn makes the link, and the program need not wait for it.
-  cgroup: () => ({}), fifo: () => ({}), link: () => ({}),
-  // A unit of its own each.
-  service: () => ({}), container: () => ({}),
+  // systemd-nspawn makes the link, and nothing inside waits for it.
+  fifo: () => ({}), link: () => ({}),
+  service: () => ({}), // a unit of its own each
 };
 
-type Prepares = Exclude<Step['kind'], 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'cgroup-end' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
+type Prepares = Exclude<Step['kind'], 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
 
 /** All steps of a plan's `passing` half, for the machine `name`. Throws for a step that no run begins with: that is a mistake of ours. */
 export function linesOf(steps: readonly Step[], name: string): Lines {
@@ -85,7 +86,23 @@ export function linesOf(steps: readonly Step[], name: string): Lines {
     all.start.push(...(said.start ?? []));
     all.stop.unshift(...(said.stop ?? []));
   }
-  return all;
+  return { ...all, start: joined(all.start) };
+}
+
+/** Lists of operands that one process can take in one go: each process is a millisecond of every start. */
+const manyAtOnce = [{ begins: ['install', '-d'], operands: 1 }, { begins: ['nestbox-native', 'node'], operands: 2 }];
+
+/** Commands that follow each other and differ in their operands alone, as one. */
+export function joined(commands: readonly string[][]): string[][] {
+  const out: string[][] = [];
+  for (const argv of commands) {
+    const last = out.at(-1);
+    const many = manyAtOnce.find(({ begins }) => begins.every((word, i) => argv[i] === word));
+    const same = many && last && argv.slice(0, -many.operands).every((word, i) => last[i] === word);
+    if (same) last.push(...argv.slice(-many.operands));
+    else out.push([...argv]);
+  }
+  return out;
 }
 
 /** Whether the machine needs the session of the person who starts it: nobody is there when it comes up with the host. */

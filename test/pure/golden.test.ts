@@ -5,6 +5,7 @@ import { Complaint } from '../../src/errors.ts';
 import { plan, type Planned } from '../../src/plan.ts';
 import { positionOf } from '../../src/positions.ts';
 import { readSpec } from '../../src/spec.ts';
+import { unitsOf } from '../../src/units/files.ts';
 import { describe } from '../../src/apply.ts';
 import { exampleNames, exampleText, here, hostNames, meetStored, storedHost } from './hosts.ts';
 
@@ -16,13 +17,29 @@ const update = process.env.UPDATE_GOLDEN === '1';
 const rows = (title: string, planned: Planned[]): string[] =>
   planned.length === 0 ? [] : [`${title}:`, ...planned.map(({ step, by }) => `  ${(by || '-').padEnd(17)} ${describe(step).replaceAll('\n', '\n                      ')}`), ''];
 
-function outcome(host: string, example: string): string {
-  const text = exampleText(example);
+const placeIn = (example: string) => (at: (string | number)[]) => {
+  const { line, column } = positionOf(exampleText(example), at);
+  return `${example}.toml:${line}:${column}: ${at.join('.')}: `;
+};
+
+/** What systemd is given for it: every file, and what is done once before. */
+function served(host: string, example: string, systemd = storedHost(host).systemd): string {
   const file = `${example}.toml`;
-  const place = (at: (string | number)[]) => {
-    const { line, column } = positionOf(text, at);
-    return `${file}:${line}:${column}: ${at.join('.')}: `;
-  };
+  try {
+    const { machine, facts } = meetStored(readSpec(exampleText(example), file), { ...storedHost(host), systemd }, `/etc/nestbox/${file}`, 'service');
+    const { passing } = plan(machine, facts, placeIn(example));
+    const { once, files, image } = unitsOf(machine, facts, passing);
+    return [...once.map((step) => `# once: ${describe(step).replaceAll('\n', '\n#       ')}`), ...files.map(({ path, text }) => `# ${path}\n${text}`), `# ${image.path} -> ${image.to}`, ''].join('\n');
+  } catch (error) {
+    if (!(error instanceof Complaint)) throw error;
+    return `refused:\n${error.message}\n${error.hint ? `  ${error.hint}\n` : ''}`;
+  }
+}
+
+function outcome(host: string, example: string): string {
+  const file = `${example}.toml`;
+  const text = exampleText(example);
+  const place = placeIn(example);
   try {
     const { machine, facts } = meetStored(readSpec(text, file), storedHost(host), `/etc/nestbox/${file}`);
     const { lasting, passing } = plan(machine, facts, place);
@@ -45,12 +62,12 @@ function outcome(host: string, example: string): string {
 if (update) rmSync(golden, { recursive: true, force: true });
 
 /** The first line that differs, as it was and as it is: git diff shows the rest. */
-function difference(example: string, before: string, after: string): string[] {
+function difference(file: string, before: string, after: string): string[] {
   if (before === after) return [];
   const [was, is] = [before.split('\n'), after.split('\n')];
   const row = was.findIndex((line, i) => line !== is[i]);
   const at = row < 0 ? was.length : row;
-  return [`${example}.txt:${at + 1}`, `- ${was[at] ?? ''}`, `+ ${is[at] ?? ''}`];
+  return [`${file}:${at + 1}`, `- ${was[at] ?? ''}`, `+ ${is[at] ?? ''}`];
 }
 
 for (const host of hostNames)
@@ -59,13 +76,14 @@ for (const host of hostNames)
     if (update) mkdirSync(folder, { recursive: true });
     const differing: string[] = [];
     for (const example of exampleNames) {
-      const file = new URL(`${example}.txt`, folder);
-      const found = outcome(host, example);
-      if (update) writeFileSync(file, found);
-      differing.push(...difference(example, readFileSync(file, 'utf8'), found));
+      for (const [name, found] of [[`${example}.txt`, outcome(host, example)], [`${example}.units`, served(host, example)]] as const) {
+        const file = new URL(name, folder);
+        if (update) writeFileSync(file, found);
+        differing.push(...difference(name, readFileSync(file, 'utf8'), found));
+      }
     }
     assert.ok(differing.length === 0, `UPDATE_GOLDEN=1 writes them anew:\n${differing.join('\n')}`);
-    assert.deepEqual(readdirSync(folder).sort(), exampleNames.map((name) => `${name}.txt`).sort());
+    assert.deepEqual(readdirSync(folder).sort(), exampleNames.flatMap((name) => [`${name}.txt`, `${name}.units`]).sort());
   });
 
 test('what is planned depends on the file and the facts alone', () => {
@@ -76,4 +94,18 @@ test('most examples run on three hosts at least, and each on one', () => {
   const runs = exampleNames.map((example) => hostNames.filter((host) => !outcome(host, example).startsWith('refused')).length);
   assert.ok(runs.every((count) => count >= 1), exampleNames.filter((_, i) => runs[i] === 0).join(', '));
   assert.ok(runs.filter((count) => count >= 3).length > exampleNames.length / 2, runs.join(' '));
+});
+
+test('what systemd is given depends on its version in these lines alone', () => {
+  const versions = [247, 252, 257, 260] as const;
+  const lines = (text: string) => text.split('\n').filter((line) => line !== '');
+  const found = hostNames.flatMap((host) => exampleNames.flatMap((example) => {
+    const all = versions.map((version) => served(host, example, version));
+    const common = all.map(lines).reduce((left, right) => left.filter((line) => right.includes(line)));
+    const own = all.map((text) => lines(text).filter((line) => !common.includes(line)));
+    return own.every((one) => one.length === 0) ? [] : [`${host}, ${example}:`, ...versions.map((version, i) => `  ${version}: ${own[i]!.join(' | ')}`)];
+  })).join('\n');
+  const file = here('versions.txt');
+  if (update) writeFileSync(file, found);
+  assert.deepEqual(difference('versions.txt', readFileSync(file, 'utf8'), found), []);
 });

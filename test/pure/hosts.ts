@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { Accounts, Facts } from '../../src/facts.ts';
-import { layersOf, type Machine, pathsOf, resolve } from '../../src/machine.ts';
+import { layersOf, type Machine, pathsOf, resolve, type Way } from '../../src/machine.ts';
 import { roots } from '../../src/roots/index.ts';
 import type { Spec } from '../../src/spec.ts';
 
@@ -28,12 +28,12 @@ function accountsOf(spec: Spec, { accounts, person, groups }: Facts): Accounts |
 }
 
 /** What meet() does, with a stored host instead of this one. */
-export function meetStored(spec: Spec, stored: Facts, file: string): { machine: Machine; facts: Facts } {
+export function meetStored(spec: Spec, stored: Facts, file: string, way: Way = 'run'): { machine: Machine; facts: Facts } {
   const asked = pathsOf(spec, stored);
   const unknown = asked.filter((path) => !(path in stored.paths));
   if (unknown.length > 0) throw new Error(`the stored host does not say what is at ${unknown.join(', ')}`);
   const facts: Facts = { ...stored, paths: Object.fromEntries(asked.map((path) => [path, stored.paths[path] ?? null])), accounts: null, init: null };
   const there = roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal) && layersOf(spec, facts).length > 0;
   const met: Facts = { ...facts, accounts: there ? accountsOf(spec, stored) : null, init: there ? 'systemd' : null };
-  return { machine: resolve(spec, met, file), facts: met };
+  return { machine: resolve(spec, met, file, way), facts: met };
 }

@@ -1,0 +1,27 @@
+import { Complaint } from '../errors.ts';
+import { linux } from '../host/linux.ts';
+import { readState } from '../host/session.ts';
+import { readMachineFile } from '../meet.ts';
+import { serviceOf, unitsPattern } from '../names.ts';
+import { probe } from '../probe.ts';
+import { recordOf } from '../service.ts';
+
+interface Options {
+  follow?: boolean;
+  lines?: string;
+  host?: boolean;
+}
+
+/** Shows what a machine that systemd runs has written: the journal inside where it has booted, else the output of its program. */
+export default async function logs([name, ...more]: string[], { follow, lines, host: ofHost }: Options): Promise<number> {
+  if (!name || more.length > 0) throw new Complaint('which machine?', 'nestbox logs NAME');
+  if (lines !== undefined && !/^\d+$/.test(lines)) throw new Complaint(`'${lines}' is no number of lines`);
+  const facts = probe(process.env);
+  const service = recordOf(name, facts);
+  if (!service && readState(name)) throw new Complaint(`'${name}' was not started as a service: it writes to where it was started`);
+  const { spec } = readMachineFile(name, facts);
+  const inside = spec.boot && !ofHost;
+  if (inside && !service?.leader) throw new Complaint(`'${name}' does not run: its own journal is inside`, `nestbox logs --host ${name} shows what this host has of it`);
+  const words = ['journalctl', '--quiet', ...(follow ? ['--follow'] : []), ...(lines === undefined ? [] : [`--lines=${lines}`])];
+  return linux(facts.programs).foreground([...words, ...(inside ? [`--machine=${name}`] : [`--unit=${serviceOf(name)}`, ...(ofHost ? [`--unit=${unitsPattern(name)}`] : [])])]);
+}

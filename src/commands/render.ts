@@ -1,0 +1,18 @@
+import { Complaint } from '../errors.ts';
+import { meet, readMachineFile } from '../meet.ts';
+import { plan } from '../plan.ts';
+import { probe } from '../probe.ts';
+import { unitsOf } from '../units/files.ts';
+
+/** Prints the files that systemd would be given: with these it runs the machine without nestbox. */
+export default async function render([argument, ...more]: string[], { json }: { json?: boolean }): Promise<number> {
+  if (!argument || more.length > 0) throw new Complaint('which machine?', 'nestbox render FILE|NAME');
+  const base = probe(process.env);
+  const file = readMachineFile(argument, base);
+  // Files can be written anywhere; it is starting them that needs systemd.
+  const { machine, facts } = meet(file.spec, file.file, { ...base, supervised: true }, 'service');
+  const { files, image } = unitsOf(machine, facts, plan(machine, facts, file.place).passing);
+  if (json) console.log(JSON.stringify({ files, links: [image] }, null, 2));
+  else console.log([...files.map(({ path, text }) => `# ${path}\n${text}`), ...(image.path === image.to ? [] : [`# ${image.path} -> ${image.to}`])].join('\n'));
+  return 0;
+}
