@@ -2,7 +2,7 @@ import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
 import { type Bind, type Edits, type Exposure, merge } from './edits.ts';
 import { scopeProperties } from './devices.ts';
 import { engines } from './engines/index.ts';
-import { lacksProgram, type Problem } from './errors.ts';
+import { lacks, lacksProgram, type Problem } from './errors.ts';
 import { cannotMap, type Facts, kernelIsAtLeast, type MachineRecord } from './facts.ts';
 import type { Context, Grant } from './grant.ts';
 import { topics, values } from './grants/index.ts';
@@ -168,7 +168,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
     helper, linkNames: linkNames(name),
     problems, exposures: spec.grants.flatMap((asked) => grantOf(asked).exposes(asked.options).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
   };
-  machine.problems.push(...conflicts, ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(facts) : []));
+  machine.problems.push(...conflicts, ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts) : []));
   return machine;
 }
 
@@ -204,9 +204,13 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
 const needsOfInit = ({ boot }: Spec, { init }: Facts): Problem[] =>
   boot && init === 'none' ? [{ what: 'there is no init in this root', mend: 'install one in it, such as the packages systemd-sysv and dbus of Debian, or leave boot out', fatal: true, at: ['boot'] }] : [];
 
-function needsOfService({ supervised, programs }: Facts): Problem[] {
+function needsOfService({ services }: Edits, { supervised, programs, systemd }: Facts): Problem[] {
   if (!supervised) return [{ what: 'systemd does not run this host: nothing would keep the machine running, nor start it with the host', mend: 'nestbox run keeps it in the foreground', fatal: true }];
-  return (['machinectl', 'systemctl'] as const).filter((name) => !programs[name]).map((name) => lacksProgram(name, 'have systemd run the machine'));
+  const recorded = services.some(({ output }) => output) && systemd !== null && systemd < 248;
+  return [
+    ...(['machinectl', 'systemctl'] as const).filter((name) => !programs[name]).map((name) => lacksProgram(name, 'have systemd run the machine')),
+    ...(recorded ? [lacks(`systemd ${systemd} cannot write a recording anew at each start (248 can)`, 'leave record out, or use nestbox run')] : []),
+  ];
 }
 
 function needsOfHost(spec: Spec, { supervised, cgroups, root }: Facts): Problem[] {

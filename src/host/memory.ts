@@ -249,6 +249,10 @@ export class MemoryHost implements Host {
       return hidden.join('');
     },
     sync: () => {},
+    systemctl: ([verb, name]) => {
+      if (verb === 'start') this.act(() => this.start(name!, { kind: 'unit', name: name!, properties: [] }));
+      if (verb === 'stop') for (const process of this.processes.filter((running) => running.name === name)) this.act(() => this.end(process));
+    },
     ip: ([thing, verb, ...words]) => this.act(() => {
       if (thing === 'link' && verb === 'add') {
         if (this.links.has(words[0]!)) throw new Complaint('RTNETLINK answers: File exists');

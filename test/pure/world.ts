@@ -23,7 +23,7 @@ export function world(facts: Facts, machine: Machine): MemoryHost {
     else file(path, '', found.mode, found);
   }
   file('/home/of-somebody/.secret', 'not for others', 0o600, person);
-  if (facts.supervised) for (const name of ['propagate', 'unix-export']) host.folders(`/run/systemd/nspawn/${name}`);
+  if (facts.supervised) for (const path of ['/run/systemd/nspawn/propagate', '/run/systemd/nspawn/unix-export', '/etc/systemd/system']) host.folders(path);
   file('/proc/sys/net/ipv4/ip_forward', '0');
   for (const folder of Object.values(cgroups.own)) host.folders(folder);
   for (const path of Object.values(programs)) file(path, 'program', 0o755);
