@@ -242,19 +242,16 @@ function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null):
     ...edits.binds.map(({ from, to, write, owner }) => ({ from: owner === 'theirs' ? `${run}/files/${mapped++}` : from, to, write, type: typeOf(from) }) as const),
     ...edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const),
     ...(uid === 0 || uid === null ? [] : [{ from: `${run}/user`, to: `/run/user/${uid}`, write: true, type: 'directory' } as const]),
-    ...(uid === null && Object.keys(edits.environment).length > 0 ? bootedEnvironment.map(({ name, to }) => ({ from: `${run}/${name}`, to, write: false, type: 'file' }) as const) : []),
+    ...(uid === null && Object.keys(edits.environment).length > 0 ? [{ from: `${run}/manager.conf`, to: bootedVariables, write: false, type: 'file' } as const] : []),
     ...(edits.network.kind === 'none' ? [] : [{ from: edits.network.kind === 'link' ? `${run}/resolv.conf` : '/etc/resolv.conf', to: '/etc/resolv.conf', write: false, type: 'file' } as const]),
   ];
 }
 
 /**
- * Where the variables of a machine that boots are seen: by its services (systemd-system.conf(5)) and by the sessions of its
- * users (environment.d(5)). What nspawn is told reaches the first process alone. Below /run, so that nothing of the root is covered.
+ * Where systemd inside finds the variables of a machine that boots, for all its services and sessions: systemd-system.conf(5). What nspawn
+ * sets reaches the first process alone, and words on that one's command line are split at spaces before systemd 254.
  */
-export const bootedEnvironment = [
-  { name: 'manager.conf', to: '/run/systemd/system.conf.d/nestbox.conf' },
-  { name: 'environment.conf', to: '/run/environment.d/60-nestbox.conf' },
-] as const;
+export const bootedVariables = '/etc/systemd/system.conf.d/60-nestbox.conf';
 
 /** What the link to the host is called inside, as systemd-nspawn calls its own. */
 export const insideLink = 'host0';

@@ -4,7 +4,7 @@ import { engines } from './engines/index.ts';
 import { Complaint } from './errors.ts';
 import type { Facts } from './facts.ts';
 import { assignment, iniText } from './ini.ts';
-import { bootedEnvironment, groupsOf, lacksAccounts, type Machine, templateOf } from './machine.ts';
+import { bootedVariables, groupsOf, lacksAccounts, type Machine, templateOf } from './machine.ts';
 import { privateNetwork, unitOf } from './names.ts';
 import type { Place, Step } from './step.ts';
 import { store } from './store.ts';
@@ -139,7 +139,7 @@ function placeOf(facts: Facts, machine: string, service: string): Place {
 
 /** What the grants asked for, ready to be given. */
 function granting(machine: Machine, facts: Facts): Planned[] {
-  const { name, run, edits, origin, shift, account, linkNames, boot } = machine;
+  const { name, run, edits, origin, shift, account, linkNames, boot, seenBinds } = machine;
   const inside = { uid: shift + account.uid, gid: shift + account.gid };
   const asked = (thing: unknown) => origin.get(thing) ?? '';
   const theirs = edits.binds.filter(({ owner }) => owner === 'theirs');
@@ -169,7 +169,7 @@ function granting(machine: Machine, facts: Facts): Planned[] {
       // Open to the group alone: what the world may do on the host is left to the world inside.
       mode: device.group === null ? (device.mode & 0o006 ? 0o666 : 0o600) : 0o660, owner: { uid: shift, gid: device.group === null ? shift : shift + device.group },
     }])),
-    ...(boot && Object.keys(edits.environment).length > 0 ? by('boot', bootedVariables(machine)) : []),
+    ...(seenBinds.some(({ to }) => to === bootedVariables) ? by('environment', [{ kind: 'write', path: `${run}/manager.conf`, text: variables(edits.environment), mode: 0o644 }]) : []),
     ...(account.uid === 0 || boot ? [] : by('user', [folder(`${run}/user`), { kind: 'tmpfs', at: `${run}/user`, mode: 0o700, bytes: 2 ** 26, owner: inside, devices: false }])),
     ...(network.kind === 'link' ? by(asked(network), [
       { kind: 'write', path: `${run}/resolv.conf`, text: network.nameservers.map((server) => `nameserver ${server}\n`).join(''), mode: 0o644 },
@@ -179,15 +179,7 @@ function granting(machine: Machine, facts: Facts): Planned[] {
   ];
 }
 
-/** The files of machine.ts: bootedEnvironment. A line of environment.d(5) is NAME=VALUE with the quotes of a shell; in the other each is a word. */
-function bootedVariables({ run, edits: { environment } }: Machine): Step[] {
-  const all = Object.entries(environment);
-  const texts = {
-    'manager.conf': iniText([], [['Manager', all.map(([name, value]) => ['DefaultEnvironment', assignment(name, value)] as const)]]),
-    'environment.conf': all.map(([name, value]) => `${name}="${value.replace(/[\\"$`]/g, '\\$&')}"\n`).join(''),
-  };
-  return bootedEnvironment.map(({ name }) => ({ kind: 'write', path: `${run}/${name}`, text: texts[name], mode: 0o644 }));
-}
+const variables = (environment: Record<string, string>): string => iniText([], [['Manager', Object.entries(environment).map(([name, value]) => ['DefaultEnvironment', assignment(name, value)] as const)]]);
 
 /** /dev/dri/renderD128 -> /dev, /dev/dri */
 const foldersAbove = (path: string): string[] => (dirname(path) === '/' ? [] : [...foldersAbove(dirname(path)), dirname(path)]);

@@ -74,7 +74,8 @@ export type Step =
   | { kind: 'reload'; on: 'way' | 'back' }
   /** `parts`: a pattern of the names of the units that it needs. */
   | { kind: 'unit'; name: string; parts: string; want: 'started' | 'stopped' }
-  | { kind: 'container'; name: string; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; leftovers: string[] };
+  /** `boots`: its first process is an init, which nspawn asks to shut down; else signals are the program's. */
+  | { kind: 'container'; name: string; boots: boolean; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; leftovers: string[] };
 
 /** What is set up in the network namespace of a container once it exists; the program inside waits at `gate` until then. */
 export interface InsideNetwork {

@@ -20,7 +20,7 @@ export default async function create([argument, ...more]: string[], options: { v
     await apply([{ kind: 'mkdir', path: store.files, mode: 0o755 }, { kind: 'write', path: installed, text: file.text, mode: 0o644 }], host, session.journal, tell);
     await make({ ...file, file: installed }, facts, session, host, tell);
     if (ephemeral) await session.keep();
-    note(`'${name}' is made: nestbox run ${name}`);
+    note(`'${name}' is made: nestbox ${file.spec.boot ? 'start' : 'run'} ${name}`);
     return 0;
   });
 }

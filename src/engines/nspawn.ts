@@ -25,7 +25,7 @@ const nspawn: Engine = {
     const folders = ['/run/systemd', '/run/systemd/nspawn', '/run/systemd/nspawn/propagate']; // nspawn makes them, and leaves them
     return [...folders.map((path): Step => ({ kind: 'mkdir', path, mode: 0o755 })), {
       kind: 'container',
-      name,
+      name, boots: machine.boot !== null,
       argv: [
         'systemd-nspawn', '--quiet', '--settings=no', `--machine=${name}`, `--directory=${root}`,
         // Where it is put is ours to say: in a scope that it makes by itself, a node that is bound from outside of /dev is refused.

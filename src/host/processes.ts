@@ -31,7 +31,7 @@ const passedOn = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2'
 export function processes(programs: Facts['programs'], progress: (line: string) => void): Processes {
   let asked: (typeof passedOn)[number] | null = null;
   let builder: ChildProcess | null = null;
-  let container: { child: ChildProcess; told: Set<string> } | null = null;
+  let container: { child: ChildProcess; boots: boolean; told: Set<string> } | null = null;
 
   const find = (argv: readonly string[], reason = 'go on'): string[] => {
     const name = argv[0] as ProgramName;
@@ -132,7 +132,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     const argv = [...find([nspawn]), interactive ? '--console=interactive' : '--console=pipe', ...options];
     const [program = '', ...rest] = launch([...folders.flatMap((folder) => ['--cgroup', folder]), '--gently'], scope.length > 0 ? [...scope, ...argv] : [nspawn, ...argv.slice(1)]);
     const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }), ...step.environment }, stdio: 'inherit' });
-    container = { child, told: new Set() };
+    container = { child, boots: step.boots, told: new Set() };
     const over = ended(child);
     if (step.inside) await Promise.race([connect(child, step.inside), over]);
     processesOf.status = await over;
@@ -166,7 +166,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
           if (builder) endBuilder();
           return;
         }
-        const program = descendants(container.child.pid!).filter((pid) => namespace(pid, 'pid') !== namespace('self', 'pid') && !isFirst(pid))[0];
+        const program = container.boots ? undefined : descendants(container.child.pid!).filter((pid) => namespace(pid, 'pid') !== namespace('self', 'pid') && !isFirst(pid))[0];
         // The second time it is for nspawn: a program that does not listen can be ended all the same.
         if (program !== undefined && !container.told.has(signal)) process.kill(program, signal);
         else container.child.kill('SIGTERM');
