@@ -16,6 +16,9 @@ uint32_t number(const char *text, const char *what);
 
 void ignore_sync(void);
 
+/* What is started under the name 'nestbox'. */
+int front(int argc, char **argv);
+
 int bind_job(int argc, char **argv);
 int forwarding_job(int argc, char **argv);
 int in_network_job(int argc, char **argv);

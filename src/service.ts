@@ -24,17 +24,19 @@ export function mustNotServe(name: string, facts: Pick<Facts, 'store'>): void {
 /** The step that starts or stops it. */
 export const unit = (name: string, want: 'started' | 'stopped'): Step => ({ kind: 'unit', name: serviceOf(name), parts: unitsPattern(name), want });
 
-/** Gives systemd the machine's units, unless it has just these. */
-export async function install(machine: Machine, facts: Facts, place: (at: (string | number)[]) => string, session: Session, host: Host, tell: (step: Step) => void): Promise<void> {
+/** Gives systemd the machine's units, unless it has just these. Returns the paths of their files. */
+export async function install(machine: Machine, facts: Facts, place: (at: (string | number)[]) => string, session: Session, host: Host, tell: (step: Step) => void): Promise<string[]> {
   const { name } = machine;
   const { passing } = plan(machine, facts, place);
   const units = unitsOf(machine, facts, passing);
   const record = recordOf(name, facts);
-  if (record && (await isInstalled(units, host))) return;
+  const paths = units.files.map(({ path }) => path);
+  if (record && (await isInstalled(units, host))) return paths;
   await refuseStrangers(units, host);
   if (record) await takeBack(name, host, tell);
   await apply(installing(name, units), host, session.journal, tell);
   if (record?.enabled) await enable(name, steps(passing), session, host, tell);
+  return paths;
 }
 
 /** The files are as they should be, and so is what is put in place at each start. */

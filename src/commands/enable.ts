@@ -1,4 +1,5 @@
 import { Complaint } from '../errors.ts';
+import { writeStamp } from '../host/stamp.ts';
 import { meet, readMachineFile } from '../meet.ts';
 import { plan, steps } from '../plan.ts';
 import { probe } from '../probe.ts';
@@ -16,9 +17,10 @@ export default async function enable(words: string[], options: { verbose?: boole
       const record = recordOf(file.spec.name, base);
       const { machine, facts: met } = (await make(file, base, session, host, tell, 'service')) ?? meet(file.spec, file.file, probe(process.env), 'service');
       warn(machine, file);
-      if (!record?.leader) await install(machine, met, file.place, session, host, tell); // one that runs has its units
+      const units = record?.leader ? null : await install(machine, met, file.place, session, host, tell); // one that runs has its units
       if (!record?.enabled) await enableService(file.spec.name, steps(plan(machine, met, file.place).passing), session, host, tell);
       await session.keepService();
+      if (units) writeStamp(file.spec.name, [file.file, ...units]);
       return 0;
     });
     if (options.now) await start([argument], options);

@@ -1,5 +1,6 @@
 import { apply } from '../apply.ts';
 import { Complaint } from '../errors.ts';
+import { writeStamp } from '../host/stamp.ts';
 import { meet, readMachineFile } from '../meet.ts';
 import { probe } from '../probe.ts';
 import { install, recordOf, unit } from '../service.ts';
@@ -20,9 +21,10 @@ export default async function start(words: string[], options: { verbose?: boolea
       }
       const { machine, facts: met } = (await make(file, base, session, host, tell, 'service')) ?? meet(file.spec, file.file, probe(process.env), 'service');
       warn(machine, file);
-      await install(machine, met, file.place, session, host, tell);
+      const units = await install(machine, met, file.place, session, host, tell);
       await apply([unit(name, 'started')], host, session.journal, tell);
       await session.keepService();
+      writeStamp(name, [file.file, ...units]);
       return 0;
     });
   }

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { frequency } from '../sound.ts';
+import { type Computer, hosts, power } from './computer.ts';
+
+/** Machines that systemd runs, on computers where systemd is PID 1 and device rights are real. */
+
+const jukebox = (more = '') => `name = "jukebox"
+boot = true
+user = "listener"
+network = "none"
+${more}
+[root]
+directory = "/srv/roots/debian"
+`;
+
+/** All that a machine that systemd runs could leave behind. */
+const traces = (computer: Computer): Promise<string> => computer.does('sh', '-c', `
+  systemctl list-units --all --plain --no-legend 'nestbox*' 'systemd-nspawn@*' 'machine-*' | cut -d' ' -f1
+  systemctl list-unit-files --plain --no-legend 'nestbox*'
+  machinectl list --no-legend; machinectl list-images --no-legend
+  find /etc/systemd /run/systemd/system /run/systemd/system.control /run/systemd/nspawn /run/systemd/machines /run/nestbox /run/nestbox-services /var/lib/machines /var/lib/nestbox /etc/nestbox 2>/dev/null | sort
+  grep nestbox /proc/self/mountinfo; nft list tables; cat /proc/sys/net/ipv4/ip_forward; ip -br link | cut -d' ' -f1`);
+
+const inside = (computer: Computer, ...argv: string[]) => computer.run('nestbox', 'exec', 'jukebox', '--', ...argv);
+const tone = ['speaker-test', '-D', 'hw:0', '-t', 'sine', '-f', '440', '-l', '1', '-c', '2', '-b', '200000'];
+
+for (const host of hosts) {
+  test(`${host}: a booted machine plays on the sound card, an ordinary machine to systemd, and nothing of it is left`, async (t) => {
+    const computer = await power(t, host);
+    await computer.does('nestbox', 'clean'); // the store's own folders
+    const before = await traces(computer);
+    await computer.write('/root/jukebox.toml', jukebox('audio = "alsa"'));
+
+    await computer.does('nestbox', 'start', '/root/jukebox.toml');
+    assert.match(await computer.does('machinectl', 'list', '--no-legend'), /^jukebox\s+container\s+systemd-nspawn/);
+    assert.equal((await computer.does('systemctl', 'is-active', 'systemd-nspawn@jukebox.service')).trim(), 'active');
+    assert.equal((await inside(computer, 'systemctl', 'is-system-running')).stdout.trim(), 'running'); // ready, and nothing failed
+    assert.match(await computer.does('journalctl', '--machine=jukebox', '--no-pager', '--lines=50'), /Startup finished|Reached target/);
+    assert.match(await computer.does('nestbox', 'logs', '--lines=50', 'jukebox'), /Startup finished|Reached target/);
+    assert.match(await computer.does('nestbox', 'list'), /jukebox\s+running\s+systemd/);
+    assert.equal((await computer.run('pgrep', '--full', 'nestbox.cjs')).status, 1, 'no process of nestbox stays');
+
+    const played = await inside(computer, ...tone);
+    assert.equal(played.status, 0, played.stderr);
+    const found = frequency(await computer.sound());
+    assert.ok(Math.abs(found - 440) < 4.4, `the sound card played ${found} Hz`);
+
+    assert.equal((await inside(computer, 'sh', '-c', 'exit 7')).status, 7);
+    assert.equal((await inside(computer, 'not-there')).status, 127);
+    assert.equal((await computer.run('nestbox', 'rm', 'jukebox')).status, 1); // it runs
+
+    await computer.does('nestbox', 'stop', 'jukebox');
+    await computer.does('nestbox', 'rm', 'jukebox');
+    assert.equal(await traces(computer), before);
+  });
+
+  test(`${host}: without the grant there is no node, and a node that gets in all the same cannot be opened`, async (t) => {
+    const computer = await power(t, host);
+    await computer.write('/root/jukebox.toml', jukebox());
+    await computer.does('nestbox', 'start', '/root/jukebox.toml');
+    const [absent, node] = [await inside(computer, ...tone), '/dev/snd/pcmC0D0p'];
+    assert.notEqual(absent.status, 0);
+    assert.match(absent.stdout + absent.stderr, /No such file or directory/);
+
+    const leader = (await computer.does('machinectl', 'show', '--property=Leader', '--value', 'jukebox')).trim();
+    await computer.does('sh', '-c', `mkdir -p /proc/${leader}/root/dev/snd; cp -a ${node} /proc/${leader}/root${node}; chmod 666 /proc/${leader}/root${node}`);
+    const denied = await inside(computer, 'dd', 'if=/dev/null', `of=${node}`, 'count=0');
+    assert.match(denied.stderr, /Operation not permitted/);
+  });
+
+  test(`${host}: an enabled machine comes up with the computer, survives its own reboot, and is gone when disabled`, async (t) => {
+    const computer = await power(t, host);
+    await computer.write('/root/jukebox.toml', jukebox('audio = "alsa"'));
+    await computer.does('nestbox', 'clean');
+    const before = await traces(computer);
+    await computer.does('nestbox', 'create', '/root/jukebox.toml');
+    await computer.does('nestbox', 'enable', 'jukebox');
+    const verified = await computer.run('sh', '-c', 'systemd-analyze verify --man=no /etc/systemd/system/nestbox-* systemd-nspawn@jukebox.service');
+    assert.deepEqual([verified.status, verified.stderr.split('\n').filter((line) => line.includes('nestbox'))], [0, []]);
+
+    await computer.reboot();
+    assert.match(await computer.does('systemctl', 'is-system-running', '--wait'), /running/);
+    assert.equal((await computer.run('pgrep', '--full', 'nestbox')).status, 1, 'nestbox has no part in it');
+    assert.equal((await inside(computer, 'aplay', '--list-devices')).status, 0);
+
+    const leader = () => computer.does('machinectl', 'show', '--property=Leader', '--value', 'jukebox');
+    const first = await leader();
+    await inside(computer, 'systemctl', 'reboot');
+    await computer.does('sh', '-c', `until [ "$(machinectl show --property=Leader --value jukebox 2>/dev/null)" != "${first.trim()}" ] && systemctl is-active --quiet systemd-nspawn@jukebox; do sleep 0.2; done`);
+    assert.equal((await inside(computer, 'aplay', '--list-devices')).status, 0);
+
+    await computer.does('nestbox', 'disable', '--now', 'jukebox');
+    await computer.does('nestbox', 'rm', 'jukebox');
+    assert.equal(await traces(computer), before);
+  });
+
+  test(`${host}: what nestbox did not write is not written over, and a start that fails leaves nothing`, async (t) => {
+    const computer = await power(t, host);
+    await computer.does('nestbox', 'clean');
+    const before = await traces(computer);
+    await computer.write('/root/jukebox.toml', jukebox('audio = "alsa"'));
+    await computer.does('mkdir', '/etc/systemd/nspawn');
+    await computer.write('/etc/systemd/nspawn/jukebox.nspawn', '[Exec]\nBoot=yes\n');
+    const refused = await computer.run('nestbox', 'start', '/root/jukebox.toml');
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /\/etc\/systemd\/nspawn\/jukebox\.nspawn is there already, and nestbox did not write it/);
+    assert.equal(await computer.get('/etc/systemd/nspawn/jukebox.nspawn'), '[Exec]\nBoot=yes\n');
+    await computer.does('rm', '-r', '/etc/systemd/nspawn');
+
+    // A unit that it needs fails: the card is gone between the look and the start.
+    await computer.does('nestbox', 'enable', '/root/jukebox.toml');
+    await computer.does('sh', '-c', 'mv /dev/snd/timer /dev/snd/timer.away');
+    const failed = await computer.run('systemctl', 'start', 'systemd-nspawn@jukebox.service');
+    assert.notEqual(failed.status, 0);
+    assert.equal(await computer.does('sh', '-c', 'ls /run/nestbox-services 2>/dev/null; grep nestbox-services /proc/self/mountinfo; true'), '');
+    await computer.does('sh', '-c', 'mv /dev/snd/timer.away /dev/snd/timer');
+    await computer.does('nestbox', 'rm', 'jukebox');
+    assert.equal(await traces(computer), before);
+  });
+
+  test(`${host}: a program as a service has its screen and its sound, and its output in the journal`, async (t) => {
+    const computer = await power(t, host);
+    await computer.write('/root/player.toml', `name = "player"\nuser = "listener"\nnetwork = "private"\naudio = "playback"\ndisplay = "headless"\nrun = ["sh", "-c", "echo on $DISPLAY as $(id -un); exec sleep infinity"]\n[root]\ndirectory = "/srv/roots/debian"\n`);
+    await computer.does('nestbox', 'start', '/root/player.toml');
+    assert.match(await computer.does('nestbox', 'logs', 'player'), /on :\d+ as listener/);
+    assert.match(await computer.does('systemctl', 'list-units', '--plain', '--no-legend', 'nestbox-player*'), /gate[\s\S]*network[\s\S]*pulseaudio[\s\S]*xvfb/);
+    const address = /10\.213\.\d+\.\d+/.exec(await computer.does('nestbox', 'exec', 'player', '--', 'ip', '-br', 'address', 'show', 'host0'));
+    assert.ok(address);
+    await computer.does('ping', '-c', '1', '-W', '5', address[0]);
+    await computer.does('nestbox', 'stop', 'player');
+    assert.equal(await computer.does('sh', '-c', "systemctl list-units --all --plain --no-legend 'nestbox-player*'; pgrep Xvfb; pgrep pulseaudio; true"), '');
+  });
+}
