@@ -1,4 +1,4 @@
-import type { Device, Edits, Limits } from './edits.ts';
+import type { Device, DeviceClass, Edits, Limits } from './edits.ts';
 import type { Cgroups } from './facts.ts';
 
 /** One rule of a device list: who may make (m), read (r) and write (w) which node; Documentation/admin-guide/cgroup-v1/devices.rst. */
@@ -25,19 +25,32 @@ const always: DeviceRule[] = [
   { type: 'c', major: 136, minor: '*', rights: 'rw' }, // pts
 ];
 
-/** What the granted devices need: to be opened; their nodes are made outside. */
-export const deviceList = (devices: readonly Device[]): DeviceRule[] =>
-  devices.map(({ type, major, minor }) => ({ type, major, minor, rights: 'rw' as const }))
-    .filter((rule, i, all) => all.findIndex((other) => other.type === rule.type && other.major === rule.major && other.minor === rule.minor) === i)
-    .filter((rule) => !always.some((other) => covers(other, rule)));
+/** Of one kind of rule, each once. */
+const once = (rules: DeviceRule[]): DeviceRule[] => rules.filter((rule, i) => rules.findIndex((other) => other.type === rule.type && other.major === rule.major && other.minor === rule.minor) === i);
 
-const covers = (a: DeviceRule, b: DeviceRule) => a.type === b.type && a.major === b.major && (a.minor === '*' || a.minor === b.minor);
+/** What the granted classes need. Under a user namespace nobody inside can make a node: then the right to is not given either. */
+export const classList = (classes: readonly DeviceClass[]): DeviceRule[] =>
+  once(classes.flatMap(({ type, majors, make }) => majors.map((major): DeviceRule => ({ type, major, minor: '*', rights: make ? 'rwm' : 'rw' }))));
 
-const line = ({ type, major, minor, rights }: DeviceRule) => `${type} ${major}:${minor} ${rights}`;
+/** What the granted devices need: to be opened; their nodes are made outside. Those that a class covers are left out. */
+export const deviceList = (devices: readonly Device[], classes: readonly DeviceClass[] = []): DeviceRule[] =>
+  once(devices.map(({ type, major, minor }) => ({ type, major, minor, rights: 'rw' as const }))).filter((rule) => ![...always, ...classList(classes)].some((other) => covers(other, rule)));
+
+/** Whether the rule `a` lets everything be opened that `b` does; what may be made is another matter. */
+export const covers = (a: DeviceRule, b: DeviceRule): boolean => a.type === b.type && a.major === b.major && (a.minor === '*' || a.minor === b.minor) && a.rights !== 'm';
+
+/** Whether systemd-nspawn makes this node by itself, and lets it be opened. */
+export const isInEveryContainer = ({ type, major, minor }: Pick<Device, 'type' | 'major' | 'minor'>): boolean => always.some((rule) => covers(rule, { type, major, minor, rights: 'rw' }));
+
+/** All that a machine with these edits may open. */
+export const rulesOf = ({ devices, classes }: Pick<Edits, 'devices' | 'classes'>): DeviceRule[] => [...always, ...classList(classes), ...deviceList(devices, classes)];
+
+/** As devices.allow takes it and devices.list shows it. */
+export const ruleLine = ({ type, major, minor, rights }: DeviceRule) => `${type} ${major}:${minor} ${rights}`;
 
 /** Settings of a version 1 group that may open these devices and no others, and the list that must then be read back. */
-export function devicePolicy(folder: string, devices: readonly Device[]): { settings: { file: string; value: string }[]; check: { file: string; lines: string[] } } {
-  const lines = [...always, ...deviceList(devices)].map(line);
+export function devicePolicy(folder: string, edits: Pick<Edits, 'devices' | 'classes'>): { settings: { file: string; value: string }[]; check: { file: string; lines: string[] } } {
+  const lines = rulesOf(edits).map(ruleLine);
   return {
     settings: [{ file: `${folder}/devices.deny`, value: 'a' }, ...lines.map((value) => ({ file: `${folder}/devices.allow`, value }))],
     check: { file: `${folder}/devices.list`, lines },
@@ -45,10 +58,12 @@ export function devicePolicy(folder: string, devices: readonly Device[]): { sett
 }
 
 /** The same as properties of a systemd scope (systemd.resource-control(5)); /dev/char/MAJOR:MINOR needs no node to be there. */
-export function scopeProperties({ devices, limits: { cpu, memory, tasks } }: Pick<Edits, 'devices' | 'limits'>): string[] {
+export function scopeProperties({ devices, classes, limits: { cpu, memory, tasks } }: Pick<Edits, 'devices' | 'classes' | 'limits'>): string[] {
   return [
     'Delegate=yes', 'DevicePolicy=closed', 'DeviceAllow=/dev/net/tun rwm', 'DeviceAllow=char-pts rw', // what systemd-nspawn@.service adds
-    ...deviceList(devices).map(({ type, major, minor, rights }) => `DeviceAllow=/dev/${type === 'c' ? 'char' : 'block'}/${major}:${minor} ${rights}`),
+    // By its name, which systemd looks up itself: a driver that is loaded again may have another number.
+    ...classes.map(({ name, make }) => `DeviceAllow=${name} ${make ? 'rwm' : 'rw'}`),
+    ...deviceList(devices, classes).map(({ type, major, minor, rights }) => `DeviceAllow=/dev/${type === 'c' ? 'char' : 'block'}/${major}:${minor} ${rights}`),
     ...(cpu === undefined ? [] : [`CPUQuota=${Math.round(cpu * 100)}%`]),
     ...(memory === undefined ? [] : [`MemoryMax=${memory}`]),
     ...(tasks === undefined ? [] : [`TasksMax=${tasks}`]),

@@ -9,6 +9,8 @@ export interface Edits {
   services: Service[];
   binds: Bind[];
   devices: Device[];
+  /** Whole classes of devices, also those that are plugged in later. */
+  classes: DeviceClass[];
   /** Of every program inside. */
   environment: Record<string, string>;
   network: Network;
@@ -36,6 +38,17 @@ export interface Device {
   /** The group inside that may open it, by the host's id; null: whoever may on the host. */
   group: number | null;
   mode: number;
+}
+
+/** All devices with these major numbers may be opened for reading and writing, whenever they come. */
+export interface DeviceClass {
+  /** As DeviceAllow= of systemd has it: char-alsa, char-nvidia*; systemd.resource-control(5). */
+  name: string;
+  type: 'c' | 'b';
+  /** What the name stands for on this host now. */
+  majors: number[];
+  /** Whether something inside can make nodes of it, and so needs the right to. */
+  make: boolean;
 }
 
 export interface Service {
@@ -74,7 +87,7 @@ export interface Exposure {
   what: string;
 }
 
-export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], environment: {}, network: { kind: 'none' }, limits: {} });
+export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], classes: [], environment: {}, network: { kind: 'none' }, limits: {} });
 
 /** The edits of all grants as one, and where two disagree. `by` is the key of the machine file, such as display.nested. */
 export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Edits; origin: Map<unknown, string>; problems: Problem[] } {
@@ -95,12 +108,13 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     return thing;
   };
   for (const { by, edits } of all) {
-    const { before = [], services = [], binds = [], devices = [], environment = {}, network, limits, ...rest } = edits;
+    const { before = [], services = [], binds = [], devices = [], classes = [], environment = {}, network, limits, ...rest } = edits;
     rest satisfies Record<string, never>; // a new kind of edit does not compile until it is merged here
     out.before.push(...before.map((step) => own(step, by)));
     for (const service of services) if (claim(`the service '${service.name}'`, service, by)) out.services.push(own(service, by));
     for (const bind of binds) if (claim(bind.to, bind, by)) out.binds.push(own(bind, by));
     for (const device of devices) if (claim(`the device ${device.path}`, device, by)) out.devices.push(own(device, by));
+    for (const one of classes) if (claim(`the devices ${one.name}`, one, by)) out.classes.push(own(one, by));
     for (const [name, value] of Object.entries(environment)) if (claim(`the variable ${name}`, value, by)) out.environment[name] = value;
     if (network && claim('the network', network, by)) out.network = own(network, by);
     for (const [name, value] of Object.entries(limits ?? {})) if (claim(`the limit of ${name}`, value, by)) Object.assign(out.limits, { [name]: value });

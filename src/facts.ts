@@ -27,8 +27,10 @@ export interface Facts {
   /** Sockets of the person's sound servers that exist. */
   sound: { pulse: string | null; cookie: string | null; pipewire: string | null; cards: SoundCard[] };
   graphics: GraphicsCard[];
-  /** Device nodes below /dev/dri and /dev/snd, and those that the machine file names. */
+  /** Device nodes below /dev/dri and /dev/snd, and those that the machine file names, alone or as a class. */
   nodes: Record<string, DeviceNode>;
+  /** /proc/devices: what the kernel's drivers call the devices with this major number; one number may have several names. */
+  deviceClasses: { type: 'c' | 'b'; major: number; name: string }[];
   /** Names of the groups of /etc/group, by id. */
   groups: Record<string, string>;
   mounts: Mount[];

@@ -31,6 +31,8 @@ export interface Grant<Schema extends OptionsSchema = OptionsSchema> {
   options: Schema;
   /** Paths of the host that must be looked at before anything can be said. */
   paths?(options: v.InferOutput<Schema>, person: Person): string[];
+  /** Classes of devices whose nodes must be looked for, such as char-alsa. */
+  classes?(options: v.InferOutput<Schema>): string[];
   /** What this host lacks for it; a problem's `at` is relative to the grant's own table. */
   needs(options: v.InferOutput<Schema>, context: Context): Problem[];
   /** Only asked for when nothing fatal is lacking. */

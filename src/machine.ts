@@ -68,6 +68,9 @@ export const pathsOf = (spec: Spec, facts: Pick<Facts, 'person'>): string[] => [
   ...spec.grants.flatMap((asked) => grantOf(asked).paths?.(asked.options, facts.person) ?? []),
 ];
 
+/** The classes of devices whose nodes must be looked for. */
+export const classesOf = (spec: Spec): string[] => spec.grants.flatMap((asked) => grantOf(asked).classes?.(asked.options) ?? []);
+
 /** The key of the template that a root is a layer over. */
 export const templateOf = (source: Source): string | null => (source.kind === 'template' ? source.key : source.kind === 'clone' ? source.template : null);
 

@@ -190,6 +190,6 @@ const container = (machine: Machine, facts: Facts): Planned[] => [...by('limits'
 function groups({ place, edits }: Machine, facts: Facts): Step[] {
   if (place.kind !== 'cgroup') return [];
   const folderOf = (controller: string) => place.folders.find((path) => facts.cgroups.version === 2 || path.startsWith(facts.cgroups.own[controller] ?? ' ')) ?? place.folders[0]!;
-  const policy = facts.cgroups.version === 1 && facts.cgroups.own.devices ? devicePolicy(folderOf('devices'), edits.devices) : { settings: [] };
+  const policy = facts.cgroups.version === 1 && facts.cgroups.own.devices ? devicePolicy(folderOf('devices'), edits) : { settings: [] };
   return [{ kind: 'cgroup', folders: place.folders, ...policy, settings: [...policy.settings, ...limitSettings(edits.limits, facts.cgroups, folderOf)] }];
 }

@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, lstatSync, readdirSync, readFileSync
 import { release } from 'node:os';
 import { dirname } from 'node:path';
 import { parseAccounts } from './accounts.ts';
+import { classEdit } from './classes.ts';
 import { packages, type ProgramName } from './errors.ts';
 import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, MachineRecord, Mount, PathFact, Person, ServiceRecord } from './facts.ts';
 import { enabledLink, serviceOf } from './names.ts';
@@ -123,6 +124,31 @@ function findNodes(named: readonly string[]): Facts['nodes'] {
   }));
 }
 
+/** /proc/devices, proc(5). */
+function deviceClasses(): Facts['deviceClasses'] {
+  const [characters = '', blocks = ''] = text('/proc/devices').split('Block devices:');
+  const rows = (part: string, type: 'c' | 'b') => [...part.matchAll(/^ *(\d+) (.+)$/gm)].map(([, number, name]) => ({ type, major: Number(number), name: name! }));
+  return [...rows(characters, 'c'), ...rows(blocks, 'b')];
+}
+
+/** File systems of their own below /dev, whose nodes are no devices of the host. */
+const notDevices = ['/dev/pts', '/dev/shm', '/dev/mqueue', '/dev/hugepages', '/dev/fd'];
+
+/** The nodes of classes, wherever below /dev they are; links to them are not counted. */
+function findNodesOf(facts: Facts, classes: readonly string[]): Facts['nodes'] {
+  if (classes.length === 0) return {};
+  const wanted = classes.map((name) => classEdit(facts, name, false));
+  const found = (folder: string): [string, DeviceNode][] => list(folder).flatMap((name) => {
+    const path = `${folder}/${name}`;
+    const stat = attempt(() => lstatSync(path), null);
+    if (stat?.isDirectory()) return notDevices.includes(path) ? [] : found(path);
+    if (!stat || !(stat.isCharacterDevice() || stat.isBlockDevice())) return [];
+    const node = nodeFact(stat);
+    return wanted.some(({ type, majors }) => type === node.type && majors.includes(node.major)) ? [[path, node]] : [];
+  });
+  return Object.fromEntries(found('/dev'));
+}
+
 function pathFact(path: string): PathFact | null {
   const stat = attempt(() => statSync(path), null);
   return stat && {
@@ -182,6 +208,7 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
     sound: findSound(person, env),
     graphics: findGraphics(),
     nodes: findNodes([]),
+    deviceClasses: deviceClasses(),
     groups: Object.fromEntries(parseAccounts('', text('/etc/group')).groups.map(({ name, gid }) => [`${gid}`, name])),
     mounts: mounts.map(({ at, type, readOnly }) => ({ at, type, readOnly })),
     subordinate: ['/etc/subuid', '/etc/subgid'].flatMap(lines).flatMap((line) => {
@@ -199,9 +226,9 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
 /** process.arch -> uname -m */
 const machineNames: Record<string, string> = { x64: 'x86_64', ia32: 'i686', arm64: 'aarch64', arm: 'armv7l' };
 
-/** The same facts with what is at these paths. */
-export const look = (facts: Facts, paths: readonly string[]): Facts => ({
-  ...facts, nodes: { ...facts.nodes, ...findNodes(paths) }, paths: Object.fromEntries(paths.map((path) => [path, pathFact(path)])),
+/** The same facts with what is at these paths, and with the nodes of these classes of devices (char-alsa). */
+export const look = (facts: Facts, paths: readonly string[], classes: readonly string[] = []): Facts => ({
+  ...facts, nodes: { ...facts.nodes, ...findNodes(paths), ...findNodesOf(facts, classes) }, paths: Object.fromEntries(paths.map((path) => [path, pathFact(path)])),
 });
 
 /** The accounts of a root, from the uppermost of its folders that has them; null for a root that is still to be made. */

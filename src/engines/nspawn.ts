@@ -17,7 +17,7 @@ const nspawn: Engine = {
 
   start(machine, facts) {
     const { name, root, shift, ownership, user, run, argv, edits, hostname, account } = machine;
-    const { before: _, services: __, binds: ___, devices: ____, limits: _____, environment, network, ...rest } = edits; // the binds and devices as they have been prepared: machine.seenBinds; device rights and limits: machine.place
+    const { before: _, services: __, binds: ___, devices: ____, classes: ______, limits: _____, environment, network, ...rest } = edits; // the binds and devices as they have been prepared: machine.seenBinds; device rights (also those of classes) and limits: machine.place
     rest satisfies Record<string, never>; // a new kind of edit does not compile until this engine has a word on it
     const supervised = facts.supervised;
     const gate = network.kind === 'link' ? `${run}/gate` : null;

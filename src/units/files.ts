@@ -120,7 +120,7 @@ function networkUnit(machine: Machine, facts: Facts, comment: readonly string[])
 }
 
 /** What the unit of systemd itself lacks: --keep-unit gives no device right by itself, whatever is bound. */
-function dropIn({ name, edits: { devices, limits } }: Machine, services: readonly Service[], network: boolean): Section[] {
+function dropIn({ name, edits: { devices, classes, limits } }: Machine, services: readonly Service[], network: boolean): Section[] {
   const needed = [unitOf(name), ...services.map((service) => unitOf(name, service.name))].join(' ');
   const { cpu, memory, tasks } = limits;
   return [
@@ -128,7 +128,8 @@ function dropIn({ name, edits: { devices, limits } }: Machine, services: readonl
     ['Service', [
       ['DevicePolicy', 'closed'],
       // By its path, looked at at each start: after a boot the same device may have another number.
-      ...devices.map(({ path }) => ['DeviceAllow', `${unitValue(path)} rw`] as const),
+      ...devices.filter(({ type, major }) => !classes.some((one) => one.type === type && one.majors.includes(major))).map(({ path }) => ['DeviceAllow', `${unitValue(path)} rw`] as const),
+      ...classes.map(({ name: of, make }) => ['DeviceAllow', `${unitValue(of)} ${make ? 'rwm' : 'rw'}`] as const),
       ...(cpu === undefined ? [] : [['CPUQuota', `${Math.round(cpu * 100)}%`] as const]),
       ...(memory === undefined ? [] : [['MemoryMax', `${memory}`] as const]),
       ...(tasks === undefined ? [] : [['TasksMax', `${tasks}`] as const]),

@@ -215,7 +215,7 @@ test('nothing is deleted through a live mount', async () => {
 /** A host that has nothing. */
 const bare: Facts = {
   architecture: 'x86_64', distribution: { id: '', version: '' }, kernel: '6.12.0', systemd: null, supervised: false, cgroups: { version: null, own: {}, controllers: [] }, programs: {},
-  person: { name: 'root', uid: 0, gid: 0, home: '/root' }, root: true, terminal: null, language: 'C.UTF-8', x11: null, displaysInUse: [], sound: { pulse: null, cookie: null, pipewire: null, cards: [] }, graphics: [], nodes: {}, groups: {},
+  person: { name: 'root', uid: 0, gid: 0, home: '/root' }, root: true, terminal: null, language: 'C.UTF-8', x11: null, displaysInUse: [], sound: { pulse: null, cookie: null, pipewire: null, cards: [] }, graphics: [], nodes: {}, deviceClasses: [], groups: {},
   mounts: [], subordinate: [], nameservers: [], store: { templates: [], machines: [], services: [] }, paths: {}, accounts: null, init: null,
 };
 const grantOf = ({ topic, kind }: Asked) => (kind === null ? values[topic]! : topics[topic]![kind]!);

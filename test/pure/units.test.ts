@@ -49,10 +49,12 @@ test('each file says who wrote it, and each command in it begins with an absolut
     }
 });
 
-test('a right to a device is in the drop-in for each node that is bound, and for no other', () => {
+test('a right to a device is in the drop-in for each node that is bound, by its path or its class, and for no other', () => {
   for (const { name, machine, units } of served) {
-    const rights = units.files.at(-1)!.text.split('\n').filter((line) => line.startsWith('DeviceAllow=/')).map((line) => line.slice('DeviceAllow='.length).split(' ')[0]);
-    assert.deepEqual(rights.sort(), machine.edits.devices.map(({ path }) => path).sort(), name);
+    const rights = units.files.at(-1)!.text.split('\n').filter((line) => line.startsWith('DeviceAllow=')).map((line) => line.slice('DeviceAllow='.length).split(' ')[0]);
+    const { devices, classes } = machine.edits;
+    const inClass = ({ type, major }: (typeof devices)[number]) => classes.some((one) => one.type === type && one.majors.includes(major));
+    assert.deepEqual(rights.sort(), [...devices.filter((device) => !inClass(device)).map(({ path }) => path), ...classes.map((one) => one.name)].sort(), name);
   }
 });
 

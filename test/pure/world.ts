@@ -84,7 +84,7 @@ export async function closeSession(host: MemoryHost, name: string): Promise<void
 /** Options for the grants that need some. */
 const samples: Record<string, object> = {
   'network.bridge': { name: 'br0', address: '192.168.1.50/24', gateway: '192.168.1.1' },
-  devices: ['/dev/tty7'],
+  devices: ['/dev/tty7', 'char-input'],
   environment: { LANGUAGE: 'de' },
   files: [{ path: '/srv/share', to: '/data', write: true, optional: true }, { path: '/opt/legacy', write: false, optional: false }],
   limits: { cpu: 1.5, memory: '1G', tasks: 100 },
