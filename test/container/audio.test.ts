@@ -3,63 +3,12 @@ import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { folder, follow, machineFile, nestbox, root } from '../nestbox.ts';
+import { assertTone, readWav, samplesOf, type Sound } from '../sound.ts';
 
 const machine = (t: TestContext, name: string, more: string) => machineFile(t, `name = "${name}"\nephemeral = true\nnetwork = "none"\n${more}\n${root}`);
 
 /** Plays a tone for a second. */
 const tone = (hertz: number) => `perl -e 'print pack "s<*", map { 16000 * sin ${hertz} * 6.283185307 * $_ / 44100 } 0 .. 44100' | pacat --rate=44100 --channels=1 --format=s16le`;
-
-interface Sound {
-  rate: number;
-  /** Of the first channel. */
-  samples: number[];
-}
-
-/** A RIFF file of 16 bits: its chunks follow one another, each with its length before it. A length that was never written (all ones) means: to the end. */
-function readWav(path: string): Sound {
-  const file = readFileSync(path);
-  assert.equal(`${file.toString('latin1', 0, 4)} ${file.toString('latin1', 8, 12)}`, 'RIFF WAVE');
-  let format: Buffer | undefined;
-  for (let at = 12; at + 8 <= file.length; ) {
-    const end = Math.min(at + 8 + file.readUInt32LE(at + 4), file.length);
-    const body = file.subarray(at + 8, end);
-    if (file.toString('latin1', at, at + 4) === 'fmt ') format = body;
-    if (file.toString('latin1', at, at + 4) === 'data') return samplesOf(body, format!.readUInt16LE(2), format!.readUInt32LE(4), format!.readUInt16LE(14));
-    at = end + (end & 1);
-  }
-  throw new Error(`${path} has no data`);
-}
-
-function samplesOf(data: Buffer, channels: number, rate: number, bits = 16): Sound {
-  assert.equal(bits, 16);
-  return { rate, samples: Array.from({ length: Math.floor(data.length / 2 / channels) }, (_, i) => data.readInt16LE(i * 2 * channels)) };
-}
-
-/** Of what is not silence: how long it is, its frequency by the times of its first and last upward crossing of zero, and how much of its energy lies there (Goertzel). */
-function listen({ rate, samples }: Sound) {
-  const loud = (sample: number) => Math.abs(sample) > 500;
-  const heard = samples.slice(samples.findIndex(loud), samples.findLastIndex(loud) + 1);
-  const upward = heard.flatMap((sample, i) => (i > 0 && heard[i - 1]! < 0 && sample >= 0 ? [i - sample / (sample - heard[i - 1]!)] : []));
-  const hertz = ((upward.length - 1) * rate) / (upward.at(-1)! - upward[0]!);
-  const part = heard.slice(0, rate / 2);
-  const turn = (2 * Math.PI * hertz) / rate;
-  let [re, im, energy] = [0, 0, 0];
-  for (const [i, sample] of part.entries()) {
-    re += sample * Math.cos(turn * i);
-    im += sample * Math.sin(turn * i);
-    energy += sample * sample;
-  }
-  return { seconds: heard.length / rate, hertz, purity: (2 * (re * re + im * im)) / part.length / energy, loudness: Math.sqrt(energy / part.length) };
-}
-
-function assertTone(sound: Sound, hertz: number): void {
-  const heard = listen(sound);
-  const told = JSON.stringify({ ...heard, whole: sound.samples.length / sound.rate });
-  assert.ok(Math.abs(heard.hertz - hertz) < hertz / 100, told);
-  assert.ok(heard.purity > 0.9, told);
-  assert.ok(heard.loudness > 2000, told);
-  assert.ok(Math.abs(heard.seconds - 1) < 0.1, told);
-}
 
 /** An id of the host that stands for the person; nobody has it. */
 const person = 4711;

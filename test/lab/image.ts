@@ -1,0 +1,103 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type Host, leaveOut, type Recipe, recipe } from './recipe.ts';
+
+/** Where disks and warm states are kept. What is in there can be deleted at any time that no computer runs. */
+export const cache = process.env['NESTBOX_LAB'] ?? '/var/cache/nestbox/lab';
+
+/** A name for what is made from `what`: another one as soon as anything in it is another. */
+export const keyOf = (what: unknown): string => createHash('sha256').update(JSON.stringify(what)).digest('hex').slice(0, 12);
+
+/** Says what is being done: building takes minutes. */
+export const progress = (text: string): void => { process.stderr.write(`lab: ${text}\n`); };
+
+/** Runs a program to its end; what it says is in the error if it fails. */
+export async function does(program: string, ...words: string[]): Promise<string> {
+  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' } });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text; });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text; });
+  const [status] = await once(child, 'close');
+  if (status !== 0) throw new Error(`${program} ${words.join(' ')}\nended with ${status}:\n${stderr.slice(-4000)}`);
+  return stdout;
+}
+
+/**
+ * Holds the cache for one process at a time, until the function that is given back is called, or this process ends: its
+ * end of the pipe closes then, and with it cat(1) and the lock.
+ */
+export async function lock(): Promise<() => void> {
+  mkdirSync(cache, { recursive: true });
+  const holder = spawn('flock', [`${cache}/lock`, 'sh', '-c', 'echo; exec cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const waiting = setTimeout(() => progress('another computer runs on this machine; waiting for its end'), 2000);
+  await once(holder.stdout, 'data');
+  clearTimeout(waiting);
+  return () => { holder.stdin.end(); };
+}
+
+/** The folder at `path`; where it is absent it is made by `make`, in another place, so that it is never there half made. Others of its `kind` are old, and go. */
+export async function kept(parent: string, kind: string, key: string, make: (folder: string) => Promise<void>): Promise<string> {
+  const path = `${parent}/${kind}-${key}`;
+  if (existsSync(path)) return path;
+  for (const name of readdirSync(parent)) if (name.startsWith(`${kind}-`)) rmSync(`${parent}/${name}`, { recursive: true, force: true });
+  mkdirSync(`${path}.new`);
+  await make(`${path}.new`);
+  renameSync(`${path}.new`, path);
+  return path;
+}
+
+/** The folder with a host's disk.raw, vmlinuz and initrd; built where they are absent, which takes some minutes. The caller holds the lock. */
+export const image = (host: Host): Promise<string> => kept(cache, host, keyOf(recipe(host)), (folder) => build(recipe(host), folder));
+
+/** mmdebstrap(1) into a folder. It finds the key of the suite in debian-archive-keyring by itself. */
+const debian = (suite: string, packages: string[], path: string, ...options: string[]): Promise<string> => does(
+  'mmdebstrap', '--mode=root', '--format=directory', '--variant=minbase', `--include=${packages.join(',')}`,
+  ...[...leaveOut.map((glob) => `path-exclude=${glob}`), 'force-confold', 'force-unsafe-io'].map((option) => `--dpkgopt=${option}`),
+  ...options, suite, path);
+
+async function build(recipe: Recipe, folder: string): Promise<void> {
+  const tree = `${folder}/tree`;
+  const began = Date.now();
+  const say = (text: string) => progress(`${recipe.suite}, ${Math.round((Date.now() - began) / 1000)} s: ${text}`);
+  say(`installing ${recipe.packages.length} packages and what they need`);
+  place(recipe, `${folder}/files`);
+  await debian(recipe.suite, recipe.packages, tree, `--essential-hook=sync-in ${folder}/files /`);
+  // mmdebstrap empties some of them at its end.
+  await does('cp', '-r', '--no-dereference', `${folder}/files/.`, tree);
+  await does('chroot', tree, 'passwd', '--quiet', '--delete', 'root');
+  await does('chroot', tree, 'systemctl', '--quiet', 'enable', ...recipe.enabled);
+  if (recipe.node) {
+    copyFileSync(recipe.node.path, `${tree}/usr/local/bin/node`);
+    await does('chroot', tree, '/usr/local/bin/node', '--version');
+  }
+  for (const name of ['vmlinuz', 'initrd.img']) copyFileSync(`${tree}/${name}`, `${folder}/${name}`);
+
+  say('installing the root of the machines in it');
+  mkdirSync(`${tree}/srv/roots`);
+  await debian('bookworm', recipe.root, `${tree}/srv/roots/debian`);
+  await does('chroot', `${tree}/srv/roots/debian`, 'passwd', '--quiet', '--delete', 'root');
+
+  say('writing the disk');
+  // What systemd looks at, to tell whether the system has been updated since the last start: systemd-update-done.service(8).
+  for (const path of ['etc', 'var']) writeFileSync(`${tree}/${path}/.updated`, `TIMESTAMP_NSEC=${Date.now() * 1e6}\n`);
+  const used = Number((await does('du', '-sm', tree)).split('\t')[0]);
+  // All is written now what the kernel would else go on to write after mounting it.
+  await does('mke2fs', '-q', '-t', 'ext4', '-m', '0', '-E', 'lazy_itable_init=0,lazy_journal_init=0', '-d', tree, `${folder}/disk.raw`, `${Math.round(used * 1.1) + recipe.free}M`);
+  for (const path of [tree, `${folder}/files`]) rmSync(path, { recursive: true });
+  say(`done: ${(await does('du', '-sm', `${folder}/disk.raw`)).split('\t')[0]} MiB`);
+}
+
+/** The files of the recipe, below `at`. */
+function place(recipe: Recipe, at: string): void {
+  const write = (path: string, text: string, mode: number) => {
+    mkdirSync(dirname(at + path), { recursive: true });
+    writeFileSync(at + path, text);
+    chmodSync(at + path, mode);
+  };
+  for (const [path, text] of Object.entries(recipe.files)) write(path, text, 0o644);
+  for (const [path, text] of Object.entries(recipe.executables)) write(path, text, 0o755);
+  for (const unit of recipe.masked) symlinkSync('/dev/null', `${at}/etc/systemd/system/${unit}`);
+}

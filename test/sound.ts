@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+
+/** Recordings, and what is heard in them. */
+
+/** What a recording holds. */
+export interface Sound {
+  rate: number;
+  /** Of the first channel. */
+  samples: number[];
+}
+
+/** A RIFF file of 16 bits: its chunks follow one another, each with its length before it. A length that was never written (all ones, or nothing) means: to the end. */
+export function readWav(path: string): Sound {
+  const file = readFileSync(path);
+  assert.equal(`${file.toString('latin1', 0, 4)} ${file.toString('latin1', 8, 12)}`, 'RIFF WAVE');
+  let format: Buffer | undefined;
+  for (let at = 12; at + 8 <= file.length; ) {
+    const length = file.readUInt32LE(at + 4);
+    const end = Math.min(length === 0 && file.toString('latin1', at, at + 4) === 'data' ? file.length : at + 8 + length, file.length);
+    const body = file.subarray(at + 8, end);
+    if (file.toString('latin1', at, at + 4) === 'fmt ') format = body;
+    if (file.toString('latin1', at, at + 4) === 'data') return samplesOf(body, format!.readUInt16LE(2), format!.readUInt32LE(4), format!.readUInt16LE(14));
+    at = end + (end & 1);
+  }
+  throw new Error(`${path} has no data`);
+}
+
+export function samplesOf(data: Buffer, channels: number, rate: number, bits = 16): Sound {
+  assert.equal(bits, 16);
+  return { rate, samples: Array.from({ length: Math.floor(data.length / 2 / channels) }, (_, i) => data.readInt16LE(i * 2 * channels)) };
+}
+
+/** Of what is not silence: how long it is, its frequency by the times of its first and last upward crossing of zero, and how much of its energy lies there (Goertzel). */
+function listen({ rate, samples }: Sound) {
+  const loud = (sample: number) => Math.abs(sample) > 500;
+  const heard = samples.slice(samples.findIndex(loud), samples.findLastIndex(loud) + 1);
+  const upward = heard.flatMap((sample, i) => (i > 0 && heard[i - 1]! < 0 && sample >= 0 ? [i - sample / (sample - heard[i - 1]!)] : []));
+  const hertz = ((upward.length - 1) * rate) / (upward.at(-1)! - upward[0]!);
+  const part = heard.slice(0, rate / 2);
+  const turn = (2 * Math.PI * hertz) / rate;
+  let [re, im, energy] = [0, 0, 0];
+  for (const [i, sample] of part.entries()) {
+    re += sample * Math.cos(turn * i);
+    im += sample * Math.sin(turn * i);
+    energy += sample * sample;
+  }
+  return { seconds: heard.length / rate, hertz, purity: (2 * (re * re + im * im)) / part.length / energy, loudness: Math.sqrt(energy / part.length) };
+}
+
+export function assertTone(sound: Sound, hertz: number, seconds: number | null = 1): void {
+  const heard = listen(sound);
+  const told = JSON.stringify({ ...heard, whole: sound.samples.length / sound.rate });
+  assert.ok(Math.abs(heard.hertz - hertz) < hertz / 100, told);
+  assert.ok(heard.purity > 0.9, told);
+  assert.ok(heard.loudness > 2000, told);
+  if (seconds !== null) assert.ok(Math.abs(heard.seconds - seconds) < 0.1, told);
+}
