@@ -15,7 +15,7 @@ export interface AccountsToAdd {
 export function parseAccounts(passwd: string, group: string): Accounts {
   const rows = (text: string, fields: number) => text.split('\n').map((line) => line.split(':')).filter((row) => row.length >= fields && /^\d+$/.test(row[2]!));
   return {
-    users: rows(passwd, 7).map(([name, , uid, gid, , home]) => ({ name: name!, uid: Number(uid), gid: Number(gid), home: home! })),
+    users: rows(passwd, 7).map(([name, , uid, gid, , home, shell]) => ({ name: name!, uid: Number(uid), gid: Number(gid), home: home!, ...(shell && { shell }) })),
     groups: rows(group, 4).map(([name, , gid, members]) => ({ name: name!, gid: Number(gid), members: members!.split(',').filter(Boolean) })),
   };
 }

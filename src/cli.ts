@@ -33,6 +33,8 @@ export const commands: Record<string, Command> = {
   disable: { takes: 'NAME...', does: 'let machines not come up with this host', options: { now: { type: 'boolean', does: 'and stop them' }, verbose }, load: () => import('./commands/disable.ts') },
   create: { takes: 'FILE', does: 'make a machine and install its file, to be used by name', options: { verbose }, load: () => import('./commands/create.ts') },
   plan: { takes: 'FILE|NAME [-- PROGRAM [ARGUMENT]...]', does: 'print all that run would do, and which line asked for it', options: { json }, load: () => import('./commands/plan.ts') },
+  exec: { takes: 'NAME [-- PROGRAM [ARGUMENT]...]', does: 'run a program in a machine that runs; its exit status is returned', options: { user: { type: 'string', short: 'u', takes: 'NAME', does: 'as this user; if absent, as the user of the machine' } }, load: () => import('./commands/exec.ts') },
+  shell: { takes: 'NAME [USER]', does: 'log in to a machine that runs', options: {}, load: () => import('./commands/shell.ts') },
   logs: {
     takes: 'NAME', does: 'show what a machine that systemd runs has written',
     options: { follow: { type: 'boolean', short: 'f', does: 'go on showing what comes' }, lines: { type: 'string', short: 'n', takes: 'NUMBER', does: 'the last lines only' }, host: { type: 'boolean', does: "what this host has of it: nspawn's and its own programs' words" } },

@@ -135,7 +135,7 @@ export interface ServiceRecord {
 }
 
 export interface Accounts {
-  users: { name: string; uid: number; gid: number; home: string }[];
+  users: { name: string; uid: number; gid: number; home: string; shell?: string }[];
   groups: { name: string; gid: number; members: string[] }[];
 }
 

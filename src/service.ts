@@ -4,13 +4,17 @@ import type { Facts, ServiceRecord } from './facts.ts';
 import type { Host } from './host.ts';
 import type { Session } from './host/session.ts';
 import { journalOn } from './journal.ts';
+import { meet, readMachineFile } from './meet.ts';
 import type { Machine } from './machine.ts';
 import { enabledLink, serviceOf, unitsPattern } from './names.ts';
 import { plan, steps } from './plan.ts';
+import { probe } from './probe.ts';
 import type { Step } from './step.ts';
 import { store } from './store.ts';
 import { installing, mark, type Units, unitsOf } from './units/files.ts';
+import type { Somebody } from './units/inside.ts';
 import { needsSession } from './units/lines.ts';
+import { listed } from './words.ts';
 
 /** Machines that systemd runs: what commands do with their units. */
 
@@ -71,4 +75,20 @@ export async function takeBack(name: string, host: Host, tell: (step: Step) => v
 export async function stop(name: string, record: ServiceRecord, host: Host, tell: (step: Step) => void): Promise<void> {
   await apply([unit(name, 'stopped')], host, null, tell);
   if (!record.enabled) await takeBack(name, host, tell);
+}
+
+/** A machine that runs as a service and has booted, or a Complaint. */
+export function servedMachine(name: string): { machine: Machine; facts: Facts } {
+  const base = probe(process.env);
+  if (!base.root) throw new Complaint('only root can enter machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
+  const file = readMachineFile(name, base);
+  if (!recordOf(name, base)?.leader) throw new Complaint(`'${name}' does not run`, `nestbox start ${name}`);
+  return meet(file.spec, file.file, base, 'service');
+}
+
+/** Somebody inside, by name; the machine's user if none is named. */
+export function somebody(machine: Machine, { accounts }: Facts, name: string = machine.user ?? 'root'): Somebody & { shell: string } {
+  const found = accounts?.users.find((user) => user.name === name);
+  if (!found) throw new Complaint(`there is no user '${name}' in '${machine.name}'`, accounts ? `there is ${listed(accounts.users.map((user) => user.name))}` : undefined);
+  return { name, home: found.home, shell: found.shell || '/bin/sh' };
 }

@@ -13,7 +13,7 @@ const empty: AccountsToAdd = { users: [], groups: [], members: [] };
 
 test('lines that are no accounts are left out', () => {
   assert.deepEqual(parseAccounts('# a comment\n+nis::::::\nbroken\na:x:1:2:A:/a:/bin/sh\n\nb:x:x:2::/b:/bin/sh\n', 'g:x:5:a,b\n+:::\nh:x:6:\n'), {
-    users: [{ name: 'a', uid: 1, gid: 2, home: '/a' }], groups: [{ name: 'g', gid: 5, members: ['a', 'b'] }, { name: 'h', gid: 6, members: [] }],
+    users: [{ name: 'a', uid: 1, gid: 2, home: '/a', shell: '/bin/sh' }], groups: [{ name: 'g', gid: 5, members: ['a', 'b'] }, { name: 'h', gid: 6, members: [] }],
   });
 });
 
