@@ -17,6 +17,8 @@ uint32_t number(const char *text, const char *what);
 void ignore_sync(void);
 
 int bind_job(int argc, char **argv);
+int enter_job(int argc, char **argv);
+int inside_job(int argc, char **argv);
 int launch_job(int argc, char **argv);
 int overlay_job(int argc, char **argv);
 int pulse_gate_job(int argc, char **argv);
