@@ -31,8 +31,10 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } jobs[] = {
 	{ "bind", "FROM TO UID_MAP GID_MAP [read-only]", bind_job },
+	{ "enter", "PID STARTED [--cgroup FOLDER]... [--user NAME|UID] [--directory FOLDER] [--terminal] [--die-with PID] --login | --open DEVICE | -- PROGRAM [ARGUMENT]...", enter_job },
 	{ "forwarding", "on|off NFT", forwarding_job },
 	{ "in-network", "MACHINE -- PROGRAM [ARGUMENT]...", in_network_job },
+	{ "inside", "PID STARTED node PATH c|b MAJOR MINOR MODE UID GID | file PATH | remove PATH [c|b MAJOR MINOR] | look PATH", inside_job },
 	{ "launch", "[--cgroup FOLDER]... [--user UID:GID[,GID]...] [--die-with PID [--gently]] [--own-mounts [--bind FROM TO]...] [--no-sync] -- PROGRAM [ARGUMENT]...", launch_job },
 	{ "leftover", "PATH...", leftover_job },
 	{ "node", "MODE UID:GID FROM PATH [FROM PATH]...", node_job },

@@ -20,8 +20,10 @@ void ignore_sync(void);
 int front(int argc, char **argv);
 
 int bind_job(int argc, char **argv);
+int enter_job(int argc, char **argv);
 int forwarding_job(int argc, char **argv);
 int in_network_job(int argc, char **argv);
+int inside_job(int argc, char **argv);
 int launch_job(int argc, char **argv);
 int leftover_job(int argc, char **argv);
 int node_job(int argc, char **argv);

@@ -13,6 +13,8 @@ interface Command {
   takes: string;
   does: string;
   options: Record<string, Option>;
+  /** How many of its words come before those of another program: from there on, options are that program's. */
+  own?: number;
   /** Returns the exit status. */
   load: () => Promise<{ default: (words: string[], options: Record<string, never>) => Promise<number> }>;
 }
@@ -33,8 +35,6 @@ export const commands: Record<string, Command> = {
   disable: { takes: 'NAME...', does: 'let machines not come up with this host', options: { now: { type: 'boolean', does: 'and stop them' }, verbose }, load: () => import('./commands/disable.ts') },
   create: { takes: 'FILE', does: 'make a machine and install its file, to be used by name', options: { verbose }, load: () => import('./commands/create.ts') },
   plan: { takes: 'FILE|NAME [-- PROGRAM [ARGUMENT]...]', does: 'print all that run would do, and which line asked for it', options: { json }, load: () => import('./commands/plan.ts') },
-  exec: { takes: 'NAME [-- PROGRAM [ARGUMENT]...]', does: 'run a program in a machine that runs; its exit status is returned', options: { user: { type: 'string', short: 'u', takes: 'NAME', does: 'as this user; if absent, as the user of the machine' } }, load: () => import('./commands/exec.ts') },
-  shell: { takes: 'NAME [USER]', does: 'log in to a machine that runs', options: {}, load: () => import('./commands/shell.ts') },
   logs: {
     takes: 'NAME', does: 'show what a machine that systemd runs has written',
     options: { follow: { type: 'boolean', short: 'f', does: 'go on showing what comes' }, lines: { type: 'string', short: 'n', takes: 'NUMBER', does: 'the last lines only' }, host: { type: 'boolean', does: "what this host has of it: nspawn's and its own programs' words" } },
@@ -43,6 +43,11 @@ export const commands: Record<string, Command> = {
   render: { takes: 'FILE|NAME', does: 'print the files with which systemd runs the machine', options: { json }, load: () => import('./commands/render.ts') },
   list: { takes: '', does: 'list the machines', options: { json }, load: () => import('./commands/list.ts') },
   status: { takes: 'NAME', does: 'tell what a machine is made of and whether it runs', options: { json }, load: () => import('./commands/status.ts') },
+  exec: {
+    takes: 'NAME [--] PROGRAM [ARGUMENT]...', does: 'run a program in a machine that runs; its exit status is that of nestbox', own: 1,
+    options: { user: { type: 'string', short: 'u', takes: 'USER', does: "as this user, by name or number; the machine's own if absent" }, root: { type: 'boolean', does: 'as root' } }, load: () => import('./commands/exec.ts'),
+  },
+  shell: { takes: 'NAME [USER]', does: 'open a login shell in a machine that runs', options: {}, load: () => import('./commands/shell.ts') },
   screenshot: { takes: 'NAME FILE.png', does: 'write a picture of what a running machine shows (display = "nested" or "headless")', options: {}, load: () => import('./commands/screenshot.ts') },
   templates: {
     takes: '[TEMPLATE]...', does: 'list what machines are made from, and which of them use it',
@@ -85,9 +90,22 @@ function show(text: string): number {
   return 0;
 }
 
-function parse(args: string[], { options }: Command) {
+/** The words with `--` before those of another program: `exec steam ls -l` needs none. */
+function delimited(args: string[], { options, own }: Command): string[] {
+  if (own === undefined) return args;
+  for (let i = 0, words = 0; i < args.length; i++) {
+    const [, long, short] = /^(?:--([\w-]+)|-(\w))$/.exec(args[i]!) ?? [];
+    if (args[i] === '--') return args;
+    if (Object.entries(options).some(([name, option]) => option.type === 'string' && (name === long || (short !== undefined && option.short === short)))) i++;
+    else if (!args[i]!.startsWith('-') && words++ === own) return [...args.slice(0, i), '--', ...args.slice(i)];
+  }
+  return args;
+}
+
+function parse(args: string[], command: Command) {
+  const { options } = command;
   try {
-    return parseArgs({ args, options: { help: { type: 'boolean', short: 'h' }, ...options }, allowPositionals: true });
+    return parseArgs({ args: delimited(args, command), options: { help: { type: 'boolean', short: 'h' }, ...options }, allowPositionals: true });
   } catch (error) {
     const what = (error as Error).message.split('. To specify')[0]!; // node's own words, less its advice
     const given = /'--([\w-]+)/.exec(what)?.[1];

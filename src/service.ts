@@ -2,13 +2,13 @@ import { apply, undo } from './apply.ts';
 import { Complaint } from './errors.ts';
 import type { Facts, ServiceRecord } from './facts.ts';
 import type { Host } from './host.ts';
+import { groupsOf, type RunningMachine, startOf } from './host/running.ts';
 import type { Session } from './host/session.ts';
 import { journalOn } from './journal.ts';
 import { meet, readMachineFile } from './meet.ts';
 import type { Machine } from './machine.ts';
 import { enabledLink, serviceOf, unitsPattern } from './names.ts';
 import { plan, steps } from './plan.ts';
-import { probe } from './probe.ts';
 import type { Step } from './step.ts';
 import { store } from './store.ts';
 import { installing, mark, type Units, unitsOf } from './units/files.ts';
@@ -77,17 +77,26 @@ export async function stop(name: string, record: ServiceRecord, host: Host, tell
   if (!record.enabled) await takeBack(name, host, tell);
 }
 
-/** A machine that runs as a service and has booted, or a Complaint. */
-export function servedMachine(name: string): { machine: Machine; facts: Facts } {
-  const base = probe(process.env);
-  if (!base.root) throw new Complaint('only root can enter machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
+export interface Served {
+  machine: Machine;
+  facts: Facts;
+  running: RunningMachine;
+}
+
+/** The machine of that name as systemd runs it now, or null. */
+export function findServed(name: string, base: Facts): Served | null {
+  const pid = recordOf(name, base)?.leader;
+  const started = pid ? startOf(pid) : null;
+  if (!pid || started === null) return null;
   const file = readMachineFile(name, base);
-  if (!recordOf(name, base)?.leader) throw new Complaint(`'${name}' does not run`, `nestbox start ${name}`);
-  return meet(file.spec, file.file, base, 'service');
+  const { machine, facts } = meet(file.spec, file.file, base, 'service');
+  const { user, account: { uid, gid }, shift, environment, edits, place } = machine;
+  const inside = { user, account: { uid, gid }, shift, environment: { ...environment, ...edits.environment }, place };
+  return { machine, facts, running: { name, how: 'service', state: { inside }, leader: { pid, started }, groups: groupsOf(pid) } };
 }
 
 /** Somebody inside, by name; the machine's user if none is named. */
-export function somebody(machine: Machine, { accounts }: Facts, name: string = machine.user ?? 'root'): Somebody & { shell: string } {
+export function somebody(machine: Machine, { accounts }: Facts, name: string = machine.user ?? 'root'): Somebody {
   const found = accounts?.users.find((user) => user.name === name);
   if (!found) throw new Complaint(`there is no user '${name}' in '${machine.name}'`, accounts ? `there is ${listed(accounts.users.map((user) => user.name))}` : undefined);
   return { name, home: found.home, shell: found.shell || '/bin/sh' };

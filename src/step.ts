@@ -14,6 +14,12 @@ export type Place =
   /** A unit of systemd, with settings as in `systemctl set-property`. */
   | { kind: 'unit'; name: string; properties: string[] };
 
+/** The first process of a running container: its number, and when it began (field 22 of /proc/PID/stat), which no other has. */
+export interface Leader {
+  pid: number;
+  started: string;
+}
+
 /** One thing done to the host. Plain data: it can be printed, compared and journalled. */
 export type Step =
   | { kind: 'mkdir'; path: string; mode: number; owner?: Owner }

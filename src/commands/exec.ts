@@ -1,12 +1,42 @@
 import { Complaint } from '../errors.ts';
+import { enter, type Entry } from '../host/enter.ts';
 import { linux } from '../host/linux.ts';
-import { execInside } from '../units/inside.ts';
-import { servedMachine, somebody } from '../service.ts';
+import { mustRun, type RunningMachine } from '../host/running.ts';
+import { probe } from '../probe.ts';
+import { findServed, somebody } from '../service.ts';
+import { execInside, loginInside } from '../units/inside.ts';
 
-/** Runs a program in a machine that runs; returns its exit status. */
-export default async function exec([name, ...argv]: string[], { user }: { user?: string }): Promise<number> {
-  if (!name || argv.length === 0) throw new Complaint('which machine, and which program?', 'nestbox exec NAME -- PROGRAM [ARGUMENT]...');
-  const { machine, facts } = servedMachine(name);
-  const terminal = process.stdin.isTTY && process.stdout.isTTY ? (facts.terminal ?? 'vt220') : null;
-  return linux(facts.programs).foreground(execInside(machine, somebody(machine, facts, user), argv, terminal));
+/** Runs a program in a machine that runs already; its exit status is nestbox's. */
+export default async function exec([name, ...program]: string[], options: { user?: string; root?: boolean }): Promise<number> {
+  if (!name || program.length === 0) throw new Complaint('which machine, and which program?', 'nestbox exec NAME -- PROGRAM [ARGUMENT]...');
+  return enterMachine(name, options, { program });
+}
+
+/** As the machine's user unless it is said otherwise, with a terminal of its own where we have one. */
+export async function enterMachine(name: string, { user, root }: { user?: string; root?: boolean }, does: Exclude<Entry['does'], { open: string }>): Promise<number> {
+  if (user !== undefined && root) throw new Complaint('--user and --root name two users', 'leave one of the two out');
+  const facts = probe(process.env);
+  if (!facts.root) throw new Complaint('only root can go into machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
+  const served = findServed(name, facts);
+  const running = served?.running ?? mustRun(name);
+  const terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY);
+  const who = root ? 'root' : (user ?? userOf(running));
+  if (served?.machine.boot === 'systemd') {
+    // By its own init, which makes a session of a login, and keeps an account of what runs.
+    const somebodyInside = somebody(served.machine, served.facts, who);
+    const argv = does === 'login' ? loginInside(served.machine, somebodyInside, facts.terminal ?? 'vt220') : execInside(served.machine, somebodyInside, does.program, terminal ? (facts.terminal ?? 'vt220') : null);
+    return linux(facts.programs).foreground(argv);
+  }
+  return enter(facts.programs, running, { user: who, environment: environmentFor(running, who, facts.terminal), terminal, does });
+}
+
+export const userOf = ({ state }: RunningMachine): string => state.inside.user ?? 'root';
+
+/** What the machine's own programs have, and what systemd-nspawn gives besides. Its run folder is that of the machine's user alone. */
+function environmentFor(running: RunningMachine, user: string, terminal: string | null): Record<string, string> {
+  const { XDG_RUNTIME_DIR, ...environment } = running.state.inside.environment;
+  return {
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', container: 'systemd-nspawn', ...environment,
+    ...(XDG_RUNTIME_DIR !== undefined && user === userOf(running) && { XDG_RUNTIME_DIR }), ...(terminal && { TERM: terminal }),
+  };
 }

@@ -90,10 +90,11 @@ export function warn({ problems }: Machine, { place }: MachineFile): void {
   for (const { what, mend, fatal, at } of problems) if (!fatal) note(`${at && at.length > 0 ? place(at) : ''}${what}; ${mend}`);
 }
 
-function writeState({ run, edits, argv, source }: Machine, { file }: MachineFile): void {
+function writeState({ run, edits, argv, source, user, account: { uid, gid }, shift, environment, place }: Machine, { file }: MachineFile): void {
   const own = edits.before.some(({ kind }) => kind === 'cookie');
   const state: RunState = {
     pid: process.pid, started: Date.now(), file, argv, template: templateOf(source),
+    inside: { user, account: { uid, gid }, shift, environment: { ...environment, ...edits.environment }, place },
     display: own ? { number: Number(edits.environment.DISPLAY!.slice(1)), key: clientCookie({ run }) } : null,
   };
   writeFileSync(`${run}/state.json`, JSON.stringify(state), { mode: 0o600 });

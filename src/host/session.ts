@@ -3,6 +3,7 @@ import { closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, readdi
 import { Complaint, reasons } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { type Journal, type JournalFile, journalOn } from '../journal.ts';
+import type { Place } from '../step.ts';
 import { store } from '../store.ts';
 import { mountsBelow } from './files.ts';
 
@@ -17,6 +18,16 @@ export interface RunState {
   template: string | null;
   /** Number of the X display that belongs to this machine alone, and the file with the key to it. */
   display: { number: number; key: string } | null;
+  /** What those need who go into it, or change its devices, while it runs. */
+  inside: {
+    /** Whose programs run in it by default; null: root's. */
+    user: string | null;
+    account: { uid: number; gid: number };
+    /** First id of the host that its ids are shown as; 0: the host's own. */
+    shift: number;
+    environment: Record<string, string>;
+    place: Place;
+  };
 }
 
 /** Another nestbox has the session of the machine. */

@@ -58,6 +58,8 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
 export const installing = (name: string, { once, files, image }: Units): Step[] => [
   { kind: 'workspace', path: store.service(name) }, { kind: 'mkdir', path: `${store.service(name)}/files`, mode: 0o700 },
   ...once,
+  // systemd-nspawn makes them and leaves them: they go where they were not there before, and nobody else needs them.
+  ...['', '/locks', '/propagate', '/unix-export'].map((path): Step => ({ kind: 'mkdir', path: `/run/systemd/nspawn${path}`, mode: 0o755 })),
   { kind: 'reload', on: 'back' },
   ...[...new Set(files.map(({ path }) => dirname(path)))].map((path): Step => ({ kind: 'mkdir', path, mode: 0o755 })),
   ...files.map(({ path, text }): Step => ({ kind: 'write', path, text, mode: 0o644 })),

@@ -4,6 +4,7 @@ import type { Machine } from '../machine.ts';
 export interface Somebody {
   name: string;
   home: string;
+  shell: string;
 }
 
 /** Set for what is run in a machine that has booted: its services have them, and so should what is run beside these. */
@@ -23,7 +24,7 @@ export const execInside = (machine: Machine, { name, home }: Somebody, argv: rea
 ];
 
 /** A login as at a terminal of its own: PAM makes the session, and with it the runtime folder and the user's own bus. */
-export const loginInside = (machine: Machine, { name, home }: Somebody, shell: string, terminal: string): string[] => [
+export const loginInside = (machine: Machine, { name, home, shell }: Somebody, terminal: string): string[] => [
   'systemd-run', '--quiet', '--collect', '--wait', `--machine=${machine.name}`, '--pty', '--service-type=exec',
   `--property=User=${name}`, '--property=PAMName=login', `--working-directory=${home}`, ...variables(machine, terminal), '--', shell, '-l',
 ];

@@ -51,6 +51,7 @@ for (const host of hosts) {
 
     await computer.does('nestbox', 'stop', 'jukebox');
     await computer.does('nestbox', 'rm', 'jukebox');
+    await computer.does('nestbox', 'clean'); // the folders of the store itself
     assert.equal(await traces(computer), before);
   });
 
@@ -79,7 +80,8 @@ for (const host of hosts) {
     assert.deepEqual([verified.status, verified.stderr.split('\n').filter((line) => line.includes('nestbox'))], [0, []]);
 
     await computer.reboot();
-    assert.match(await computer.does('systemctl', 'is-system-running', '--wait'), /running/);
+    const state = await computer.run('systemctl', 'is-system-running', '--wait');
+    assert.equal(state.stdout.trim(), 'running', await computer.does('systemctl', '--failed', '--no-legend'));
     assert.equal((await computer.run('pgrep', '--full', 'nestbox')).status, 1, 'nestbox has no part in it');
     assert.equal((await inside(computer, 'aplay', '--list-devices')).status, 0);
 
@@ -91,6 +93,7 @@ for (const host of hosts) {
 
     await computer.does('nestbox', 'disable', '--now', 'jukebox');
     await computer.does('nestbox', 'rm', 'jukebox');
+    await computer.does('nestbox', 'clean'); // the folders of the store itself
     assert.equal(await traces(computer), before);
   });
 
@@ -115,6 +118,7 @@ for (const host of hosts) {
     assert.equal(await computer.does('sh', '-c', 'ls /run/nestbox-services 2>/dev/null; grep nestbox-services /proc/self/mountinfo; true'), '');
     await computer.does('sh', '-c', 'mv /dev/snd/timer.away /dev/snd/timer');
     await computer.does('nestbox', 'rm', 'jukebox');
+    await computer.does('nestbox', 'clean'); // the folders of the store itself
     assert.equal(await traces(computer), before);
   });
 
