@@ -119,6 +119,8 @@ export interface MachineRecord {
   shift: number | null;
   /** The machine file that it was made from. */
   file: string;
+  /** Devices that it is given at each start besides those of its file: nestbox attach --always. */
+  devices?: string[];
 }
 
 export interface Accounts {

@@ -1,4 +1,5 @@
 import { Complaint } from '../errors.ts';
+import { attachedTo } from '../host/attachments.ts';
 import { readState } from '../host/session.ts';
 import { parseJournal } from '../journal.ts';
 import { readMachineFile } from '../meet.ts';
@@ -17,13 +18,15 @@ export default async function status([name, ...more]: string[], { json }: { json
   const host = linux(facts.programs);
   const left = parseJournal((await host.read(store.journal(name))) ?? '').flat();
   if (!record && !running && left.length === 0) readMachineFile(name, facts); // complains unless it is installed
-  if (json) console.log(JSON.stringify({ name, running, record, toTakeBack: left }, null, 2));
+  if (json) console.log(JSON.stringify({ name, running, record, attached: running ? attachedTo(name) : [], toTakeBack: left }, null, 2));
   else {
     console.log(`${name}: ${running ? `running, process ${running.pid}, since ${new Date(running.started).toISOString()}` : left.length > 0 ? `cut off; nestbox clean ${name} takes back what is left` : record ? 'ready' : 'not made'}`);
     console.log(`  file: ${running?.file ?? record?.file ?? `${store.files}/${name}.toml`}`);
     if (record) console.log(`  root: ${record.template ? store.template(record.template) : record.directory}${record.shift ? `, ids from ${record.shift}` : ", the host's ids"}`);
     if (running) console.log(`  runs: ${pasteable(running.argv)}`);
     if (running?.display) console.log(`  display: :${running.display.number}`);
+    if (record?.devices) console.log(`  attached at each start: ${record.devices.join(', ')}`);
+    if (running && attachedTo(name).length > 0) console.log(`  attached until it ends: ${attachedTo(name).join(', ')}`);
     for (const step of [...left].reverse()) console.log(`  at its end: ${describe(step)}`);
   }
   return running ? 0 : 3;

@@ -104,6 +104,17 @@ function mkdirUnlessThere(path: string, mode: number): void {
   }
 }
 
+/** flock(2) on an open file, until that is closed; false: somebody else has it. */
+export function lockOn(file: number, programs: Facts['programs']): boolean {
+  if (!programs.flock) throw new Complaint("'flock' is not installed; it is needed to keep two runs of one machine apart", 'apt install util-linux');
+  try {
+    execFileSync(programs.flock, ['--nonblock', '3'], { stdio: ['ignore', 'ignore', 'ignore', file] });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** flock(2) on the machine's own folder: taken by flock(1) on a descriptor that is shared with us, and ours when it has ended. */
 function takeLock(folder: string, name: string, programs: Facts['programs']): number {
   for (;;) {
@@ -117,10 +128,7 @@ function takeLock(folder: string, name: string, programs: Facts['programs']): nu
       tryRemove(store.runs);
       throw error;
     }
-    if (!programs.flock) throw new Complaint("'flock' is not installed; it is needed to keep two runs of one machine apart", 'apt install util-linux');
-    try {
-      execFileSync(programs.flock, ['--nonblock', '3'], { stdio: ['ignore', 'ignore', 'ignore', file] });
-    } catch {
+    if (!lockOn(file, programs)) {
       closeSync(file);
       const state = readState(name);
       throw new Busy(`the machine '${name}' is ${state ? `running (process ${state.pid})` : 'being changed by another nestbox'}`, 'wait for its end, or stop it: kill that process, and nestbox takes everything back');
@@ -131,7 +139,7 @@ function takeLock(folder: string, name: string, programs: Facts['programs']): nu
   }
 }
 
-function fileOf(path: string): JournalFile {
+export function fileOf(path: string): JournalFile {
   let file: number | null = null;
   return {
     async append(line, sync) {
@@ -164,7 +172,7 @@ export function readState(name: string): RunState | null {
 }
 
 
-function textOf(path: string): string {
+export function textOf(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {
