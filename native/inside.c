@@ -22,7 +22,7 @@ static void act_as(uid_t uid, gid_t gid) {
 	setfsuid(uid);
 }
 
-/* The folder of `path`, and its name in it; folders on the way are made where `make` says, for root inside. -1: there is none. */
+/* The folder of `path`, and its name in it; folders on the way are made where `make` says, for root inside. -1: it is not there. */
 static int folder_of(const char *path, int make, int devices, const char **name) {
 	if ((strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/run/", 5) != 0) || strstr(path, "//") || path[strlen(path) - 1] == '/')
 		die("'%s' is not a path below /dev or /run", path);
@@ -48,8 +48,8 @@ static int folder_of(const char *path, int make, int devices, const char **name)
 		}
 		struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV };
 		int next = (int)syscall(SYS_openat2, folder, part, &how, sizeof how);
-		if (next < 0 && errno == ENOENT && !make)
-			return -1;
+		if (next < 0 && !make)
+			return -1; /* a link or a mount has taken the place of the folder: what we made is not there any more */
 		if (next < 0)
 			die("%s in the container", path);
 		close(folder);

@@ -32,6 +32,7 @@ static const struct {
 } jobs[] = {
 	{ "bind", "FROM TO UID_MAP GID_MAP [read-only]", bind_job },
 	{ "enter", "PID STARTED [--cgroup FOLDER]... [--user NAME|UID] [--directory FOLDER] [--terminal] [--die-with PID] --login | --open DEVICE | -- PROGRAM [ARGUMENT]...", enter_job },
+	{ "forget-devices", "UNIT SYSTEMCTL", forget_devices_job },
 	{ "forwarding", "on|off NFT", forwarding_job },
 	{ "in-network", "MACHINE -- PROGRAM [ARGUMENT]...", in_network_job },
 	{ "inside", "PID STARTED node PATH c|b MAJOR MINOR MODE UID GID | file PATH | remove PATH [c|b MAJOR MINOR] | look PATH", inside_job },

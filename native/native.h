@@ -21,6 +21,7 @@ int front(int argc, char **argv);
 
 int bind_job(int argc, char **argv);
 int enter_job(int argc, char **argv);
+int forget_devices_job(int argc, char **argv);
 int forwarding_job(int argc, char **argv);
 int in_network_job(int argc, char **argv);
 int inside_job(int argc, char **argv);

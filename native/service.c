@@ -1,5 +1,6 @@
 /* What the units of a machine that systemd runs need and no program of the host does: see src/units/. */
 #include "native.h"
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -227,4 +228,23 @@ int node_job(int argc, char **argv) {
 			die("%s", argv[i + 1]);
 	}
 	return 0;
+}
+
+/* forget-devices UNIT SYSTEMCTL: takes away the drop-ins that gave devices to a machine while it ran (src/steps/devices.ts). What
+ * else was made for them has ended with the container. */
+int forget_devices_job(int argc, char **argv) {
+	if (argc != 3)
+		die("forget-devices UNIT SYSTEMCTL");
+	char path[4096];
+	snprintf(path, sizeof path, "/run/systemd/system/%s.d", argv[1]);
+	DIR *folder = opendir(path);
+	int removed = 0;
+	for (struct dirent *entry; folder && (entry = readdir(folder));)
+		if (strncmp(entry->d_name, "nestbox-attached-", 17) == 0)
+			removed |= unlinkat(dirfd(folder), entry->d_name, 0) == 0;
+	if (!removed)
+		return 0;
+	rmdir(path); /* unless there is something of somebody else's in it */
+	execl(argv[2], argv[2], "daemon-reload", (char *)NULL);
+	die("%s", argv[2]);
 }

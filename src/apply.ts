@@ -2,6 +2,7 @@ import { Complaint } from './errors.ts';
 import type { Host } from './host.ts';
 import type { Journal } from './journal.ts';
 import type { Kind, Kinds, Step } from './step.ts';
+import { devices } from './steps/devices.ts';
 import { files } from './steps/files.ts';
 import { keys } from './steps/keys.ts';
 import { mounts } from './steps/mounts.ts';
@@ -11,7 +12,7 @@ import { units } from './steps/units.ts';
 
 /** Acting and undoing: the one place that takes steps. */
 
-const kinds: Kinds<Step['kind']> = { ...files, ...keys, ...mounts, ...programs, ...roots, ...units };
+const kinds: Kinds<Step['kind']> = { ...devices, ...files, ...keys, ...mounts, ...programs, ...roots, ...units };
 
 const of = (step: Step) => kinds[step.kind] as unknown as Kind<Step>;
 

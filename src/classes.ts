@@ -25,6 +25,13 @@ export function matches(pattern: string, text: string): boolean {
   }
 }
 
+/** The text of /proc/devices, proc(5). */
+export function parseClasses(text: string): Facts['deviceClasses'] {
+  const [characters = '', blocks = ''] = text.split('Block devices:');
+  const rows = (part: string, type: 'c' | 'b') => [...part.matchAll(/^ *(\d+) (.+)$/gm)].map(([, number, name]) => ({ type, major: Number(number), name: name! }));
+  return [...rows(characters, 'c'), ...rows(blocks, 'b')];
+}
+
 /** The class as this host's /proc/devices has it; without a major number: there is no such class. A node made inside needs `make`. */
 export const classEdit = ({ deviceClasses }: Pick<Facts, 'deviceClasses'>, name: string, make: boolean): DeviceClass => ({
   name, type: typeOf(name), make,

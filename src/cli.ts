@@ -48,6 +48,14 @@ export const commands: Record<string, Command> = {
     options: { user: { type: 'string', short: 'u', takes: 'USER', does: "as this user, by name or number; the machine's own if absent" }, root: { type: 'boolean', does: 'as root' } }, load: () => import('./commands/exec.ts'),
   },
   shell: { takes: 'NAME [USER]', does: 'open a login shell in a machine that runs', options: {}, load: () => import('./commands/shell.ts') },
+  attach: {
+    takes: 'NAME /dev/...', does: 'give a device to a machine: to the one that runs, until it ends, unless it is said otherwise',
+    options: { now: { type: 'boolean', does: 'to the one that runs' }, always: { type: 'boolean', does: 'at each start, from the next one on' } }, load: () => import('./commands/attach.ts'),
+  },
+  detach: {
+    takes: 'NAME /dev/...', does: 'take back a device that was attached',
+    options: { now: { type: 'boolean', does: 'from the one that runs' }, always: { type: 'boolean', does: 'from the next start on' } }, load: () => import('./commands/detach.ts'),
+  },
   screenshot: { takes: 'NAME FILE.png', does: 'write a picture of what a running machine shows (display = "nested" or "headless")', options: {}, load: () => import('./commands/screenshot.ts') },
   templates: {
     takes: '[TEMPLATE]...', does: 'list what machines are made from, and which of them use it',

@@ -48,6 +48,12 @@ export const rulesOf = ({ devices, classes }: Pick<Edits, 'devices' | 'classes'>
 /** As devices.allow takes it and devices.list shows it. */
 export const ruleLine = ({ type, major, minor, rights }: DeviceRule) => `${type} ${major}:${minor} ${rights}`;
 
+/** One line of devices.list; null: it is no rule of this form, as `a *:* rwm` is not. */
+export function parseRule(line: string): DeviceRule | null {
+  const [, type, major, minor, rights] = /^([cb]) (\d+):(\d+|\*) ([rwm]+)$/.exec(line) ?? [];
+  return type === undefined ? null : { type: type as 'c' | 'b', major: Number(major), minor: minor === '*' ? '*' : Number(minor), rights: rights as DeviceRule['rights'] };
+}
+
 /** Settings of a version 1 group that may open these devices and no others, and the list that must then be read back. */
 export function devicePolicy(folder: string, edits: Pick<Edits, 'devices' | 'classes'>): { settings: { file: string; value: string }[]; check: { file: string; lines: string[] } } {
   const lines = rulesOf(edits).map(ruleLine);

@@ -123,6 +123,8 @@ export interface MachineRecord {
   shift: number | null;
   /** The machine file that it was made from. */
   file: string;
+  /** Devices that it is given at each start besides those of its file: nestbox attach --always. */
+  devices?: string[];
 }
 
 /** A machine whose files systemd has: made by start or enable, taken away by stop or disable. */

@@ -60,7 +60,13 @@ export interface Machine {
 
 const grantOf = ({ topic, kind }: Spec['grants'][number]): Grant => (kind === null ? values[topic]! : topics[topic]![kind]!);
 
-const keyOf = ({ topic, kind }: Spec['grants'][number]): string => (kind === null ? topic : `${topic}.${kind}`);
+const keyOf = ({ topic, kind, attached }: Spec['grants'][number]): string => (attached ? 'attached' : kind === null ? topic : `${topic}.${kind}`);
+
+/** The spec with the devices that the machine is given besides, by nestbox attach --always. */
+export function withAttached(spec: Spec, facts: Pick<Facts, 'store'>): Spec {
+  const devices = spec.ephemeral ? [] : (facts.store.machines.find(({ name }) => name === spec.name)?.devices ?? []);
+  return devices.length === 0 ? spec : { ...spec, grants: [...spec.grants, { topic: 'devices', kind: null, options: devices, attached: true }] };
+}
 
 /** The paths of the host that must be looked at for this spec. */
 export const pathsOf = (spec: Spec, facts: Pick<Facts, 'person'>): string[] => [
@@ -148,7 +154,9 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   };
 
   const grantProblems = spec.grants.flatMap((asked) =>
-    grantOf(asked).needs(asked.options, context).map((problem) => ({ ...problem, at: [asked.topic, ...(asked.kind ? [asked.kind] : []), ...(problem.at ?? [])] })));
+    grantOf(asked).needs(asked.options, context).map((problem) => (asked.attached
+      ? { ...problem, at: [], mend: `${problem.mend}, or nestbox detach --always ${name} ${(asked.options as string[])[Number(problem.at?.[0])]}` }
+      : { ...problem, at: [asked.topic, ...(asked.kind ? [asked.kind] : []), ...(problem.at ?? [])] })));
   const problems: Problem[] = [...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
   const { edits, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : spec.grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })));
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
 import { Complaint } from './errors.ts';
 import type { Facts } from './facts.ts';
-import { classesOf, layersOf, type Machine, pathsOf, resolve, type Way } from './machine.ts';
+import { classesOf, layersOf, type Machine, pathsOf, resolve, type Way, withAttached } from './machine.ts';
 import { positionOf } from './positions.ts';
 import { look, probe, readAccounts, readInit } from './probe.ts';
 import { roots } from './roots/index.ts';
@@ -53,7 +53,8 @@ function read(path: string): string | null {
 }
 
 /** A spec meets this host as it is now. */
-export function meet(spec: Spec, file: string, base: Facts = probe(process.env), way: Way = 'run'): { machine: Machine; facts: Facts } {
+export function meet(written: Spec, file: string, base: Facts = probe(process.env), way: Way = 'run'): { machine: Machine; facts: Facts } {
+  const spec = withAttached(written, base);
   let facts = look(base, pathsOf(spec, base), classesOf(spec));
   if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) facts = { ...facts, accounts: readAccounts(layersOf(spec, facts)), init: readInit(layersOf(spec, facts)) };
   return { machine: resolve(spec, facts, file, way), facts };

@@ -33,6 +33,9 @@ export const unitOf = (machine: string, part?: string): string => `nestbox-${mac
 /** All of them, as systemctl(1) takes it. */
 export const unitsPattern = (machine: string): string => `nestbox-${machine}.*`;
 
+/** How files begin in the folder of drop-ins that give a device to a service while it runs; native/service.c takes them away. */
+export const attachedPrefix = 'nestbox-attached-';
+
 /** Where systemd-nspawn looks for 65536 free ids (UID_SHIFT_PICK_MIN and _MAX in its nspawn.c). */
 const firstShift = 0x00080000;
 const lastShift = 0x6fff0000;

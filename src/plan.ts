@@ -6,6 +6,7 @@ import type { Facts } from './facts.ts';
 import { assignment, iniText } from './ini.ts';
 import { bootedVariables, groupsOf, lacksAccounts, type Machine, templateOf } from './machine.ts';
 import { privateNetwork, unitOf } from './names.ts';
+import { modeInside } from './nodes.ts';
 import type { Place, Step } from './step.ts';
 import { store } from './store.ts';
 
@@ -166,8 +167,7 @@ function granting(machine: Machine, facts: Facts): Planned[] {
     ...(edits.devices.length > 0 ? by(asked(edits.devices[0]), [folder(nodes), { kind: 'tmpfs', at: nodes, mode: 0o755, bytes: 2 ** 20, owner: { uid: 0, gid: 0 }, devices: true }, ...nodeFolders.map((path) => folder(`${nodes}${path}`))]) : []),
     ...edits.devices.flatMap((device) => by(asked(device), [{
       kind: 'node', path: `${nodes}${device.path}`, from: device.path, type: device.type, major: device.major, minor: device.minor,
-      // Open to the group alone: what the world may do on the host is left to the world inside.
-      mode: device.group === null ? (device.mode & 0o006 ? 0o666 : 0o600) : 0o660, owner: { uid: shift, gid: device.group === null ? shift : shift + device.group },
+      mode: modeInside(device), owner: { uid: shift, gid: device.group === null ? shift : shift + device.group },
     }])),
     ...(seenBinds.some(({ to }) => to === bootedVariables) ? by('environment', [{ kind: 'write', path: `${run}/manager.conf`, text: variables(edits.environment), mode: 0o644 }]) : []),
     ...(account.uid === 0 || boot ? [] : by('user', [folder(`${run}/user`), { kind: 'tmpfs', at: `${run}/user`, mode: 0o700, bytes: 2 ** 26, owner: inside, devices: false }])),

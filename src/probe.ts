@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, lstatSync, readdirSync, readFileSync
 import { release } from 'node:os';
 import { dirname } from 'node:path';
 import { parseAccounts } from './accounts.ts';
-import { classEdit } from './classes.ts';
+import { classEdit, parseClasses } from './classes.ts';
 import { packages, type ProgramName } from './errors.ts';
 import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, MachineRecord, Mount, PathFact, Person, ServiceRecord } from './facts.ts';
 import { enabledLink, serviceOf } from './names.ts';
@@ -124,13 +124,6 @@ function findNodes(named: readonly string[]): Facts['nodes'] {
   }));
 }
 
-/** /proc/devices, proc(5). */
-function deviceClasses(): Facts['deviceClasses'] {
-  const [characters = '', blocks = ''] = text('/proc/devices').split('Block devices:');
-  const rows = (part: string, type: 'c' | 'b') => [...part.matchAll(/^ *(\d+) (.+)$/gm)].map(([, number, name]) => ({ type, major: Number(number), name: name! }));
-  return [...rows(characters, 'c'), ...rows(blocks, 'b')];
-}
-
 /** File systems of their own below /dev, whose nodes are no devices of the host. */
 const notDevices = ['/dev/pts', '/dev/shm', '/dev/mqueue', '/dev/hugepages', '/dev/fd'];
 
@@ -208,7 +201,7 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
     sound: findSound(person, env),
     graphics: findGraphics(),
     nodes: findNodes([]),
-    deviceClasses: deviceClasses(),
+    deviceClasses: parseClasses(text('/proc/devices')),
     groups: Object.fromEntries(parseAccounts('', text('/etc/group')).groups.map(({ name, gid }) => [`${gid}`, name])),
     mounts: mounts.map(({ at, type, readOnly }) => ({ at, type, readOnly })),
     subordinate: ['/etc/subuid', '/etc/subgid'].flatMap(lines).flatMap((line) => {

@@ -3,12 +3,14 @@ import { Complaint } from './errors.ts';
 import type { Facts, ServiceRecord } from './facts.ts';
 import type { Host } from './host.ts';
 import { groupsOf, type RunningMachine, startOf } from './host/running.ts';
-import type { Session } from './host/session.ts';
+import { openSession, type Session } from './host/session.ts';
+import { writeStamp } from './host/stamp.ts';
 import { journalOn } from './journal.ts';
 import { meet, readMachineFile } from './meet.ts';
 import type { Machine } from './machine.ts';
 import { enabledLink, serviceOf, unitsPattern } from './names.ts';
 import { plan, steps } from './plan.ts';
+import { probe } from './probe.ts';
 import type { Step } from './step.ts';
 import { store } from './store.ts';
 import { installing, mark, type Units, unitsOf } from './units/files.ts';
@@ -41,6 +43,23 @@ export async function install(machine: Machine, facts: Facts, place: (at: (strin
   await apply(installing(name, units), host, session.journal, tell);
   if (record?.enabled) await enable(name, steps(passing), session, host, tell);
   return paths;
+}
+
+/** Writes the files of a machine's units anew, for its next start; one that runs goes on as it is. */
+export async function refresh(name: string, host: Host): Promise<void> {
+  const base = probe(process.env);
+  if (!recordOf(name, base)) return;
+  const file = readMachineFile(name, base);
+  const { machine, facts } = meet(file.spec, file.file, base, 'service');
+  const { files } = unitsOf(machine, facts, plan(machine, facts, file.place).passing);
+  const session = openSession(name, base.programs);
+  try {
+    await apply([{ kind: 'reload', on: 'back' }, ...files.map(({ path, text }): Step => ({ kind: 'write', path, text, mode: 0o644 })), { kind: 'reload', on: 'way' }], host, session.journal);
+    await session.keepService();
+    writeStamp(name, [file.file, ...files.map(({ path }) => path)]);
+  } finally {
+    session.close();
+  }
 }
 
 /** The files are as they should be, and so is what is put in place at each start. */

@@ -22,8 +22,8 @@ export interface Spec {
   boot: boolean;
   run: string[];
   accept: Acceptable[];
-  /** In the order of the file. `kind` is null for a topic whose value is not a kind, such as files. */
-  grants: { topic: string; kind: string | null; options: unknown }[];
+  /** In the order of the file. `kind` is null for a topic whose value is not a kind, such as files. `attached`: not by the file, but by nestbox attach --always. */
+  grants: { topic: string; kind: string | null; options: unknown; attached?: true }[];
 }
 
 const words = v.union([v.pipe(line, v.minLength(1, 'expected a program')), v.pipe(v.array(line), v.minLength(1, 'expected a program and its arguments'))], 'expected a command line, or a list with a program and its arguments');

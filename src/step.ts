@@ -53,6 +53,13 @@ export type Step =
   /** Makes the folders, then writes each setting and reads it back where `check` says what must be there. */
   | { kind: 'cgroup'; folders: string[]; settings: { file: string; value: string }[]; check?: { file: string; lines: string[] } }
   | { kind: 'cgroup-end'; folders: string[] }
+  /** A line of devices.allow (v1), of a machine that runs; `path` is the device that it is for. */
+  | { kind: 'device-allow'; place: Place; rule: string; path: string }
+  | { kind: 'device-forbid'; place: Place; rule: string; path: string }
+  /** In the container's own /dev and /run, from the host's side. */
+  | { kind: 'node-inside'; leader: Leader; path: string; type: 'c' | 'b'; major: number; minor: number; mode: number; owner: Owner }
+  | { kind: 'file-inside'; leader: Leader; path: string; text: string }
+  | { kind: 'remove-inside'; leader: Leader; path: string; device: { type: 'c' | 'b'; major: number; minor: number } | null }
   | { kind: 'accounts'; layers: string[]; add: AccountsToAdd }
   | { kind: 'accounts-end'; layers: string[]; add: AccountsToAdd }
   /** The folders that every root has, and the links into /usr. */

@@ -113,7 +113,7 @@ export class MemoryHost implements Host {
       // Folders of control groups have their settings from the beginning; of the others each is a file that is there.
       if (!at || (!path.startsWith('/sys/fs/cgroup/') && !at.folder.children.has(at.name))) throw new Complaint(`cannot set ${path}: it does not exist`);
       const setting = (name: string) => this.child(at.folder, name);
-      if (at.name === 'devices.deny') setting('devices.list').text = '';
+      if (at.name === 'devices.deny') setting('devices.list').text = value === 'a' ? '' : setting('devices.list').text.split('\n').filter((line) => line !== value).join('\n');
       else if (at.name === 'devices.allow') setting('devices.list').text += `${value}\n`;
       else setting(at.name).text = value;
     });
@@ -200,17 +200,17 @@ export class MemoryHost implements Host {
 
   // Programs: those that steps run, by their argument lists.
 
-  async run(argv: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  async run(argv: readonly string[], input = ''): Promise<{ code: number; stdout: string; stderr: string }> {
     const [program = '', ...words] = argv;
     if (!Object.hasOwn(packages, program)) throw new Error(`'${program}' is not in the table of programs`);
     const does = this.programs[program];
     if (!does) throw new Error(`a host in memory cannot run ${argv.join(' ')}`);
     const answer = (code: number, stdout: string, stderr: string) => ({ code, stdout, stderr });
     try {
-      const printed = does(words);
+      const printed = does(words, input);
       return answer(0, typeof printed === 'string' ? printed : '', '');
     } catch (error) {
-      if (error instanceof Complaint) return answer(1, '', error.message);
+      if (error instanceof Complaint) return answer(error.hint === 'ended' ? 3 : 1, '', error.message);
       throw error;
     }
   }
@@ -222,18 +222,19 @@ export class MemoryHost implements Host {
     this.tree.mounts.splice(i, 1);
   }
 
-  private readonly programs: Record<string, (words: string[]) => unknown> = {
+  private readonly programs: Record<string, (words: string[], input: string) => unknown> = {
     mount: (words) => {
       const options = new Map(words[3]!.split(',').map((option) => option.split('=') as [string, string]));
       this.mount(words.at(-1)!, 'tmpfs', node('directory', Number.parseInt(options.get('mode')!, 8), { uid: Number(options.get('uid')), gid: Number(options.get('gid')) }));
     },
-    'nestbox-native': ([job, ...words]) => {
+    'nestbox-native': ([job, ...words], input) => {
       if (job === 'overlay') {
         const [at, top, upper, work, lower] = words;
         const [over, under, working] = [this.node(`${top}/${upper}`), this.node(lower!), this.node(`${top}/${work}`)];
         this.mount(at!, 'overlay', merged(over, under), over);
         if (!working.children.has('work')) working.children.set('work', node('directory', 0));
       } else if (job === 'bind') this.mount(words[1]!, 'bind', this.node(words[0]!));
+      else if (job === 'inside') return this.inside(words, input);
       else if (job === 'unmount') this.act(() => this.unmount(words[0]!));
       else throw new Error(`a host in memory cannot do nestbox-native ${job}`);
     },
@@ -270,6 +271,26 @@ export class MemoryHost implements Host {
       });
     },
   };
+
+  /** A container whose first process has this number has its root below /proc. */
+  private inside([pid, , what, path, ...words]: string[], input: string): string {
+    const root = this.tree.find(`/proc/${pid}/root`);
+    if (!root) throw new Complaint('the container has ended', 'ended');
+    const at = `${root.path}${path}`;
+    const [type, major, minor, mode, uid, gid] = words;
+    const found = this.tree.find(at, false)?.node;
+    if (what === 'look') return found ? `${found.kind === 'other' ? found.text : 'no device'}\n` : '';
+    const folder = at.slice(0, at.lastIndexOf('/'));
+    if (what === 'remove') {
+      if (found && (type === undefined ? found.kind === 'file' : found.text === `${type} ${major}:${minor}`)) this.act(() => this.drop(at));
+      for (let empty = folder; empty.length > `${root.path}/dev`.length && this.tree.find(empty)?.node.children.size === 0; empty = empty.slice(0, empty.lastIndexOf('/'))) this.drop(empty);
+    } else if (what === 'node' && found) throw new Complaint(`${path} in the container: File exists`);
+    else this.act(() => {
+      this.folders(folder);
+      this.place(at, what === 'node' ? node('other', Number.parseInt(mode!, 8), { uid: Number(uid), gid: Number(gid) }, `${type} ${major}:${minor}`) : node('file', 0o644, undefined, input), true);
+    });
+    return '';
+  }
 
   private node(path: string): Node {
     const found = this.tree.find(path);

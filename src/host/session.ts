@@ -110,6 +110,17 @@ function mkdirUnlessThere(path: string, mode: number): void {
   }
 }
 
+/** flock(2) on an open file, until that is closed; false: somebody else has it, and it was not to be waited for. */
+export function lockOn(file: number, programs: Facts['programs'], busy: 'complain' | 'wait' = 'complain'): boolean {
+  if (!programs.flock) throw new Complaint("'flock' is not installed; it is needed to keep two runs of one machine apart", 'apt install util-linux');
+  try {
+    execFileSync(programs.flock, [...(busy === 'complain' ? ['--nonblock'] : []), '3'], { stdio: ['ignore', 'ignore', 'ignore', file] });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** flock(2) on the machine's own folder: taken by flock(1) on a descriptor that is shared with us, and ours when it has ended. */
 function takeLock(folder: string, name: string, programs: Facts['programs'], busy: 'complain' | 'wait'): number {
   for (;;) {
@@ -123,10 +134,7 @@ function takeLock(folder: string, name: string, programs: Facts['programs'], bus
       tryRemove(store.runs);
       throw error;
     }
-    if (!programs.flock) throw new Complaint("'flock' is not installed; it is needed to keep two runs of one machine apart", 'apt install util-linux');
-    try {
-      execFileSync(programs.flock, [...(busy === 'complain' ? ['--nonblock'] : []), '3'], { stdio: ['ignore', 'ignore', 'ignore', file] });
-    } catch {
+    if (!lockOn(file, programs, busy)) {
       closeSync(file);
       const state = readState(name);
       throw new Busy(`the machine '${name}' is ${state ? `running (process ${state.pid})` : 'being changed by another nestbox'}`, `wait for its end, or stop it: nestbox stop ${name}`);
@@ -137,7 +145,7 @@ function takeLock(folder: string, name: string, programs: Facts['programs'], bus
   }
 }
 
-function fileOf(path: string): JournalFile {
+export function fileOf(path: string): JournalFile {
   let file: number | null = null;
   return {
     async append(line, sync) {
@@ -170,7 +178,7 @@ export function readState(name: string): RunState | null {
 }
 
 
-function textOf(path: string): string {
+export function textOf(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {

@@ -44,7 +44,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
           ['Type', 'oneshot'], ['RemainAfterExit', 'yes'],
           ...joined([folder(dirname(run), 0o711), folder(run, 0o711), ...lines.start]).map((argv) => ['ExecStart', find(argv)] as const),
           // Each is tried; the folder itself goes last, and nothing that is mounted in it goes with it.
-          ...[...lines.stop, ['rm', '-rf', '--one-file-system', '--', run], ['rmdir', '--ignore-fail-on-non-empty', dirname(run)]].map((argv) => ['ExecStopPost', `-${find(argv)}`] as const),
+          ...[['nestbox-native', 'forget-devices', serviceOf(name), ...found(facts, ['systemctl'])], ...lines.stop, ['rm', '-rf', '--one-file-system', '--', run], ['rmdir', '--ignore-fail-on-non-empty', dirname(run)]].map((argv) => ['ExecStopPost', `-${find(argv)}`] as const),
         ]],
       ]) },
       ...services.map((service, i) => ({ path: `${units}/${unitOf(name, service.name)}`, text: iniText(comment, serviceUnit(machine, facts, service, services[i - 1])) })),
