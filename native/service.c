@@ -206,7 +206,13 @@ int forwarding_job(int argc, char **argv) {
 	return 0;
 }
 
-/* node MODE UID:GID FROM PATH [FROM PATH]...: device nodes with the numbers of the host's own, which after a boot may be others. */
+static int is_device(const char *path) {
+	struct stat stat_;
+	return stat(path, &stat_) == 0 && (S_ISCHR(stat_.st_mode) || S_ISBLK(stat_.st_mode));
+}
+
+/* node MODE UID:GID FROM PATH [FROM PATH]...: device nodes with the numbers of the host's own, which after a boot may be others.
+ * While the host comes up, those may still be to come: udev makes no unit of most of them that could be waited for. */
 int node_job(int argc, char **argv) {
 	if (argc < 5 || argc % 2 == 0 || !strchr(argv[2], ':'))
 		die("node MODE UID:GID FROM PATH [FROM PATH]...");
@@ -217,12 +223,12 @@ int node_job(int argc, char **argv) {
 	gid_t gid = number(colon + 1, "a group");
 	for (int i = 3; i < argc; i += 2) {
 		struct stat stat_;
+		if (!is_device(argv[i])) {
+			fprintf(stderr, "waiting for the device %s\n", argv[i]);
+			await_change(argv[i], is_device);
+		}
 		if (stat(argv[i], &stat_) < 0)
 			die("%s", argv[i]);
-		if (!S_ISCHR(stat_.st_mode) && !S_ISBLK(stat_.st_mode)) {
-			errno = 0;
-			die("%s is not a device", argv[i]);
-		}
 		/* With no rights at all until it has its owner. */
 		if (mknod(argv[i + 1], stat_.st_mode & S_IFMT, stat_.st_rdev) < 0 || chown(argv[i + 1], uid, gid) < 0 || chmod(argv[i + 1], mode) < 0)
 			die("%s", argv[i + 1]);

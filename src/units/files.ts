@@ -41,7 +41,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
       { path: `${units}/${unitOf(name)}`, text: iniText(comment, [
         ['Unit', [['Description', `What the machine ${name} is given`], ['StopWhenUnneeded', 'yes'], ['Before', serviceOf(name)], ['RequiresMountsFor', store.base]]],
         ['Service', [
-          ['Type', 'oneshot'], ['RemainAfterExit', 'yes'],
+          ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', '60'],
           ...joined([folder(dirname(run), 0o711), folder(run, 0o711), ...lines.start]).map((argv) => ['ExecStart', find(argv)] as const),
           // Each is tried; the folder itself goes last, and nothing that is mounted in it goes with it.
           ...[['nestbox-native', 'forget-devices', serviceOf(name), ...found(facts, ['systemctl'])], ...lines.stop, ['rm', '-rf', '--one-file-system', '--', run], ['rmdir', '--ignore-fail-on-non-empty', dirname(run)]].map((argv) => ['ExecStopPost', `-${find(argv)}`] as const),
