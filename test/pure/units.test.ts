@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { apply, undo } from '../../src/apply.ts';
+import type { MemoryHost } from '../../src/host/memory.ts';
 import { assignment, bindPath, commandLine, iniText, settingWord } from '../../src/ini.ts';
 import { serviceOf, unitsPattern } from '../../src/names.ts';
 import { plan } from '../../src/plan.ts';
+import type { Step } from '../../src/step.ts';
 import { installing, mark, unitsOf } from '../../src/units/files.ts';
 import { joined } from '../../src/units/lines.ts';
 import { hostNames, meetStored, storedHost } from './hosts.ts';
@@ -27,18 +29,46 @@ test('every grant can be given by systemd on one of the stored hosts at least', 
   assert.deepEqual(missing, []);
 });
 
+type Case = (typeof served)[number];
+
+/** The host with the machine made on it, and what starts it. */
+async function made({ machine, facts, planned, units }: Case): Promise<{ host: MemoryHost; start: Step[] }> {
+  const host = world(facts, machine);
+  await apply(planned.lasting.map(({ step }) => step), host, memoryJournal().journal);
+  host.folders('/var/lib/nestbox/services');
+  return { host, start: [...installing(machine.name, units), { kind: 'unit', name: serviceOf(machine.name), parts: unitsPattern(machine.name), want: 'started' }] };
+}
+
+/** A key in an X server has a test of its own. */
+const kept = (host: MemoryHost): string[] => host.snapshot().filter((line) => !/^display :\d+ has key/.test(line));
+
 test('what systemd is given is taken back without a trace', async () => {
-  for (const { name, machine, facts, planned, units } of served) {
-    const host = world(facts, machine);
-    const [kept, journal] = [memoryJournal(), memoryJournal()];
-    await apply(planned.lasting.map(({ step }) => step), host, kept.journal);
-    host.folders('/var/lib/nestbox/services');
+  for (const one of served) {
+    const { host, start } = await made(one);
     const before = host.snapshot();
-    await apply([...installing(machine.name, units), { kind: 'unit', name: serviceOf(machine.name), parts: unitsPattern(machine.name), want: 'started' }], host, journal.journal);
-    for (const { path, text } of units.files) assert.equal(await host.read(path), text, name);
+    const journal = memoryJournal();
+    await apply(start, host, journal.journal);
+    for (const { path, text } of one.units.files) assert.equal(await host.read(path), text, one.name);
     await undo(host, journal.journal);
-    assert.deepEqual(host.snapshot().filter((line) => !/^display :\d+ has key/.test(line)), before, name);
+    assert.deepEqual(kept(host), before, one.name);
   }
+});
+
+test('a start that is cut off at any effect is taken back without a trace', async () => {
+  const ofEachGrant = served.filter(({ name }, i) => served.findIndex((other) => other.name.split(' on ')[0] === name.split(' on ')[0]) === i);
+  for (const one of ofEachGrant)
+    for (let effect = 1, over = false; !over; effect++)
+      for (const late of [false, true]) {
+        const { host, start } = await made(one);
+        const before = host.snapshot();
+        const journal = memoryJournal();
+        host.failAt = { effect: host.effects + effect, late };
+        over = await apply(start, host, journal.journal).then(() => true, () => false);
+        host.failAt = null;
+        await undo(host, journal.journal);
+        const after = kept(host);
+        if (after.join('\n') !== before.join('\n')) assert.deepEqual(after, before, `${one.name}: something is left after effect ${effect}${late ? ', late' : ''}`);
+      }
 });
 
 test('each file says who wrote it, and each command in it begins with an absolute path', () => {
