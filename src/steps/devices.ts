@@ -71,10 +71,9 @@ const ways: { [K in Place['kind']]: {
       return true;
     },
     async set(host, { folders }, rule, allowed) {
-      // From above: a group may not allow what the one above it does not. What is forbidden above goes from all below by itself,
-      // what is allowed does not come to those that are there already.
-      const ours = (await Promise.all(folders.map(async (folder) => ((await host.read(`${folder}/devices.list`)) === null ? [] : [folder])))).flat();
-      for (const folder of allowed ? await withAllBelow(host, ours) : ours) await host.set(`${folder}/devices.${allowed ? 'allow' : 'deny'}`, rule);
+      // From above: a group may not allow what the one above it does not, and those that are there already do not get what it is allowed.
+      for (const folder of await withAllBelow(host, folders))
+        if ((await host.read(`${folder}/devices.list`)) !== null) await host.set(`${folder}/devices.${allowed ? 'allow' : 'deny'}`, rule);
     },
   },
   unit: {
