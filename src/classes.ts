@@ -1,6 +1,6 @@
 import type { Device, DeviceClass } from './edits.ts';
 import type { Facts } from './facts.ts';
-import { isInEveryContainer } from './devices.ts';
+import { type DeviceRule, isInEveryContainer } from './devices.ts';
 import { nodeEdit } from './nodes.ts';
 import { nearest } from './words.ts';
 
@@ -53,3 +53,14 @@ export function nearestClass(facts: Pick<Facts, 'deviceClasses'>, name: string):
 export const nodesOf = (facts: Facts, classes: readonly DeviceClass[]): Device[] =>
   Object.keys(facts.nodes).sort().map((path) => nodeEdit(facts, path))
     .filter((device) => !isInEveryContainer(device) && classes.some(({ type, majors }) => type === device.type && majors.includes(device.major)));
+
+/** What DeviceAllow= of a unit says, as `systemctl show` prints it (NAME RIGHTS a line), as rules. Nodes that are not in `facts` are left out. */
+export const unitRules = (listed: string, facts: Pick<Facts, 'nodes' | 'deviceClasses'>): DeviceRule[] => listed.split('\n').flatMap((line): DeviceRule[] => {
+  const [name = '', given = ''] = line.split(' ');
+  const rights = given as DeviceRule['rights'];
+  const [, kind, major, minor] = /^\/dev\/(char|block)\/(\d+):(\d+)$/.exec(name) ?? [];
+  if (kind) return [{ type: kind === 'char' ? 'c' : 'b', major: Number(major), minor: Number(minor), rights }];
+  if (isClass(name)) return classEdit(facts, name, false).majors.map((of) => ({ type: typeOf(name), major: of, minor: '*', rights }));
+  const node = facts.nodes[name];
+  return node ? [{ type: node.type, major: node.major, minor: node.minor, rights }] : [];
+});

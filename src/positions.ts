@@ -14,6 +14,9 @@ export function positionOf(text: string, path: readonly (string | number)[]): Po
   return { line: 1, column: 1 };
 }
 
+/** Whether the text says anything at `path`. */
+export const hasPosition = (text: string, path: readonly (string | number)[]): boolean => scan(text).has(name(path));
+
 const name = (path: readonly (string | number)[]): string => JSON.stringify(path.map(String));
 
 function toPosition(text: string, offset: number): Position {

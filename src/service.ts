@@ -111,7 +111,7 @@ export function findServed(name: string, base: Facts): Served | null {
   const { machine, facts } = meet(file.spec, file.file, base, 'service');
   const { user, account: { uid, gid }, shift, environment, edits, place } = machine;
   const inside = { user, account: { uid, gid }, shift, environment: { ...environment, ...edits.environment }, place };
-  return { machine, facts, running: { name, how: 'service', state: { inside }, leader: { pid, started }, groups: groupsOf(pid) } };
+  return { machine, facts, running: { name, how: 'service', state: { file: file.file, inside }, leader: { pid, started }, groups: groupsOf(pid) } };
 }
 
 /** Somebody inside, by name; the machine's user if none is named. */

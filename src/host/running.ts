@@ -11,7 +11,7 @@ export interface RunningMachine {
   name: string;
   /** By `nestbox run`, which holds its session, or by systemd. */
   how: 'foreground' | 'service';
-  state: Pick<RunState, 'inside'>;
+  state: Pick<RunState, 'file' | 'inside'>;
   leader: Leader;
   /** Folders of the control groups that its first process is in, one for each tree. */
   groups: string[];

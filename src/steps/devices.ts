@@ -1,4 +1,4 @@
-import { classEdit, isClass, parseClasses } from '../classes.ts';
+import { parseClasses, unitRules } from '../classes.ts';
 import { covers, type DeviceRule, parseRule } from '../devices.ts';
 import { Complaint } from '../errors.ts';
 import { type Host, must } from '../host.ts';
@@ -80,23 +80,19 @@ const ways: { [K in Place['kind']]: {
       return true;
     },
     async set(host, { folders }, { rule }, allowed) {
-      // From above: a group may not allow what the one above it does not. What is forbidden above goes from all below by itself,
-      // what is allowed does not come to those that are there already.
-      const ours = (await Promise.all(folders.map(async (folder) => ((await host.read(`${folder}/devices.list`)) === null ? [] : [folder])))).flat();
-      for (const folder of allowed ? await withAllBelow(host, ours) : ours) await host.set(`${folder}/devices.${allowed ? 'allow' : 'deny'}`, rule);
+      // From above: a group may not allow what the one above it does not, and those that are there already do not get what it is allowed.
+      for (const folder of await withAllBelow(host, folders))
+        if ((await host.read(`${folder}/devices.list`)) !== null) await host.set(`${folder}/devices.${allowed ? 'allow' : 'deny'}`, rule);
     },
   },
   /** The list of a unit, in both versions of control groups; what systemd does with it was tried, as its manual does not say. */
   unit: {
     async allows(host, { name }, { rule, path }) {
-      const { type, major, minor, rights } = parseRule(rule)!;
-      const classes = parseClasses((await host.read('/proc/devices')) ?? '');
+      const wanted = parseRule(rule)!;
+      const { type, major, minor } = wanted;
       const { stdout } = await host.run(['systemctl', 'show', '--property=DeviceAllow', '--value', name]);
-      return stdout.split('\n').some((line) => {
-        const [of = '', given = ''] = line.split(' ');
-        const same = of === path || of === numbered({ type, major, minor }) || (isClass(of) && classEdit({ deviceClasses: classes }, of, false).type === type && classEdit({ deviceClasses: classes }, of, false).majors.includes(major));
-        return same && [...rights].every((right) => given.includes(right));
-      });
+      const facts = { nodes: { [path]: { type, major, minor: Number(minor), uid: 0, gid: 0, mode: 0 } }, deviceClasses: parseClasses((await host.read('/proc/devices')) ?? '') };
+      return unitRules(stdout, facts).some((other) => isCovered(wanted, other));
     },
     async set(host, { name }, { rule }, allowed) {
       const { type, major, minor } = parseRule(rule)!;

@@ -23,6 +23,11 @@ for (const host of hosts)
     await computer.write('/root/jukebox.toml', machine);
     await computer.does('nestbox', 'start', '/root/jukebox.toml');
     assert.notEqual((await play(computer)).status, 0);
+    const why = async (path: string) => JSON.parse((await computer.run('nestbox', 'why', '--json', 'jukebox', path)).stdout) as { opens: boolean; layer: string | null; because: string; mend: string | null; tried: object | null };
+    const absent = await why('/dev/snd/pcmC0D0p');
+    assert.deepEqual([absent.opens, absent.layer], [false, 'node']);
+    assert.match(`${absent.mend}`, /audio = "alsa"/);
+    assert.ok(absent.tried, 'it was tried inside');
 
     for (const node of nodes) await computer.does('nestbox', 'attach', 'jukebox', node);
     const played = await play(computer);
@@ -31,6 +36,7 @@ for (const host of hosts)
     const [, node = ''] = nodes;
     const number = (await computer.does('stat', '--format=%Hr:%Lr', node)).trim();
     assert.equal((await inside(computer, 'cat', `/run/udev/data/c${number}`)).stdout, await computer.get(`/run/udev/data/c${number}`), 'what udev knows of it is told inside');
+    assert.equal((await why('/dev/snd/pcmC0D0p')).opens, true);
     assert.match(await computer.does('nestbox', 'status', 'jukebox'), /attached until it ends: .*pcmC0D0p/);
     // systemd's own command for this would freeze the whole list.
     assert.equal((await computer.run('ls', '/run/systemd/system.control')).status, 2);
@@ -45,6 +51,9 @@ for (const host of hosts)
     await computer.does('sh', '-c', `cp -a ${node} /proc/${leader}/root/dev/kept; chmod 666 /proc/${leader}/root/dev/kept`);
     assert.match((await inside(computer, 'dd', 'if=/dev/null', 'of=/dev/kept', 'count=0')).stderr, /Operation not permitted/);
     assert.notEqual((await play(computer)).status, 0);
+    await computer.does('sh', '-c', `cp -a ${node} /proc/${leader}/root${node}; chmod 666 /proc/${leader}/root${node}`);
+    assert.equal((await why(node)).layer, 'group', 'a node without the right');
+    await computer.does('rm', `/proc/${leader}/root${node}`);
 
     // For always: it is there after the machine has been stopped and started, and in what systemd would start it with.
     await computer.does('nestbox', 'attach', 'jukebox', node, '--always', '--now');
