@@ -74,10 +74,10 @@ export function reason(path: string, machine: Machine, facts: Facts): Layer[] {
   const owner = (): Omit<Layer, 'layer'> => {
     if (common) return { passes: true, looked: 'everybody inside may' };
     if (!device) return { passes: null, looked: 'there is no node to have an owner' };
-    const world = device.group === null && (device.mode & 0o006) !== 0;
+    const world = (device.mode & 0o006) === 0o006;
     if (world || user === null) return { passes: true, looked: world ? 'everybody may, as on the host' : `root inside may: the node belongs to id ${shift} of the host, which is root there` };
     if (device.group !== null) return { passes: true, looked: `group ${device.group} may, and '${who}' is made a member of it inside` };
-    return { passes: false, looked: `on this host root alone may (mode ${octal(device.mode)}), so inside as well, and the machine's user is '${who}'` };
+    return { passes: false, looked: `on this host root alone may do all (mode ${octal(device.mode)}), so inside as well, and the machine's user is '${who}'` };
   };
   const group = (): Omit<Layer, 'layer'> => {
     if (machine.place.kind === 'cgroup' && !(facts.cgroups.version === 1 && facts.cgroups.own.devices)) return { passes: true, looked: 'nobody on this host enforces a device list' };

@@ -10,7 +10,7 @@ import { linux } from '../host/linux.ts';
 import { findRunning, type RunningMachine } from '../host/running.ts';
 import { openSession } from '../host/session.ts';
 import { readMachineFile } from '../meet.ts';
-import { modeInside, nodeEdit } from '../nodes.ts';
+import { nodeEdit } from '../nodes.ts';
 import { look, probe, readStore } from '../probe.ts';
 import { findServed, refresh } from '../service.ts';
 import { store } from '../store.ts';
@@ -38,7 +38,7 @@ export default async function attach(words: string[], when: When): Promise<numbe
         throw error;
       });
       if ((await journal.entries()).length === 0) note(`'${name}' has ${path} already`);
-      else if (modeInside(device) === 0o600 && account.uid !== 0) note(`${path} belongs to root alone on this host: inside it opens for root alone too`);
+      else if (device.group === null && (device.mode & 0o006) !== 0o006 && account.uid !== 0) note(`on this host root alone may do all with ${path}: so it is inside`);
     } finally {
       attachments.close();
     }

@@ -1,33 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, readFileSync, rmSync } from 'node:fs';
-import { type TestContext, test } from 'node:test';
-import { folder, machineFile, nestbox, root, running } from '../nestbox.ts';
-
-const machine = (t: TestContext, name: string, more: string) => machineFile(t, `name = "${name}"\nephemeral = true\nnetwork = "none"\n${more}\n${root}`);
-
-/** Two drivers that every Linux has numbers for (Documentation/admin-guide/devices.txt), and that can be opened without any effect. */
-const fuse = { major: 10, minor: 229 };
-const loopControl = { major: 10, minor: 237 };
-
-/** A device node of the test's own, such as a sound card would have: for its group alone. */
-function makeNode(t: TestContext, path: string, { major, minor }: typeof fuse, group: number): boolean {
-  rmSync(path, { force: true });
-  t.after(() => rmSync(path, { force: true }));
-  const { status } = spawnSync('mknod', ['-m', '0600', path, 'c', `${major}`, `${minor}`]);
-  if (status !== 0) {
-    t.skip('no device nodes can be made here');
-    return false;
-  }
-  chownSync(path, 0, group);
-  chmodSync(path, 0o660);
-  if (spawnSync('sh', ['-c', `: < ${path}`]).status === 0) return true;
-  t.skip(`the kernel has no driver for character device ${major}:${minor}`);
-  return false;
-}
-
-const open = (path: string) => `if (open(my $f, "+<", "${path}")) { print "opened\\n" } else { print $!+0, " $!\\n" }`;
-const perl = (...lines: string[]) => ['--', 'perl', '-e', lines.join(';')];
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { test } from 'node:test';
+import { fuse, loopControl, machine, makeNode, open, perl } from '../device-nodes.ts';
+import { folder, nestbox, running } from '../nestbox.ts';
 
 test('a granted device is opened by the user inside through its group, by the number that the host gives it', (t) => {
   const node = '/dev/nestbox-test-granted';
@@ -97,4 +73,32 @@ test('a device that is not there, and what is no device, are told before anythin
   assert.equal(refused.status, 1);
   assert.match(refused.stderr, /devices\.0: there is no \/dev\/nestbox-test-absent on this host[^]*devices\.1: \/dev\/shm is a folder/);
   assert.equal(existsSync('/run/nestbox/dev-absent'), false);
+});
+
+test('the rule of a class covers a node that is made later', async (t) => {
+  if (!makeNode(t, '/dev/nestbox-test-before', fuse, 4321)) return;
+  for (const users of ['own', 'host']) {
+    const file = machine(t, 'dev-class', `users = "${users}"\ndevices = ["char-misc"]`);
+    const { passing } = JSON.parse(nestbox(['plan', '--json', file]).stdout) as { passing: { kind: string; check?: { file: string; lines: string[] } }[] };
+    const check = passing.find((step) => step.kind === 'cgroup' && step.check)?.check;
+    if (!check) return t.skip("there is no 'devices' controller of version 1 to be planned for");
+    assert.ok(check.lines.includes(users === 'host' ? 'c 10:* rwm' : 'c 10:* rw'));
+    const run = running(t, ['run', file, '--', 'sh', '-c', 'echo ready; exec sleep 1000']);
+    await run.says(/ready/);
+    assert.deepEqual(readFileSync(check.file, 'utf8').trim().split('\n').sort(), [...check.lines].sort());
+    const later = '/dev/nestbox-test-later';
+    const look = () => nestbox(['exec', '--root', 'dev-class', ...perl(open('/dev/nestbox-test-before'), open(later))]).stdout;
+    assert.equal(look(), 'opened\n2 No such file or directory\n', users);
+    const made = nestbox(['exec', '--root', 'dev-class', 'mknod', later, 'c', `${loopControl.major}`, `${loopControl.minor}`]);
+    assert.equal(made.status, users === 'host' ? 0 : 1, made.stderr);
+    if (users === 'own') {
+      // Nobody inside can make it: from outside, and only the node is lacking.
+      if (!makeNode(t, later, loopControl, 4321)) return;
+      assert.equal(nestbox(['attach', 'dev-class', later]).status, 0);
+      assert.deepEqual(readFileSync(check.file, 'utf8').trim().split('\n').sort(), [...check.lines].sort());
+    }
+    assert.equal(look(), 'opened\nopened\n', users);
+    await run.end();
+    rmSync(later, { force: true });
+  }
 });

@@ -5,6 +5,7 @@ import { deviceList, devicePolicy, limitSettings, scopeProperties } from '../../
 import type { Device } from '../../src/edits.ts';
 import { apply } from '../../src/apply.ts';
 import { MemoryHost } from '../../src/host/memory.ts';
+import { modeInside, nodeEdit } from '../../src/nodes.ts';
 import { readSpec } from '../../src/spec.ts';
 import { meetStored, storedHost } from './hosts.ts';
 
@@ -90,5 +91,12 @@ test('the right to make nodes of a class is given only where somebody inside cou
     const { machine } = meetStored(spec, laptop, 'm.toml');
     assert.ok(devicePolicy('/cg', machine.edits).check.lines.includes(rule!), users);
     assert.ok(machine.edits.devices.some(({ path }) => path === '/dev/snd/controlC0'));
+  }
+});
+
+test('a node is open inside to whom it is open on the host: the world, a group, or root alone', () => {
+  for (const [gid, mode, group, inside] of [[44, 0o660, 44, 0o660], [44, 0o666, null, 0o666], [0, 0o666, null, 0o666], [0, 0o600, null, 0o600], [0, 0o644, null, 0o644], [44, 0o664, 44, 0o664], [29, 0o600, 29, 0o660]] as const) {
+    const device = nodeEdit({ ...laptop, nodes: { '/dev/x': { type: 'c', major: 10, minor: 1, uid: 0, gid, mode } } }, '/dev/x');
+    assert.deepEqual([device.group, modeInside(device)], [group, inside], `${gid} ${mode.toString(8)}`);
   }
 });

@@ -55,8 +55,9 @@ test('what systemd is given is taken back without a trace', async () => {
 });
 
 test('a start that is cut off at any effect is taken back without a trace', async () => {
-  const ofEachGrant = served.filter(({ name }, i) => served.findIndex((other) => other.name.split(' on ')[0] === name.split(' on ')[0]) === i);
-  for (const one of ofEachGrant)
+  const kindsOf = ({ units }: Case) => [...new Set(units.once.map(({ kind }) => kind))].sort().join(' ');
+  const different = served.filter((one, i) => served.findIndex((other) => kindsOf(other) === kindsOf(one)) === i);
+  for (const one of different)
     for (let effect = 1, over = false; !over; effect++)
       for (const late of [false, true]) {
         const { host, start } = await made(one);

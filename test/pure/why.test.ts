@@ -110,7 +110,7 @@ test('on every stored host, what a machine is given stands in nobody\'s way', ()
     const users = stored.kernel.startsWith('5.') ? 'users = "host"\n' : '';
     for (const path of Object.keys(stored.nodes)) {
       const answer = ask(host, `${users}user = "u"\nnetwork = "none"\ndevices = ["${path}"]`, path);
-      assert.equal(answer.layer, stored.nodes[path]!.gid === 0 && !(stored.nodes[path]!.mode & 0o006) ? 'owner' : null, `${path} on ${host}`);
+      assert.equal(answer.layer, stored.nodes[path]!.gid === 0 && (stored.nodes[path]!.mode & 0o006) !== 0o006 ? 'owner' : null, `${path} on ${host}`);
     }
   }
 });
