@@ -6,7 +6,7 @@ export interface DeviceRule {
   type: 'c' | 'b';
   major: number;
   minor: number | '*';
-  rights: 'rw' | 'rwm' | 'm';
+  rights: 'r' | 'w' | 'rw' | 'rwm' | 'm';
 }
 
 /**
@@ -27,7 +27,7 @@ const always: DeviceRule[] = [
 
 /** What the granted devices need: to be opened; their nodes are made outside. */
 export const deviceList = (devices: readonly Device[]): DeviceRule[] =>
-  devices.map(({ type, major, minor }) => ({ type, major, minor, rights: 'rw' as const }))
+  devices.flatMap(({ type, major, minor, rights = 'rw' }) => (rights === '' ? [] : [{ type, major, minor, rights }]))
     .filter((rule, i, all) => all.findIndex((other) => other.type === rule.type && other.major === rule.major && other.minor === rule.minor) === i)
     .filter((rule) => !always.some((other) => covers(other, rule)));
 

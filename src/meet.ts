@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
 import { Complaint } from './errors.ts';
-import type { Facts } from './facts.ts';
-import { layersOf, type Machine, pathsOf, resolve } from './machine.ts';
+import type { CdiFile, Facts } from './facts.ts';
+import { layersOf, type Machine, meetsInside, namesCdi, pathsOf, resolve } from './machine.ts';
 import { positionOf } from './positions.ts';
-import { look, probe, readAccounts } from './probe.ts';
+import { look, probe, readAccounts, readCdiTexts, readInside } from './probe.ts';
 import { roots } from './roots/index.ts';
 import { readSpec, type Spec } from './spec.ts';
 import { store } from './store.ts';
@@ -53,8 +53,20 @@ function read(path: string): string | null {
 }
 
 /** A spec meets this host as it is now. */
-export function meet(spec: Spec, file: string, base: Facts = probe(process.env)): { machine: Machine; facts: Facts } {
-  let facts = look(base, pathsOf(spec, base));
-  if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) facts = { ...facts, accounts: readAccounts(layersOf(spec, facts)) };
+export async function meet(spec: Spec, file: string, base: Facts = probe(process.env)): Promise<{ machine: Machine; facts: Facts }> {
+  const known = namesCdi(spec) ? { ...base, cdi: await readCdiFiles() } : base;
+  let facts = look(known, pathsOf(spec, known));
+  if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) {
+    const layers = layersOf(spec, facts);
+    facts = { ...facts, accounts: readAccounts(layers), ...(meetsInside(spec) && { inside: readInside(layers) }) };
+  }
   return { machine: resolve(spec, facts, file), facts };
+}
+
+/** The reader of YAML is loaded when there is something to be read: it takes as long as all else that is loaded. */
+async function readCdiFiles(): Promise<CdiFile[]> {
+  const texts = readCdiTexts();
+  if (texts.length === 0) return [];
+  const { readCdi } = await import('./cdi/read.ts');
+  return texts.map(({ path, text }) => readCdi(path, text));
 }
