@@ -27,9 +27,19 @@ const always: DeviceRule[] = [
 
 /** What the granted devices need: to be opened; their nodes are made outside. */
 export const deviceList = (devices: readonly Device[]): DeviceRule[] =>
-  devices.flatMap(({ type, major, minor, rights = 'rw' }) => (rights === '' ? [] : [{ type, major, minor, rights }]))
-    .filter((rule, i, all) => all.findIndex((other) => other.type === rule.type && other.major === rule.major && other.minor === rule.minor) === i)
+  devices.map(({ type, major, minor }) => ({ type, major, minor, rights: rightsTo(devices, { type, major, minor }) }))
+    .filter((rule, i, all): rule is DeviceRule => rule.rights !== '' && all.findIndex((other) => isSame(rule, other)) === i)
     .filter((rule) => !always.some((other) => covers(other, rule)));
+
+type Numbers = Pick<Device, 'type' | 'major' | 'minor'>;
+
+const isSame = (a: Numbers, b: Numbers) => a.type === b.type && a.major === b.major && a.minor === b.minor;
+
+/** A device that is given under two names may be opened for what either of them allows. */
+function rightsTo(devices: readonly Device[], numbers: Numbers): NonNullable<Device['rights']> {
+  const given = devices.filter((device) => isSame(device, numbers)).map(({ rights = 'rw' }) => rights).join('');
+  return (['r', 'w'] as const).filter((right) => given.includes(right)).join('') as NonNullable<Device['rights']>;
+}
 
 const covers = (a: DeviceRule, b: DeviceRule) => a.type === b.type && a.major === b.major && (a.minor === '*' || a.minor === b.minor);
 

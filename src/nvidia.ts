@@ -62,7 +62,8 @@ function nodesOf(facts: Facts, nvidia: NvidiaDriver, cards: readonly GraphicsCar
 /** Into the folder where the root's linker looks by itself, where that is known: then its own cache need not be covered. */
 function librariesOf({ inside }: Facts, { libraries, files }: NvidiaDriver): Pick<Edits, 'binds' | 'links' | 'libraries'> {
   const own = ownFolders(inside?.linkerCache ?? []);
-  const placed = libraries.map((library) => {
+  // Those of 32-bit programs are of no use to a root that runs none.
+  const placed = libraries.filter(({ flags }) => own.size === 0 || own.has(flags)).map((library) => {
     const isPlugin = library.folder.endsWith('/vdpau');
     const folder = own.get(library.flags) ?? (isPlugin ? dirname(library.folder) : library.folder);
     return { ...library, isPlugin, to: isPlugin ? `${folder}/vdpau` : folder };

@@ -17,13 +17,14 @@ export function readCdi(path: string, text: string): CdiFile {
   if (/[^\P{Cc}\t\r\n]/u.test(text)) return refused(null, [{ offset: 0, told: 'this is no text: it has control characters' }]);
   let document: Document.Parsed;
   try {
-    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: '1.2', schema: 'core', uniqueKeys: true, stringKeys: true, merge: false, logLevel: 'silent' });
+    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, version: '1.2', schema: 'core', uniqueKeys: true, stringKeys: true, merge: false, logLevel: 'error' });
   } catch (error) {
-    if (error instanceof RangeError) return refused(null, [{ offset: 0, told: 'this is nested too deeply' }]); // the reader goes as deep as the text does
+    if (error instanceof RangeError) return refused(null, [{ offset: 0, told: tooDeep }]);
     throw error;
   }
   const worst = document.errors[0];
-  if (worst) return refused(null, [{ offset: worst.pos[0], told: shown(plainly(worst.code, worst.message)) }]);
+  if (worst && (worst.code === 'RESOURCE_EXHAUSTION' || worst.message.includes('call stack'))) return refused(null, [{ offset: 0, told: tooDeep }]);
+  if (worst) return refused(null, [{ offset: worst.pos[0], told: plainly(worst.code, shown(worst.message)) }]);
   const forbidden = forbiddenIn(document);
   if (forbidden) return refused(null, [forbidden]);
 
@@ -38,13 +39,19 @@ export function readCdi(path: string, text: string): CdiFile {
   return refused(kind, told.sort((a, b) => a.offset - b.offset));
 }
 
+/** The reader of YAML goes as deep as the text does. */
+const tooDeep = 'this is nested too deeply';
+
+/** The tags of plain data: yaml.org, "Core Schema". */
+const plainTags = ['str', 'int', 'float', 'bool', 'null', 'map', 'seq'].map((name) => `tag:yaml.org,2002:${name}`);
+
 /** What could make a small text large, or a value something else than plain data. */
 function forbiddenIn(document: Document.Parsed): { offset: number; told: string } | null {
   let found: { offset: number; told: string } | null = null;
   visit(document, {
     Node(_, node) {
       const told = isAlias(node) || node.anchor !== undefined ? 'anchors and aliases are not read in a file of this kind'
-        : node.tag !== undefined && !node.tag.startsWith('tag:yaml.org,2002:') ? `the tag '${shown(node.tag)}' is not read in a file of this kind` : null;
+        : node.tag !== undefined && !plainTags.includes(node.tag) ? `the tag '${shown(node.tag)}' is not read in a file of this kind` : null;
       if (!told) return undefined;
       found = { offset: node.range?.[0] ?? 0, told: `${told}\n  write the value out` };
       return visit.BREAK;
@@ -68,6 +75,7 @@ function plainly(code: string, message: string): string {
     case 'MULTIPLE_DOCS': return "there is more than one document in this file: '---' begins another one";
     case 'NON_STRING_KEY': return 'a key must be a text';
     case 'TAG_RESOLVE_FAILED': return 'this tag is not read in a file of this kind';
+    case 'BAD_INDENT': return message.startsWith('Flow') ? 'a { or [ is not closed' : 'this line is not indented like those that it belongs to';
     default: return `this is neither JSON nor YAML: ${message.replace(/^./, (c) => c.toLowerCase())}`;
   }
 }

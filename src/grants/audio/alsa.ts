@@ -35,7 +35,7 @@ export default defineGrant({
     const wanted = new RegExp(`^/dev/snd/(timer|seq|controlC${index}|hwC${index}D\\d+|pcmC${index}D\\d+${record ? '[pc]' : 'p'})$`);
     return {
       ...(isCovered && {
-        before: [{ kind: 'write', path: file, text: `defaults.pcm.card "${id}"\ndefaults.ctl.card "${id}"\n`, mode: 0o644 }],
+        before: [{ kind: 'write', path: file, text: `defaults.pcm.!card "${id}"\ndefaults.ctl.!card "${id}"\n`, mode: 0o644 }],
         binds: [{ from: file, to: settings, write: false, owner: 'as-is', passes: true }],
       }),
       devices: Object.keys(facts.nodes).filter((path) => wanted.test(path)).sort().map((path) => nodeEdit(facts, path)),

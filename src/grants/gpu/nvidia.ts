@@ -32,5 +32,5 @@ export default defineGrant({
     return { devices: [...cards.flatMap(({ render }) => (render ? [nodeEdit(facts, render)] : [])), ...devices], ...more };
   },
 
-  exposes: () => [{ risk: 'medium', what: "NVIDIA's driver in the kernel takes commands straight from programs inside" }],
+  exposes: () => [{ risk: 'medium', what: "the kernel's part of NVIDIA's driver takes commands straight from programs inside" }],
 });
