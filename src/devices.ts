@@ -6,7 +6,7 @@ export interface DeviceRule {
   type: 'c' | 'b';
   major: number;
   minor: number | '*';
-  rights: 'rw' | 'rwm' | 'm';
+  rights: 'r' | 'w' | 'rw' | 'rwm' | 'm';
 }
 
 /**
@@ -34,7 +34,16 @@ export const classList = (classes: readonly DeviceClass[]): DeviceRule[] =>
 
 /** What the granted devices need: to be opened; their nodes are made outside. Those that a class covers are left out. */
 export const deviceList = (devices: readonly Device[], classes: readonly DeviceClass[] = []): DeviceRule[] =>
-  once(devices.map(({ type, major, minor }) => ({ type, major, minor, rights: 'rw' as const }))).filter((rule) => ![...always, ...classList(classes)].some((other) => covers(other, rule)));
+  once(devices.flatMap(({ type, major, minor }) => {
+    const rights = rightsTo(devices, { type, major, minor });
+    return rights === '' ? [] : [{ type, major, minor, rights }];
+  })).filter((rule) => ![...always, ...classList(classes)].some((other) => covers(other, rule)));
+
+/** A device that is given under two names may be opened for what either of them allows. */
+export function rightsTo(devices: readonly Device[], { type, major, minor }: Pick<Device, 'type' | 'major' | 'minor'>): NonNullable<Device['rights']> {
+  const given = devices.filter((device) => device.type === type && device.major === major && device.minor === minor).map(({ rights = 'rw' }) => rights).join('');
+  return (['r', 'w'] as const).filter((right) => given.includes(right)).join('') as NonNullable<Device['rights']>;
+}
 
 /** Whether the rule `a` lets everything be opened that `b` does; what may be made is another matter. */
 export const covers = (a: DeviceRule, b: DeviceRule): boolean => a.type === b.type && a.major === b.major && (a.minor === '*' || a.minor === b.minor) && a.rights !== 'm';

@@ -15,6 +15,26 @@ export interface Edits {
   environment: Record<string, string>;
   network: Network;
   limits: Limits;
+  /** Numbers of groups, as they are inside, that the machine's user is in. */
+  groups: number[];
+  /** Links within the root, made for a run. */
+  links: Link[];
+  /** Folders inside in which programs find the shared libraries that are bound there. */
+  libraries: string[];
+  /** Network interfaces of the host that are moved into the machine's network for a run. */
+  interfaces: Interface[];
+}
+
+/** As `ln -sf to path` inside. */
+export interface Link {
+  path: string;
+  to: string;
+}
+
+export interface Interface {
+  name: string;
+  /** What it is called inside. */
+  to: string;
 }
 
 /** A file, folder or socket of the host that is seen inside. */
@@ -27,9 +47,11 @@ export interface Bind {
    * theirs: it is the person's: its owner is shown as the machine's user, and every other id as nobody.
    */
   owner: 'as-is' | 'theirs';
+  /** What it covers in the root is made for a run alone: its name is another one after the next update of a driver. */
+  passes?: true;
 }
 
-/** A device node that may be opened for reading and writing. */
+/** A device node that may be opened for reading and writing, unless `rights` says otherwise. */
 export interface Device {
   path: string;
   type: 'c' | 'b';
@@ -38,6 +60,12 @@ export interface Device {
   /** The group inside that may open it, by the host's id; null: whoever may on the host. */
   group: number | null;
   mode: number;
+  /** The host's own node, where it is at another path. */
+  from?: string;
+  /** Owner of the node in ids that exist inside, and exactly its mode, where somebody else than this host has said so. */
+  as?: { uid: number; gid: number; mode: number };
+  /** What the control group lets it be opened for; '': for nothing. */
+  rights?: '' | 'r' | 'w' | 'rw';
 }
 
 /** All devices with these major numbers may be opened for reading and writing, whenever they come. */
@@ -87,7 +115,7 @@ export interface Exposure {
   what: string;
 }
 
-export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], classes: [], environment: {}, network: { kind: 'none' }, limits: {} });
+export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], classes: [], environment: {}, network: { kind: 'none' }, limits: {}, groups: [], links: [], libraries: [], interfaces: [] });
 
 /** The edits of all grants as one, and where two disagree. `by` is the key of the machine file, such as display.nested. */
 export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Edits; origin: Map<unknown, string>; problems: Problem[] } {
@@ -108,7 +136,7 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     return thing;
   };
   for (const { by, edits } of all) {
-    const { before = [], services = [], binds = [], devices = [], classes = [], environment = {}, network, limits, ...rest } = edits;
+    const { before = [], services = [], binds = [], devices = [], classes = [], environment = {}, network, limits, groups = [], links = [], libraries = [], interfaces = [], ...rest } = edits;
     rest satisfies Record<string, never>; // a new kind of edit does not compile until it is merged here
     out.before.push(...before.map((step) => own(step, by)));
     for (const service of services) if (claim(`the service '${service.name}'`, service, by)) out.services.push(own(service, by));
@@ -117,9 +145,17 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     for (const one of classes) if (claim(`the devices ${one.name}`, one, by)) out.classes.push(own(one, by));
     for (const [name, value] of Object.entries(environment)) if (claim(`the variable ${name}`, value, by)) out.environment[name] = value;
     if (network && claim('the network', network, by)) out.network = own(network, by);
+    out.groups.push(...groups.filter((group) => !out.groups.includes(group)));
+    for (const link of links) if (claim(`the link ${link.path}`, link, by)) out.links.push(own(link, by));
+    out.libraries.push(...libraries.filter((folder) => !out.libraries.includes(folder)));
+    for (const one of interfaces) if (claim(`the network interface ${one.name}`, one, by)) out.interfaces.push(own(one, by));
     for (const [name, value] of Object.entries(limits ?? {})) if (claim(`the limit of ${name}`, value, by)) Object.assign(out.limits, { [name]: value });
   }
   for (const device of out.devices)
     if (out.binds.some((bind) => bind.to === device.path)) problems.push({ at: (origin.get(device) ?? '').split('.'), ...lacks(`${device.path} is asked for as a device and as a file`, 'leave one of the two out') });
+  for (const link of out.links)
+    if (out.binds.some((bind) => bind.to === link.path)) problems.push({ at: (origin.get(link) ?? '').split('.'), ...lacks(`${link.path} is asked for as a link and as a file`, 'leave one of the two out') });
+  if (out.interfaces.length > 0 && out.network.kind === 'host')
+    problems.push({ at: (origin.get(out.interfaces[0]) ?? '').split('.'), ...lacks("a network interface cannot be moved into a machine that shares the host's network", 'network = "private" or "none"') });
   return { edits: out, origin, problems };
 }

@@ -1,4 +1,7 @@
+import type { CdiSpec } from './cdi/schema.ts';
+import type { Library } from './elf.ts';
 import type { ProgramName } from './errors.ts';
+import type { CacheEntry } from './linker.ts';
 
 /** All that is known of this host: plain data, read once, so that everything between reading and acting is a pure function. */
 export interface Facts {
@@ -27,6 +30,10 @@ export interface Facts {
   /** Sockets of the person's sound servers that exist. */
   sound: { pulse: string | null; cookie: string | null; pipewire: string | null; cards: SoundCard[] };
   graphics: GraphicsCard[];
+  /** NVIDIA's own driver, where it is loaded. */
+  nvidia?: NvidiaDriver | null;
+  /** The files that describe devices (CDI), those that stand before others last; read when the machine file names such a device. */
+  cdi?: CdiFile[];
   /** Device nodes below /dev/dri and /dev/snd, and those that the machine file names, alone or as a class. */
   nodes: Record<string, DeviceNode>;
   /** /proc/devices: what the kernel's drivers call the devices with this major number; one number may have several names. */
@@ -46,6 +53,43 @@ export interface Facts {
   accounts: Accounts | null;
   /** Which init is in the machine's root; null while that is still to be built. */
   init: Init | null;
+  /** What else is in the machine's root that libraries and settings of the host meet there; null or absent as `accounts`. */
+  inside?: Inside | null;
+}
+
+export interface Inside {
+  /** Its dynamic linker's cache; null: it has none. */
+  linkerCache: CacheEntry[] | null;
+  /** Whether it has an /etc/asound.conf of its own. */
+  asound: boolean;
+  /** Versions of the libraries of NVIDIA's driver in it. */
+  nvidia: string[];
+}
+
+/** A file of the Container Device Interface that has been read. */
+export interface CdiFile {
+  path: string;
+  /** As far as it can be told: vendor.com/class. */
+  kind: string | null;
+  /** null: it has mistakes. */
+  spec: CdiSpec | null;
+  /** FILE:LINE:COLUMN: what is wrong there. */
+  complaints: string[];
+}
+
+export interface NvidiaDriver {
+  /** Of the kernel's module, such as 550.163.01. */
+  version: string;
+  /** Number of /dev/nvidiaN of each card, by PCI address; null: not on a PCI bus. */
+  cards: { pci: string | null; minor: number }[];
+  /** Names of /proc/devices that begin with nvidia -> major number. */
+  majors: Record<string, number>;
+  /** Nodes in /dev/nvidia-caps. */
+  capabilities: string[];
+  /** Its libraries on this host, of that version: path -> what the linker has to know. */
+  libraries: (Library & { folder: string })[];
+  /** Other files of it -> where programs inside look for them. */
+  files: { from: string; to: string }[];
 }
 
 export type Init = 'systemd' | 'other' | 'none';
@@ -71,6 +115,8 @@ export interface SoundCard {
   index: number;
   /** As in /proc/asound/cards: PCH, Loopback ... */
   id: string;
+  /** Its longer name there: HDA Intel PCH. */
+  name?: string;
 }
 
 export interface GraphicsCard {
@@ -109,6 +155,8 @@ export interface PathFact {
   modified: number;
   /** Where it leads, if it is a link: the rest is told of what is there. */
   link?: string;
+  /** The shared library that it is, or those that are in it; told when the machine file names a CDI device, or NVIDIA's driver is loaded. */
+  libraries?: Library[];
 }
 
 /** What nestbox keeps of a machine that it has made: /var/lib/nestbox/machines/NAME/machine.json. */

@@ -1,7 +1,7 @@
 import type * as v from 'valibot';
 import type { Edits, Exposure } from './edits.ts';
 import type { Acceptable, Problem } from './errors.ts';
-import type { Facts, Person } from './facts.ts';
+import type { Facts } from './facts.ts';
 import type { Owner } from './step.ts';
 
 /** What a grant is told besides its options. */
@@ -21,6 +21,9 @@ export interface Context {
   sharesNetwork: boolean;
 }
 
+/** The facts that are known before any path is looked at. */
+export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia'>;
+
 type OptionsSchema = v.GenericSchema<unknown, unknown>;
 
 /** One thing of the host that a machine may be given. One file below grants/ is one of these, and it does nothing itself. */
@@ -30,14 +33,15 @@ export interface Grant<Schema extends OptionsSchema = OptionsSchema> {
   /** Its table in the machine file, each key with a description: help and the JSON Schema are read off it. */
   options: Schema;
   /** Paths of the host that must be looked at before anything can be said. */
-  paths?(options: v.InferOutput<Schema>, person: Person): string[];
+  paths?(options: v.InferOutput<Schema>, facts: KnownFirst): string[];
   /** Classes of devices whose nodes must be looked for, such as char-alsa. */
   classes?(options: v.InferOutput<Schema>): string[];
   /** What this host lacks for it; a problem's `at` is relative to the grant's own table. */
   needs(options: v.InferOutput<Schema>, context: Context): Problem[];
   /** Only asked for when nothing fatal is lacking. */
   edits(options: v.InferOutput<Schema>, context: Context): Partial<Edits>;
-  exposes(options: v.InferOutput<Schema>): Exposure[];
+  /** `facts` are left out where it is to be told in general, as in the manual. */
+  exposes(options: v.InferOutput<Schema>, facts?: Facts): Exposure[];
 }
 
 export const defineGrant = <Schema extends OptionsSchema>(grant: Grant<Schema>): Grant<Schema> => grant;

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { lacks, type Problem, warns } from './errors.ts';
 import type { Facts, GraphicsCard } from './facts.ts';
+import { nvidiaCards, nvidiaNeeds } from './nvidia.ts';
 import { line, says } from './schema.ts';
 import { listed } from './words.ts';
 
@@ -16,9 +17,8 @@ export const chosenCards = ({ graphics }: Facts, card: string | number | undefin
 
 export function needsCard(facts: Facts, card: string | number | undefined, wanted: (card: GraphicsCard) => boolean, what: string): Problem[] {
   const chosen = chosenCards(facts, card).filter(wanted);
-  if (chosen.length > 0)
-    return chosen.filter(({ driver }) => driver === 'nvidia').map(({ index }) =>
-      warns(`card ${index} has NVIDIA's own driver, whose programs need its nodes (/dev/nvidia0 ...) and libraries as well: they are not given yet`, 'programs inside draw without the card, or by its nouveau driver, going on'));
+  // Its other nodes and its libraries come with an NVIDIA card, as it is of no use without; a machine runs without them all the same.
+  if (chosen.length > 0) return nvidiaNeeds(facts, nvidiaCards(chosen), 'host').map((problem) => (problem.fatal ? warns(problem.what, `${problem.mend}; programs inside draw without the card, going on`) : problem));
   const there = facts.graphics.filter(wanted).map(({ index, pci, driver }) => `${index} (${[pci, driver].filter(Boolean).join(', ')})`);
   return [{ ...lacks(`the host has no ${what}${card === undefined ? '' : what.endsWith('card') ? ` '${card}'` : ` on card '${card}'`}`, there.length > 0 ? `there is ${listed(there)}` : 'see /dev/dri; programs draw without one too, more slowly: gpu = "none"'), at: card === undefined ? [] : ['card'] }];
 }

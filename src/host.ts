@@ -20,6 +20,8 @@ export interface Host {
   /** Where the path leads, all links followed; null: nowhere. */
   resolve(path: string): Promise<string | null>;
   read(path: string): Promise<string | null>;
+  /** What a link says; null: there is none. */
+  readLink(path: string): Promise<string | null>;
   /** Whole or not at all. */
   write(path: string, data: string | Uint8Array, mode: number, owner?: Owner): Promise<void>;
   /** Into a file of the kernel's (a control group's setting). */

@@ -27,6 +27,28 @@ const isWithin = (path: string, folder: string): boolean => folder === '/' || pa
 const leads = (path: string, to: string | null) =>
   new Complaint(`${path} in the machine's root leads outside of it${to ? `, to ${to}` : ''}`, 'a link in the root points to an absolute path: make it a relative one');
 
+/**
+ * The same path without the links of the root on its way, as a container sees it: /lib/firmware -> /usr/lib/firmware. What
+ * is not there yet has none.
+ */
+export async function withoutLinks(host: Host, layers: readonly string[], path: string): Promise<string> {
+  let at = '';
+  const parts = path.split('/').filter(Boolean);
+  for (const [i, part] of parts.entries()) {
+    const next = `${at}/${part}`;
+    const found = i === parts.length - 1 ? null : await inLayers(host, layers, next);
+    if (found === null || (await host.kind(found)) !== 'link') {
+      at = next;
+      continue;
+    }
+    const layer = layers.find((one) => one === '/' || found.startsWith(`${one}/`))!;
+    const to = await host.resolve(found);
+    if (to === null || !isWithin(to, layer)) throw leads(path, to);
+    at = layer === '/' ? to : to.slice(layer.length);
+  }
+  return at || '/';
+}
+
 /** Folders from the top down to `path` that no layer has, deepest first: what makeMountPoint() will make. */
 export async function missingIn(host: Host, layers: readonly string[], path: string): Promise<string[]> {
   const missing: string[] = [];
@@ -58,6 +80,22 @@ export async function makeMountPoint(host: Host, layers: readonly string[], path
   if ((await host.stat(top)) !== null) return;
   if (type === 'directory') await host.mkdir(top, 0o755, { uid: 0, gid: 0 });
   else await host.write(top, '', 0o644, { uid: 0, gid: 0 });
+}
+
+/** A link at `path`, in the place of another link there, and of nothing else: it is in the way of what a person has in the root. */
+export async function makeLinkInside(host: Host, layers: readonly string[], path: string, to: string): Promise<void> {
+  const there = await inLayers(host, layers, path);
+  if (there !== null && (await host.kind(there)) !== 'link') throw new Complaint(`${path} in the machine's root is ${(await host.kind(there)) === 'directory' ? 'a folder' : 'a file'}, and a link to ${to} belongs there`, `remove it in the machine: a device or a driver of the host brings its own`);
+  const top = await topPath(host, layers, path);
+  if ((await host.stat(top)) !== null) await host.remove(top);
+  await host.symlink(to, top);
+}
+
+/** Removes a link that was made there, unless something else has come into its place. */
+export async function removeLinkInside(host: Host, layer: string, path: string, to: string): Promise<void> {
+  const folder = await host.resolve(dirname(`${layer}${path}`));
+  if (folder === null || !isWithin(folder, layer)) return;
+  if ((await host.readLink(`${layer}${path}`)) === to) await host.remove(`${layer}${path}`);
 }
 
 const everyRootHas = ['/usr', '/var', '/etc', '/root', '/proc', '/sys', '/dev', '/run', '/tmp'];

@@ -1,11 +1,14 @@
+import { basename, dirname } from 'node:path/posix';
 import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
-import { type Bind, type Edits, type Exposure, merge } from './edits.ts';
+import { type Bind, type Edits, type Exposure, type Link, merge } from './edits.ts';
 import { scopeProperties } from './devices.ts';
+import { isCdiName } from './cdi/names.ts';
 import { engines } from './engines/index.ts';
 import { lacks, lacksProgram, type Problem } from './errors.ts';
 import { cannotMap, type Facts, kernelIsAtLeast, type MachineRecord } from './facts.ts';
-import type { Context, Grant } from './grant.ts';
+import type { Context, Grant, KnownFirst } from './grant.ts';
 import { topics, values } from './grants/index.ts';
+import { type CacheEntry, cacheWith, linksTo } from './linker.ts';
 import { helperId, linkNames, pickShift, scopeOf, serviceOf } from './names.ts';
 import type { Source } from './root.ts';
 import { roots } from './roots/index.ts';
@@ -13,7 +16,7 @@ import type { Spec } from './spec.ts';
 import type { Owner, Place } from './step.ts';
 import { store } from './store.ts';
 
-export type SeenBind = Pick<Bind, 'from' | 'to' | 'write'> & { type: 'file' | 'directory' };
+export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind };
 
 /** A spec that has met a host: nothing left to decide, nothing yet done. */
 export interface Machine {
@@ -49,6 +52,12 @@ export interface Machine {
   origin: Map<unknown, string>;
   /** The binds as the engine sees them: from where nestbox has prepared them. */
   seenBinds: SeenBind[];
+  /** The links that are made in its root: those asked for, and those by which programs find the libraries that are bound there. */
+  links: Link[];
+  /** What its dynamic linker's cache has to be while it runs; null: its own does. */
+  linkerCache: CacheEntry[] | null;
+  /** The key of the machine file that the libraries come by. */
+  libraryKey: string;
   /** The machine file that it is made from. */
   file: string;
   place: Place;
@@ -69,13 +78,18 @@ export function withAttached(spec: Spec, facts: Pick<Facts, 'store'>): Spec {
 }
 
 /** The paths of the host that must be looked at for this spec. */
-export const pathsOf = (spec: Spec, facts: Pick<Facts, 'person'>): string[] => [
+export const pathsOf = (spec: Spec, facts: KnownFirst): string[] => [
   ...roots[spec.root.source]!.paths(spec.root.options),
-  ...spec.grants.flatMap((asked) => grantOf(asked).paths?.(asked.options, facts.person) ?? []),
+  ...spec.grants.flatMap((asked) => grantOf(asked).paths?.(asked.options, facts) ?? []),
 ];
 
 /** The classes of devices whose nodes must be looked for. */
 export const classesOf = (spec: Spec): string[] => spec.grants.flatMap((asked) => grantOf(asked).classes?.(asked.options) ?? []);
+/** Whether it names a device that files of the host describe: these are read for it. */
+export const namesCdi = ({ grants }: Spec): boolean => grants.some(({ topic, options }) => topic === 'devices' && (options as string[]).some((name) => isCdiName(name)));
+
+/** Whether libraries or settings of the host come into its root beside what is there. */
+export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || (topic === 'audio' && kind === 'alsa'));
 
 /** The key of the template that a root is a layer over. */
 export const templateOf = (source: Source): string | null => (source.kind === 'template' ? source.key : source.kind === 'clone' ? source.template : null);
@@ -160,7 +174,8 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const problems: Problem[] = [...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
   const { edits, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : spec.grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })));
 
-  const gids = edits.devices.flatMap(({ group }) => (group === null ? [] : [group]));
+  const gids = [...edits.devices.flatMap(({ group }) => (group === null ? [] : [group])), ...edits.groups];
+  const libraries = librariesOf(edits, facts);
   const add = user || gids.length > 0 ? accountsFor(accounts, user ?? { name: 'root' }, user ? gids : [], (gid) => facts.groups[gid] ?? `host-${gid}`) : { users: [], groups: [], members: [] };
   const machine: Machine = {
     name, way, hostname: spec.hostname, engine: spec.engine, ephemeral: spec.ephemeral || source.kind === 'host', source, record,
@@ -173,11 +188,11 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
     // Who boots has a terminal and a session of its own, made when somebody logs in.
     environment: spec.boot ? { LANG: facts.language } : { LANG: facts.language, ...(way === 'run' && facts.terminal && { TERM: facts.terminal }), XDG_RUNTIME_DIR: `/run/user/${account.uid}` },
     edits, origin,
-    seenBinds: seenBinds(edits, facts, run, spec.boot ? null : account.uid),
+    seenBinds: seenBinds(edits, facts, run, spec.boot ? null : account.uid, libraries.cache !== null), links: libraries.links, linkerCache: libraries.cache, libraryKey: libraries.by === undefined ? '' : (origin.get(libraries.by) ?? ''),
     file,
     place: way === 'service' ? { kind: 'unit', name: serviceOf(name), properties: [] } : facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, controllersFor(edits.limits)) },
     helper, linkNames: linkNames(name),
-    problems, exposures: spec.grants.flatMap((asked) => grantOf(asked).exposes(asked.options).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
+    problems, exposures: spec.grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
   };
   machine.problems.push(...conflicts, ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts) : []));
   return machine;
@@ -245,12 +260,29 @@ export function groupsOf({ cgroups: { version, own } }: Facts, name: string, con
   return [...new Set(folders.map((controller) => `${own[controller]!}/${name}`.replace('//', '/')))];
 }
 
+/** What a machine's programs need to find the shared libraries that are bound into folders of `edits.libraries`: links, and the linker's cache. */
+function librariesOf(edits: Edits, facts: Facts): { links: Link[]; cache: CacheEntry[] | null; by: Bind | undefined } {
+  const having = edits.binds.filter(({ from, to }) => facts.paths[from]?.libraries && (edits.libraries.includes(dirname(to)) || edits.libraries.includes(to)));
+  const libraries = having.flatMap(({ from, to }) => {
+    const { kind, libraries: found = [] } = facts.paths[from]!;
+    return kind === 'directory' ? found.map((one) => ({ ...one, folder: to, whole: true })) : found.map((one) => ({ ...one, name: basename(to), folder: dirname(to), whole: false }));
+  });
+  const asked = (path: string) => edits.links.some((link) => link.path === path) || edits.binds.some((bind) => bind.to === path);
+  // In a folder that is bound as a whole nothing can be made: there the cache alone leads to the files.
+  const links = linksTo(libraries.filter(({ whole }) => !whole)).filter(({ path }, i, all) => !asked(path) && all.findIndex((other) => other.path === path) === i);
+  // Some programs ask for a library under the name of a link to it (libcuda.so).
+  const called = edits.links.flatMap(({ path, to }) => libraries.filter(({ folder, name, soname }) => folder === dirname(path) && [name, soname].includes(basename(to))).slice(0, 1).map((one) => ({ ...one, soname: basename(path) })));
+  const named = [...libraries.map((one) => (one.whole ? { ...one, file: one.name } : one)), ...called];
+  return { links: [...edits.links, ...links], cache: named.length === 0 ? null : cacheWith(facts.inside?.linkerCache ?? null, named), by: having[0] };
+}
+
 /** `uid`: of the program; null where an init is started, which makes the folders of its users itself. */
-function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null): SeenBind[] {
+function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, hasCache: boolean): SeenBind[] {
   let mapped = 0;
   const typeOf = (path: string) => (facts.paths[path]?.kind === 'directory' ? 'directory' : 'file');
   return [
-    ...edits.binds.map(({ from, to, write, owner }) => ({ from: owner === 'theirs' ? `${run}/files/${mapped++}` : from, to, write, type: typeOf(from) }) as const),
+    ...edits.binds.map((bind) => ({ from: bind.owner === 'theirs' ? `${run}/files/${mapped++}` : bind.from, to: bind.to, write: bind.write, type: typeOf(bind.from), ...(bind.passes && { passes: true as const, of: bind }) }) as const),
+    ...(hasCache ? [{ from: `${run}/ld.so.cache`, to: '/etc/ld.so.cache', write: false, type: 'file', passes: true } as const] : []),
     ...edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const),
     ...(uid === 0 || uid === null ? [] : [{ from: `${run}/user`, to: `/run/user/${uid}`, write: true, type: 'directory' } as const]),
     ...(uid === null && Object.keys(edits.environment).length > 0 ? [{ from: `${run}/manager.conf`, to: bootedVariables, write: false, type: 'file' } as const] : []),

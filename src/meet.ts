@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
 import { Complaint } from './errors.ts';
-import type { Facts } from './facts.ts';
-import { classesOf, layersOf, type Machine, pathsOf, resolve, type Way, withAttached } from './machine.ts';
+import type { CdiFile, Facts } from './facts.ts';
+import { classesOf, layersOf, type Machine, meetsInside, namesCdi, pathsOf, resolve, type Way, withAttached } from './machine.ts';
 import { positionOf } from './positions.ts';
-import { look, probe, readAccounts, readInit } from './probe.ts';
+import { look, probe, readAccounts, readCdiTexts, readInit, readInside } from './probe.ts';
 import { roots } from './roots/index.ts';
 import { readSpec, type Spec } from './spec.ts';
 import { store } from './store.ts';
@@ -53,9 +53,21 @@ function read(path: string): string | null {
 }
 
 /** A spec meets this host as it is now. */
-export function meet(written: Spec, file: string, base: Facts = probe(process.env), way: Way = 'run'): { machine: Machine; facts: Facts } {
+export async function meet(written: Spec, file: string, base: Facts = probe(process.env), way: Way = 'run'): Promise<{ machine: Machine; facts: Facts }> {
   const spec = withAttached(written, base);
-  let facts = look(base, pathsOf(spec, base), classesOf(spec));
-  if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) facts = { ...facts, accounts: readAccounts(layersOf(spec, facts)), init: readInit(layersOf(spec, facts)) };
+  const known = namesCdi(spec) ? { ...base, cdi: await readCdiFiles() } : base;
+  let facts = look(known, pathsOf(spec, known), classesOf(spec));
+  if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) {
+    const layers = layersOf(spec, facts);
+    facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }) };
+  }
   return { machine: resolve(spec, facts, file, way), facts };
+}
+
+/** The reader of YAML is loaded when there is something to be read: it takes as long as all else that is loaded. */
+async function readCdiFiles(): Promise<CdiFile[]> {
+  const texts = readCdiTexts();
+  if (texts.length === 0) return [];
+  const { readCdi } = await import('./cdi/read.ts');
+  return texts.map(({ path, text }) => readCdi(path, text));
 }

@@ -53,6 +53,18 @@ function template({ source, name, run }: Machine, facts: Facts): Planned[] {
   ]);
 }
 
+/** A file system of the container's own is mounted there. */
+const covered = /^\/(run|tmp|dev|proc|sys)(\/|$)/;
+
+/** What a driver of the host, or a device's maker, puts into a root for a run: while the overlay over it is not mounted. */
+function visiting(machine: Machine): Planned[] {
+  const { seenBinds, links, origin, libraryKey } = machine;
+  return [
+    ...seenBinds.filter(({ to, passes }) => passes && !covered.test(to)).map(({ to, type, of }): Planned => ({ by: (of && origin.get(of)) ?? libraryKey, step: { kind: 'mount-point', layers: layersAt(machine, to), path: to, type } })),
+    ...links.map((link): Planned => ({ by: origin.get(link) ?? libraryKey, step: { kind: 'link-inside', layers: layersAt(machine, link.path), path: link.path, to: link.to } })),
+  ];
+}
+
 /** The folders of a machine's own layer, and what must be in it before it runs. */
 function layer(machine: Machine, under: string): Planned[] {
   const { top, source } = machine;
@@ -68,8 +80,7 @@ function layer(machine: Machine, under: string): Planned[] {
 /** The accounts, and the places that binds cover: nspawn cannot make those in a root with mapped ids, and would leave them behind. */
 function contents(machine: Machine): Planned[] {
   const { layers, seenBinds, account, accounts } = machine;
-  const covered = /^\/(run|tmp|dev|proc|sys)(\/|$)/; // a file system of the container's own is mounted there
-  const points = seenBinds.filter(({ to }) => !covered.test(to)).map(({ to, type }) => ({ path: to, type }));
+  const points = seenBinds.filter(({ to, passes }) => !passes && !covered.test(to)).map(({ to, type }) => ({ path: to, type }));
   return [
     ...(lacksAccounts(machine) ? by('user', [
       ...accounts.add.users.map(({ home }): Step => ({ kind: 'mount-point', layers, path: dirname(home), type: 'directory' })),
@@ -109,11 +120,11 @@ function making(machine: Machine): Planned[] {
 /** The root as it will be seen inside. */
 function preparing(machine: Machine): Planned[] {
   const { name, ephemeral, top, root, layers, shift, source, account } = machine;
-  if (!top) return [];
+  if (!top) return visiting(machine);
   const scratch = store.scratch(name);
   const mounted = { kind: 'overlay', at: root, top, upper: 'upper', work: 'work', lower: layers[1]!, shift } as const;
   if (source.kind !== 'host')
-    return [...(ephemeral ? layer(machine, scratch) : []), ...by('root', [folder(root), mounted])];
+    return [...(ephemeral ? layer(machine, scratch) : []), ...visiting(machine), ...by('root', [folder(root), mounted])];
 
   const seen = `${scratch}/host`;
   const folders = ['proc', 'sys', 'dev', 'run', 'var', 'var/cache', 'var/lib', 'var/log', 'home', 'mnt', 'opt', 'srv', ...source.folders];
@@ -126,7 +137,7 @@ function preparing(machine: Machine): Planned[] {
       ...['/etc', '/usr/local'].map((below): Step => ({ kind: 'hide-private', below, upper: seen })),
       ...(account.uid === 0 || isBelow(account.home, source.folders) ? [] : [...foldersAbove(account.home).map((path) => folder(`${seen}${path}`)), { kind: 'mkdir' as const, path: `${seen}${account.home}`, mode: 0o700, owner: account }]),
     ]),
-    ...contents(machine),
+    ...contents(machine), ...visiting(machine),
     ...by('root', [
       folder(root), { ...mounted, lower: seen },
       ...source.folders.map((path): Step => ({ kind: 'overlay', at: `${root}/${path}`, top: scratch, upper: `host/${path}`, work: `host.${path}`, lower: `/${path}`, shift })),
@@ -166,9 +177,11 @@ function granting(machine: Machine, facts: Facts): Planned[] {
     }),
     ...(edits.devices.length > 0 ? by(asked(edits.devices[0]), [folder(nodes), { kind: 'tmpfs', at: nodes, mode: 0o755, bytes: 2 ** 20, owner: { uid: 0, gid: 0 }, devices: true }, ...nodeFolders.map((path) => folder(`${nodes}${path}`))]) : []),
     ...edits.devices.flatMap((device) => by(asked(device), [{
-      kind: 'node', path: `${nodes}${device.path}`, from: device.path, type: device.type, major: device.major, minor: device.minor,
-      mode: modeInside(device), owner: { uid: shift, gid: device.group === null ? shift : shift + device.group },
+      kind: 'node', path: `${nodes}${device.path}`, from: device.from ?? device.path, type: device.type, major: device.major, minor: device.minor,
+      ...(device.as ? { mode: device.as.mode, owner: { uid: shift + device.as.uid, gid: shift + device.as.gid } }
+        : { mode: modeInside(device), owner: { uid: shift, gid: device.group === null ? shift : shift + device.group } }),
     }])),
+    ...(machine.linkerCache ? by(machine.libraryKey, [{ kind: 'linker-cache', path: `${run}/ld.so.cache`, entries: machine.linkerCache }]) : []),
     ...(seenBinds.some(({ to }) => to === bootedVariables) ? by('environment', [{ kind: 'write', path: `${run}/manager.conf`, text: variables(edits.environment), mode: 0o644 }]) : []),
     ...(account.uid === 0 || boot ? [] : by('user', [folder(`${run}/user`), { kind: 'tmpfs', at: `${run}/user`, mode: 0o700, bytes: 2 ** 26, owner: inside, devices: false }])),
     ...(network.kind === 'link' ? by(asked(network), [

@@ -1,11 +1,14 @@
-import { accessSync, constants, existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, readdirSync, readSync, readFileSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { release } from 'node:os';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { parseAccounts } from './accounts.ts';
 import { classEdit, parseClasses } from './classes.ts';
+import { type Library, libraryOf } from './elf.ts';
 import { packages, type ProgramName } from './errors.ts';
-import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, MachineRecord, Mount, PathFact, Person, ServiceRecord } from './facts.ts';
+import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord } from './facts.ts';
+import { readCache } from './linker.ts';
 import { enabledLink, serviceOf } from './names.ts';
+import { findNvidia, nvidiaVersionsIn } from './nvidia/probe.ts';
 import { store } from './store.ts';
 
 /** The only reader of /proc, /sys, /dev and the environment. It runs no program: all of it takes a few milliseconds. */
@@ -89,8 +92,8 @@ function findSound(person: Person, env: NodeJS.ProcessEnv): Facts['sound'] {
   return {
     pulse: ownSocket(`${runtime}/pulse/native`, person), cookie: cookie ?? null, pipewire: ownSocket(`${runtime}/pipewire-0`, person),
     cards: lines('/proc/asound/cards').flatMap((line) => {
-      const [, index, id] = /^\s*(\d+) \[(\S+)\s*\]/.exec(line) ?? [];
-      return id ? [{ index: Number(index), id }] : [];
+      const [, index, id, name] = /^\s*(\d+) \[(\S+)\s*\]: (?:.*? - )?(.*)$/.exec(line) ?? [];
+      return id ? [{ index: Number(index), id, ...(name && { name: name.trim() }) }] : [];
     }),
   };
 }
@@ -117,7 +120,8 @@ const nodeFact = (stat: Stats): DeviceNode => ({
 });
 
 function findNodes(named: readonly string[]): Facts['nodes'] {
-  const paths = [...['/dev/dri', '/dev/snd'].flatMap((folder) => list(folder).map((name) => `${folder}/${name}`)), ...named.filter((path) => path.startsWith('/dev/'))];
+  const nvidia = list('/dev').filter((name) => name.startsWith('nvidia')).map((name) => `/dev/${name}`);
+  const paths = [...['/dev/dri', '/dev/snd', '/dev/nvidia-caps'].flatMap((folder) => list(folder).map((name) => `${folder}/${name}`)), ...nvidia, ...named];
   return Object.fromEntries(paths.flatMap((path) => {
     const stat = attempt(() => statSync(path), null);
     return stat && (stat.isCharacterDevice() || stat.isBlockDevice()) ? [[path, nodeFact(stat)] as const] : [];
@@ -140,6 +144,27 @@ function findNodesOf(facts: Facts, classes: readonly string[]): Facts['nodes'] {
     return wanted.some(({ type, majors }) => type === node.type && majors.includes(node.major)) ? [[path, node]] : [];
   });
   return Object.fromEntries(found('/dev'));
+}
+
+/** The shared library that a file is, by the little of it that tells; null: it is none. */
+export const readLibrary = (path: string): Library | null => attempt(() => {
+  const file = openSync(path, 'r');
+  try {
+    return libraryOf(basename(path), (offset, length) => {
+      const bytes = Buffer.alloc(Math.min(length, 2 ** 20));
+      return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, offset));
+    });
+  } finally {
+    closeSync(file);
+  }
+}, null);
+
+const isLibrary = (path: string): boolean => /^lib.+\.so(\.|$)/.test(basename(path));
+
+/** Those at `path`: that file, or those in that folder. */
+function librariesAt(path: string, { kind }: PathFact): Library[] {
+  const files = kind === 'directory' ? list(path).map((name) => `${path}/${name}`) : kind === 'file' ? [path] : [];
+  return files.filter((file) => isLibrary(file) && attempt(() => statSync(file).isFile(), false)).flatMap((file) => readLibrary(file) ?? []);
 }
 
 function pathFact(path: string): PathFact | null {
@@ -200,6 +225,7 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
     displaysInUse: findDisplays(),
     sound: findSound(person, env),
     graphics: findGraphics(),
+    nvidia: existsSync('/proc/driver/nvidia/version') ? findNvidia({ text, list, readLibrary }) : null,
     nodes: findNodes([]),
     deviceClasses: parseClasses(text('/proc/devices')),
     groups: Object.fromEntries(parseAccounts('', text('/etc/group')).groups.map(({ name, gid }) => [`${gid}`, name])),
@@ -219,10 +245,33 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
 /** process.arch -> uname -m */
 const machineNames: Record<string, string> = { x64: 'x86_64', ia32: 'i686', arm64: 'aarch64', arm: 'armv7l' };
 
-/** The same facts with what is at these paths, and with the nodes of these classes of devices (char-alsa). */
-export const look = (facts: Facts, paths: readonly string[], classes: readonly string[] = []): Facts => ({
-  ...facts, nodes: { ...facts.nodes, ...findNodes(paths), ...findNodesOf(facts, classes) }, paths: Object.fromEntries(paths.map((path) => [path, pathFact(path)])),
-});
+/** The same facts with what is at these paths, and with the nodes of these classes of devices (char-alsa); the shared libraries there as well, where the linker of a machine has to find them. */
+export function look(facts: Facts, paths: readonly string[], classes: readonly string[] = []): Facts {
+  const factOf = (path: string): PathFact | null => {
+    const fact = pathFact(path);
+    const libraries = fact && (facts.cdi || facts.nvidia) ? librariesAt(path, fact) : [];
+    return fact && (libraries.length > 0 ? { ...fact, libraries } : fact);
+  };
+  return { ...facts, nodes: { ...facts.nodes, ...findNodes(paths), ...findNodesOf(facts, classes) }, paths: Object.fromEntries(paths.map((path) => [path, factOf(path)])) };
+}
+
+/** Of a CDI file: the largest that are known have some hundred kilobytes. */
+const longestCdiFile = 2 ** 22;
+
+/** The texts of the files that describe devices (CDI): of two folders the later stands before the earlier; SPEC.md, "CDI devices and directories". */
+export function readCdiTexts(): { path: string; text: string }[] {
+  return ['/etc/cdi', '/var/run/cdi'].flatMap((folder) => list(folder).filter((name) => /\.(json|yaml)$/.test(name)).sort().map((name) => `${folder}/${name}`))
+    .filter((path) => attempt(() => statSync(path).isFile(), false))
+    .map((path) => ({ path, text: attempt(() => statSync(path).size, 0) > longestCdiFile ? '\0' : text(path) }));
+}
+
+/** What of a root meets the host's libraries and settings; null for one that is still to be made. A root may be hostile: nothing but plain files of a usual size is read. */
+export function readInside(layers: readonly string[]): Inside | null {
+  if (layers.length === 0) return null;
+  const plain = (path: string) => layers.map((layer) => `${layer}${path}`.replace('//', '/')).find((found) => attempt(() => lstatSync(found).isFile() && lstatSync(found).size > 0 && lstatSync(found).size < 2 ** 24, false));
+  const cache = plain('/etc/ld.so.cache');
+  return { linkerCache: cache ? attempt(() => readCache(readFileSync(cache)), null) : null, asound: plain('/etc/asound.conf') !== undefined, nvidia: nvidiaVersionsIn(layers, list) };
+}
 
 /** The accounts of a root, from the uppermost of its folders that has them; null for a root that is still to be made. */
 export function readAccounts(layers: readonly string[]): Accounts | null {

@@ -50,7 +50,7 @@ export async function refresh(name: string, host: Host): Promise<void> {
   const base = probe(process.env);
   if (!recordOf(name, base)) return;
   const file = readMachineFile(name, base);
-  const { machine, facts } = meet(file.spec, file.file, base, 'service');
+  const { machine, facts } = await meet(file.spec, file.file, base, 'service');
   const { files } = unitsOf(machine, facts, plan(machine, facts, file.place).passing);
   const session = openSession(name, base.programs);
   try {
@@ -103,12 +103,12 @@ export interface Served {
 }
 
 /** The machine of that name as systemd runs it now, or null. */
-export function findServed(name: string, base: Facts): Served | null {
+export async function findServed(name: string, base: Facts): Promise<Served | null> {
   const pid = recordOf(name, base)?.leader;
   const started = pid ? startOf(pid) : null;
   if (!pid || started === null) return null;
   const file = readMachineFile(name, base);
-  const { machine, facts } = meet(file.spec, file.file, base, 'service');
+  const { machine, facts } = await meet(file.spec, file.file, base, 'service');
   const { user, account: { uid, gid }, shift, environment, edits, place } = machine;
   const inside = { user, account: { uid, gid }, shift, environment: { ...environment, ...edits.environment }, place };
   return { machine, facts, running: { name, how: 'service', state: { file: file.file, inside }, leader: { pid, started }, groups: groupsOf(pid) } };

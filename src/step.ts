@@ -1,5 +1,6 @@
 import type { AccountsToAdd } from './accounts.ts';
 import type { Host } from './host.ts';
+import type { CacheEntry } from './linker.ts';
 
 /** Ids of the host. */
 export interface Owner {
@@ -66,6 +67,11 @@ export type Step =
   | { kind: 'places'; layers: string[] }
   /** A file or folder that a bind covers, in the uppermost layer, with the folders above it as the lower layers have them. */
   | { kind: 'mount-point'; layers: string[]; path: string; type: 'file' | 'directory' }
+  /** A link within the root, for a run. */
+  | { kind: 'link-inside'; layers: string[]; path: string; to: string }
+  | { kind: 'link-inside-end'; layer: string; path: string; to: string }
+  /** The dynamic linker's cache for a run, which is bound over the root's own. */
+  | { kind: 'linker-cache'; path: string; entries: CacheEntry[] }
   /** What one of these two has made, if nothing has come into it; the root was in a stranger's hands meanwhile. */
   | { kind: 'remove-empty'; layer: string; path: string }
   /** A long-running program that fills `target`; it cannot outlive nestbox, nor leave a mount. Where `seen` is given it finds the target there. */

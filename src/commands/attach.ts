@@ -23,7 +23,7 @@ export interface When {
 
 /** Gives a device to a machine: to the one that runs, until it ends; or to each one that is started from now on. */
 export default async function attach(words: string[], when: When): Promise<number> {
-  const { name, path, facts, host, running, now } = read('attach', words, when);
+  const { name, path, facts, host, running, now } = await read('attach', words, when);
   const node = facts.nodes[path];
   if (!node) throw new Complaint(`there is no device ${path} on this host`, isClass(path) ? 'devices = [...] in the machine file gives whole classes' : 'plug the device in, or load its driver');
   if (isInEveryContainer(node)) throw new Complaint(`every machine has ${path}`);
@@ -48,14 +48,14 @@ export default async function attach(words: string[], when: When): Promise<numbe
 }
 
 /** What attach and detach have in common: whom they are about, and whether that can be. */
-export function read(command: string, [name, path, ...more]: string[], { now, always }: When) {
+export async function read(command: string, [name, path, ...more]: string[], { now, always }: When) {
   if (!name || !path || more.length > 0) throw new Complaint('which machine, and which device?', `nestbox ${command} NAME /dev/...`);
   if (!/^\/dev\/./.test(path) && !isClass(path)) throw new Complaint(`${path} is not a path below /dev`, `nestbox ${command} ${name} /dev/...`);
   if (/\p{Cc}|\/\.{0,2}(\/|$)/u.test(path)) throw new Complaint('a path with //, . or .. in it is not taken', 'write it out');
   const base = probe(process.env);
   if (!base.root) throw new Complaint(`only root can ${command} devices`, `sudo nestbox ${process.argv.slice(2).join(' ')}`);
   const facts = look(base, [path]);
-  const running = findServed(name, base)?.running ?? findRunning(name);
+  const running = (await findServed(name, base))?.running ?? findRunning(name);
   const record = facts.store.machines.find((machine) => machine.name === name) ?? null;
   if (!running && !record) readMachineFile(name, facts); // complains unless it is installed
   if (now && !running) throw new Complaint(`the machine '${name}' does not run`, '--always gives a device to each start');

@@ -15,7 +15,7 @@ export default async function enable(words: string[], options: { verbose?: boole
     const file = readMachineFile(argument, facts);
     await inSession(file, facts, options, async (session, host, tell, base) => {
       const record = recordOf(file.spec.name, base);
-      const { machine, facts: met } = (await make(file, base, session, host, tell, 'service')) ?? meet(file.spec, file.file, probe(process.env), 'service');
+      const { machine, facts: met } = (await make(file, base, session, host, tell, 'service')) ?? (await meet(file.spec, file.file, probe(process.env), 'service'));
       warn(machine, file);
       const units = record?.leader ? null : await install(machine, met, file.place, session, host, tell); // one that runs has its units
       if (!record?.enabled) await enableService(file.spec.name, steps(plan(machine, met, file.place).passing), session, host, tell);

@@ -17,7 +17,7 @@ export async function enterMachine(name: string, { user, root }: { user?: string
   if (user !== undefined && root) throw new Complaint('--user and --root name two users', 'leave one of the two out');
   const facts = probe(process.env);
   if (!facts.root) throw new Complaint('only root can go into machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
-  const served = findServed(name, facts);
+  const served = await findServed(name, facts);
   const running = served?.running ?? mustRun(name);
   const terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY);
   const who = root ? 'root' : (user ?? userOf(running));

@@ -12,7 +12,7 @@ export default async function plan([argument, ...argv]: string[], { json }: { js
   const base: Facts = probe(process.env);
   const read = readMachineFile(argument, base);
   const spec = argv.length > 0 ? { ...read.spec, run: argv } : read.spec;
-  const { machine, facts } = meet(spec, read.file, base);
+  const { machine, facts } = await meet(spec, read.file, base);
   const { lasting, passing } = planOf(machine, facts, read.place);
   const lineOf = (by: string) => (by === '' || !named(read.text, by) ? null : positionOf(read.text, by.split('.')).line);
   if (json) {

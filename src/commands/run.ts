@@ -30,7 +30,7 @@ export default async function run([argument, ...argv]: string[], options: Option
   const file: MachineFile = { ...read, spec: { ...withRecording(read.spec, options['record-audio']), ...(argv.length > 0 && { run: argv, boot: false }) } };
   return inSession(file, facts, options, async (session, host, tell, base) => {
     mustNotServe(file.spec.name, base);
-    const { machine, facts } = (await make(file, base, session, host, tell)) ?? meet(file.spec, file.file);
+    const { machine, facts } = (await make(file, base, session, host, tell)) ?? await meet(file.spec, file.file);
     warn(machine, file);
     const { passing } = plan(machine, facts, file.place);
     writeState(machine, file);
@@ -71,15 +71,15 @@ export async function inSession(
 }
 
 /** Makes the root and the machine unless they are there. What it returns holds; null when it has changed the host. */
-export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void, way: Way = 'run'): Promise<ReturnType<typeof meet> | null> {
-  const met = meet(file.spec, file.file, { ...base, store: readStore() }, way);
+export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void, way: Way = 'run'): Promise<Awaited<ReturnType<typeof meet>> | null> {
+  const met = await meet(file.spec, file.file, { ...base, store: readStore() }, way);
   const { lasting }: Plan = plan(met.machine, met.facts, file.place);
   if (lasting.length === 0) return met;
   await apply(steps(lasting), host, session.journal, tell);
   if ((await session.journal.entries()).length === 0) return met; // all of it was there
   // The template was not there to be read when the accounts were planned: with it they are others.
   if (!met.machine.accounts.known) {
-    const again = meet(file.spec, file.file, probe(process.env), way);
+    const again = await meet(file.spec, file.file, probe(process.env), way);
     await apply(steps(plan(again.machine, again.facts, file.place).lasting), host, session.journal, tell);
   }
   await session.keep();

@@ -19,7 +19,7 @@ export default async function start(words: string[], options: { verbose?: boolea
         note(`'${name}' runs already`);
         return 0;
       }
-      const { machine, facts: met } = (await make(file, base, session, host, tell, 'service')) ?? meet(file.spec, file.file, probe(process.env), 'service');
+      const { machine, facts: met } = (await make(file, base, session, host, tell, 'service')) ?? (await meet(file.spec, file.file, probe(process.env), 'service'));
       warn(machine, file);
       const units = await install(machine, met, file.place, session, host, tell);
       await apply([unit(name, 'started')], host, session.journal, tell);

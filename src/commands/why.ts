@@ -23,14 +23,14 @@ export default async function why([argument, path, ...more]: string[], { json }:
   if (!/^\/dev\/./.test(path) || /\p{Cc}|\/\.{0,2}(\/|$)/u.test(path)) throw new Complaint(`${path} is not a path below /dev`);
   const base = probe(process.env);
   const named = !argument.includes('/') && !argument.endsWith('.toml');
-  const served = named ? findServed(argument, base) : null;
+  const served = named ? await findServed(argument, base) : null;
   const started = served?.running ?? (named ? findRunning(argument) : null);
   // A machine that runs need not be installed under its name.
   const file = readMachineFile(started ? started.state.file : argument, base);
-  const met = served ?? meet(file.spec, file.file, base);
+  const met = served ?? await meet(file.spec, file.file, base);
   const { machine } = met;
   const facts = look(met.facts, [path]);
-  const running = started ?? findServed(machine.name, base)?.running ?? findRunning(machine.name);
+  const running = started ?? (await findServed(machine.name, base))?.running ?? findRunning(machine.name);
   // A machine that cannot be started gives nothing: then that is the answer, unless there is no such device in the first place.
   if (!running && reason(path, machine, facts)[0]!.passes) plan(machine, facts, file.place);
   if (running && !base.root) throw new Complaint('only root can try it inside', `sudo nestbox why ${argument} ${path}`);

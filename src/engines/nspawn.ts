@@ -17,7 +17,7 @@ const nspawn: Engine = {
 
   start(machine, facts) {
     const { name, root, shift, ownership, user, run, argv, edits, hostname, account } = machine;
-    const { before: _, services: __, binds: ___, devices: ____, classes: ______, limits: _____, environment, network, ...rest } = edits; // the binds and devices as they have been prepared: machine.seenBinds; device rights (also those of classes) and limits: machine.place
+    const { before: _, services: __, binds: ___, devices: ____, classes: _________, limits: _____, groups: ______, links: _______, libraries: ________, interfaces, environment, network, ...rest } = edits; // the binds and devices as they have been prepared: machine.seenBinds; device rights (also those of classes) and limits: machine.place; groups, links and libraries: in its root
     rest satisfies Record<string, never>; // a new kind of edit does not compile until this engine has a word on it
     const supervised = facts.supervised;
     const gate = network.kind === 'link' ? `${run}/gate` : null;
@@ -35,6 +35,7 @@ const nspawn: Engine = {
         // An init has set-user-id programs to give to its users; the user namespace is what holds them.
         ...(!machine.boot ? ['--as-pid2', '--no-new-privileges=yes'] : gate ? ['--kill-signal=SIGRTMIN+3'] : ['--boot']), '--link-journal=no', '--timezone=off', '--resolv-conf=off', `--hostname=${hostname}`,
         ...(network.kind === 'host' ? [] : ['--private-network']),
+        ...interfaces.map((one) => `--network-interface=${one.name}${one.to === one.name ? '' : `:${one.to}`}`),
         ...machine.seenBinds.map((bind) => bindOption(bind)),
         ...(gate ? [`--bind-ro=${gate}:/run/nestbox/gate`, `--bind-ro=${escape(facts.programs['nestbox-native'] ?? '')}:/run/nestbox/native`] : []),
         ...(account.uid === 0 && !machine.boot ? ['--tmpfs=/run/user/0:mode=0700'] : []),

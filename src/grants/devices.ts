@@ -1,5 +1,8 @@
 import * as v from 'valibot';
+import { cdiEdits, cdiExposes, cdiNeeds, cdiPaths } from '../cdi.ts';
+import { isCdiName } from '../cdi/names.ts';
 import { classEdit, isClass, nearestClass, nodesOf } from '../classes.ts';
+import type { Exposure } from '../edits.ts';
 import { lacks, type Problem } from '../errors.ts';
 import { defineGrant } from '../grant.ts';
 import { nodeEdit } from '../nodes.ts';
@@ -18,34 +21,53 @@ const grave: [pattern: RegExp, what: string][] = [
   [/^char-.*[*?[]/, 'can use every device whose driver has a name like that, now and later'],
 ];
 
+const exposureOf = (path: string): Exposure => {
+  const [, what] = grave.find(([pattern]) => pattern.test(path)) ?? [];
+  return what ? { risk: 'high', what: `programs inside ${what} (${path})` } : { risk: 'medium', what: `the kernel's driver of ${path} takes commands straight from programs inside` };
+};
+
+const isPath = (name: string): boolean => name.startsWith('/');
+const described = (names: readonly string[]): string[] => names.filter((name) => !isPath(name) && !isClass(name));
+
+const cdiName = v.pipe(v.string(), v.check(isCdiName, 'expected a path below /dev, a class such as "char-alsa", or vendor/class=name of a CDI device, such as "nvidia.com/gpu=all"'));
+
 export default defineGrant({
-  summary: 'device nodes of the host, by path; or all of a class, also what is plugged in later',
-  options: v.array(device),
+  summary: 'device nodes of the host, by path; all of a class, also what is plugged in later; and what files in /etc/cdi and /var/run/cdi describe (CDI), by name',
+  options: v.array(v.pipe(v.string(), v.rawTransform(({ dataset: { value }, addIssue, NEVER }) => {
+    const { success, output, issues } = v.safeParse(value.includes('=') && !isPath(value) ? cdiName : device, value);
+    if (success) return output;
+    for (const { message } of issues) addIssue({ message });
+    return NEVER;
+  }))),
 
-  paths: (items) => items.filter((item) => !isClass(item)),
-  classes: (items) => items.filter(isClass),
+  paths: (names, { cdi }) => [...names.filter(isPath), ...cdiPaths(described(names), cdi)],
+  classes: (names) => names.filter(isClass),
 
-  needs: (items, { facts }) =>
-    items.flatMap((item, i): Problem[] => {
-      if (isClass(item)) {
-        if (classEdit(facts, item, false).majors.length > 0) return [];
-        const meant = nearestClass(facts, item);
-        return [{ ...lacks(`this host has no devices '${item}'`, meant ? `did you mean '${meant}'?` : 'load their driver: /proc/devices has the names of those that are loaded'), at: [i] }];
+  needs: (names, context) =>
+    names.flatMap((name, i): Problem[] => {
+      const { facts } = context;
+      if (isClass(name)) {
+        if (classEdit(facts, name, false).majors.length > 0) return [];
+        const meant = nearestClass(facts, name);
+        return [{ ...lacks(`this host has no devices '${name}'`, meant ? `did you mean '${meant}'?` : 'load their driver: /proc/devices has the names of those that are loaded'), at: [i] }];
       }
-      if (facts.nodes[item]) return [];
-      const found = facts.paths[item];
-      if (!found) return [{ ...lacks(`there is no ${item} on this host`, 'plug the device in, or load its driver'), at: [i] }];
-      return [{ ...lacks(`${item} is ${found.kind === 'directory' ? 'a folder' : 'not a device'}`, found.kind === 'directory' ? 'name the nodes in it one by one, or their class' : 'files = [...] gives files'), at: [i] }];
+      if (!isPath(name)) return cdiNeeds(described(names), name, context).map((problem) => ({ ...problem, at: [i] }));
+      if (facts.nodes[name]) return [];
+      const found = facts.paths[name];
+      if (!found) return [{ ...lacks(`there is no ${name} on this host`, 'plug the device in, or load its driver'), at: [i] }];
+      return [{ ...lacks(`${name} is ${found.kind === 'directory' ? 'a folder' : 'not a device'}`, found.kind === 'directory' ? 'name the nodes in it one by one, or their class' : 'files = [...] gives files'), at: [i] }];
     }),
 
-  edits(items, { facts, shift }) {
+  edits(names, { facts, shift }) {
+    const { devices = [], ...more } = cdiEdits(described(names), facts);
     // Only root with the host's ids can make nodes; to one with ids of its own the kernel says no, whatever the rules.
-    const classes = items.filter(isClass).map((name) => classEdit(facts, name, shift === 0));
-    return { devices: [...items.filter((item) => !isClass(item)).map((path) => nodeEdit(facts, path)), ...nodesOf(facts, classes)], classes };
+    const classes = names.filter(isClass).map((name) => classEdit(facts, name, shift === 0));
+    return { devices: [...names.filter(isPath).map((name) => nodeEdit(facts, name)), ...nodesOf(facts, classes), ...devices], classes, ...more };
   },
 
-  exposes: (items) => items.map((item) => {
-    const [, what] = grave.find(([pattern]) => pattern.test(item)) ?? [];
-    return what ? { risk: 'high' as const, what: `programs inside ${what} (${item})` } : { risk: 'medium' as const, what: `the kernel's driver of ${item} takes commands straight from programs inside` };
-  }),
+  exposes: (names, facts) => [
+    ...names.filter((name) => isPath(name) || isClass(name)).map(exposureOf),
+    ...(facts ? cdiExposes(described(names), facts.cdi ?? [], exposureOf) : []),
+    ...(described(names).length > 0 ? [{ risk: 'medium' as const, what: 'whoever writes the files that describe devices (/etc/cdi, /var/run/cdi) decides what comes with them' }] : []),
+  ],
 });

@@ -25,7 +25,7 @@ export default defineGrant({
   summary: 'files and folders of the host, read-only unless it is said otherwise',
   options: v.array(item),
 
-  paths: (items, person) => items.map(({ path }) => expand(person, path)),
+  paths: (items, { person }) => items.map(({ path }) => expand(person, path)),
 
   needs: (items, { facts, shift }) =>
     items.flatMap((item, i): Problem[] => {

@@ -7,6 +7,7 @@ import displayHeadless from './display/headless.ts';
 import displayNested from './display/nested.ts';
 import displayX11 from './display/x11.ts';
 import gpuCard from './gpu/card.ts';
+import gpuNvidia from './gpu/nvidia.ts';
 import gpuRender from './gpu/render.ts';
 import networkBridge from './network/bridge.ts';
 import networkHost from './network/host.ts';
@@ -20,7 +21,7 @@ import limits from './limits.ts';
 export const topics: Record<string, Record<string, Grant>> = {
   audio: { alsa: audioAlsa, playback: audioPlayback, pulse: audioPulse },
   display: { headless: displayHeadless, nested: displayNested, x11: displayX11 },
-  gpu: { card: gpuCard, render: gpuRender },
+  gpu: { card: gpuCard, nvidia: gpuNvidia, render: gpuRender },
   network: { bridge: networkBridge, host: networkHost, private: networkPrivate },
 };
 

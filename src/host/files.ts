@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, closeSync, constants, fchmodSync, fchownSync, lchownSync, lstatSync, mkdirSync, openSync, promises, readdirSync, readFileSync, realpathSync, renameSync, rmdirSync, type Stats, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, constants, fchmodSync, fchownSync, lchownSync, lstatSync, mkdirSync, openSync, promises, readdirSync, readFileSync, readlinkSync, realpathSync, renameSync, rmdirSync, type Stats, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { Complaint, reasons } from '../errors.ts';
 import type { Host, Stat } from '../host.ts';
 import { readMounts } from '../probe.ts';
@@ -84,7 +84,7 @@ function removeLeftover(path: string): void {
 /** Mount points at or below `path`, deepest last. */
 export const mountsBelow = (path: string): string[] => readMounts().map(({ at }) => at).filter((at) => at === path || at.startsWith(`${path}/`));
 
-type Files = Pick<Host, 'stat' | 'kind' | 'list' | 'resolve' | 'read' | 'write' | 'set' | 'copy' | 'mkdir' | 'own' | 'symlink' | 'rename' | 'remove' | 'removeLeftover' | 'isMounted'>;
+type Files = Pick<Host, 'stat' | 'kind' | 'list' | 'resolve' | 'read' | 'readLink' | 'write' | 'set' | 'copy' | 'mkdir' | 'own' | 'symlink' | 'rename' | 'remove' | 'removeLeftover' | 'isMounted'>;
 
 export const files: Files = {
   async stat(path) {
@@ -95,6 +95,7 @@ export const files: Files = {
   list: async (path) => unlessAbsent(() => readdirSync(path), []),
   resolve: async (path) => unlessAbsent(() => realpathSync.native(path), null),
   read: async (path) => unlessAbsent(() => readFileSync(path, 'utf8'), null),
+  readLink: async (path) => ((await files.kind(path)) === 'link' ? unlessAbsent(() => readlinkSync(path), null) : null),
   write: (path, data, mode, owner) => told(`write ${path}`, () => write(path, data, mode, owner)),
   set: (path, value) => told(`set ${path} to '${value}'`, () => writeFileSync(path, value, { flag: 'r+' })),
   copy: (from, to, mode, owner) => told(`copy ${from} to ${to}`, async () => {

@@ -94,6 +94,11 @@ export class MemoryHost implements Host {
     return found && found.kind !== 'directory' ? found.text : null;
   }
 
+  async readLink(path: string): Promise<string | null> {
+    const found = this.tree.find(path, false)?.node;
+    return found?.kind === 'link' ? found.text : null;
+  }
+
   private place(path: string, made: Node, replace = false): Node {
     const at = this.tree.folder(path);
     if (!at) throw new Complaint(`cannot create ${path}: it does not exist`);

@@ -1,9 +1,10 @@
 import { must } from '../host.ts';
+import { writeCache } from '../linker.ts';
 import type { Kinds } from '../step.ts';
 import { absent, never, nothing, octal, removed } from './common.ts';
 
 /** Folders, files, links and pipes. */
-export const files: Kinds<'mkdir' | 'workspace' | 'write' | 'symlink' | 'fifo' | 'copy' | 'rename' | 'remove' | 'remove-tree' | 'leftover' | 'sync'> = {
+export const files: Kinds<'mkdir' | 'workspace' | 'write' | 'symlink' | 'fifo' | 'copy' | 'linker-cache' | 'rename' | 'remove' | 'remove-tree' | 'leftover' | 'sync'> = {
   mkdir: {
     describe: ({ path, mode }) => `create ${path}/ (mode ${octal(mode)})`,
     done: async ({ path }, host) => (await host.kind(path)) === 'directory',
@@ -42,6 +43,12 @@ export const files: Kinds<'mkdir' | 'workspace' | 'write' | 'symlink' | 'fifo' |
     done: never,
     inverse: removed,
     do: ({ from, path, mode, owner }, host) => host.copy(from, path, mode, owner),
+  },
+  'linker-cache': {
+    describe: ({ path, entries }) => `write ${path} (the dynamic linker's cache, ${entries.length} entries)`,
+    done: never,
+    inverse: removed,
+    do: ({ path, entries }, host) => host.write(path, writeCache(entries), 0o644),
   },
   rename: {
     describe: ({ from, to }) => `rename ${from} to ${to}`,

@@ -1,12 +1,13 @@
+import { dirname } from 'node:path/posix';
 import { addAccounts, readAccountFiles, removeAccounts } from '../accounts.ts';
-import { hidePrivate, inLayers, makeMountPoint, makePlaces, missingIn, missingPlaces, removeEmpty } from '../layers.ts';
+import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, makePlaces, missingIn, missingPlaces, removeEmpty, removeLinkInside, withoutLinks } from '../layers.ts';
 import { firstId } from '../names.ts';
-import type { Kinds } from '../step.ts';
+import type { Kinds, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
 import { never, nothing } from './common.ts';
 
 /** What is done to a machine's root before it runs. */
-export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty'> = {
+export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty' | 'link-inside' | 'link-inside-end'> = {
   build: {
     describe: ({ what, argv }) => `${what}\n  ${pasteable(argv)}`,
     done: never,
@@ -60,9 +61,9 @@ export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'a
   },
   'mount-point': {
     describe: ({ layers, path }) => `make sure that ${path} exists in ${layers[0]}`,
-    done: async ({ layers, path }, host) => (await inLayers(host, layers, path)) !== null,
-    inverse: async ({ layers, path }, host) => (await missingIn(host, layers, path)).map((missing) => ({ kind: 'remove-empty' as const, layer: layers[0]!, path: missing })),
-    do: ({ layers, path, type }, host) => makeMountPoint(host, layers, path, type),
+    done: async ({ layers, path }, host) => (await inLayers(host, layers, await withoutLinks(host, layers, path))) !== null,
+    inverse: async ({ layers, path }, host) => emptied(layers, await missingIn(host, layers, await withoutLinks(host, layers, path))),
+    do: async ({ layers, path, type }, host) => makeMountPoint(host, layers, await withoutLinks(host, layers, path), type),
   },
   'remove-empty': {
     describe: ({ layer, path }) => `remove ${layer}${path} if it is empty`,
@@ -70,4 +71,27 @@ export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'a
     inverse: nothing,
     do: ({ layer, path }, host) => removeEmpty(host, layer, path),
   },
+  'link-inside': {
+    describe: ({ layers, path, to }) => `link ${path} to ${to} in ${layers[0]}`,
+    done: async ({ layers, path, to }, host) => {
+      const there = await inLayers(host, layers, await withoutLinks(host, layers, path));
+      return there !== null && (await host.readLink(there)) === to;
+    },
+    inverse: async ({ layers, path, to }, host) => {
+      const at = await withoutLinks(host, layers, path);
+      const before = await host.readLink(`${layers[0]}${at}`);
+      const back: Step = before === null ? { kind: 'link-inside-end', layer: layers[0]!, path: at, to } : { kind: 'link-inside', layers, path: at, to: before };
+      return [back, ...emptied(layers, await missingIn(host, layers, dirname(at)))];
+    },
+    do: async ({ layers, path, to }, host) => makeLinkInside(host, layers, await withoutLinks(host, layers, path), to),
+  },
+  'link-inside-end': {
+    describe: ({ layer, path, to }) => `remove ${layer}${path} if it is the link to ${to}`,
+    done: never,
+    inverse: nothing,
+    do: ({ layer, path, to }, host) => removeLinkInside(host, layer, path, to),
+  },
 };
+
+/** Deepest first. */
+const emptied = (layers: string[], paths: string[]): Step[] => paths.map((path) => ({ kind: 'remove-empty', layer: layers[0]!, path }));

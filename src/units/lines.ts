@@ -66,13 +66,17 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   bind: (step) => ({ start: [mountCommands.bind(step)], stop: [mountCommands.unmount(step)] }),
   tmpfs: (step) => ({ start: [mountCommands.tmpfs(step)], stop: [mountCommands.unmount(step)] }),
   node: ({ path, from, mode, owner }) => ({ start: [['nestbox-native', 'node', octal(mode), `${owner.uid}:${owner.gid}`, from, path]] }),
-  workspace: once, 'copy-tree': once, accounts: once, places: once, 'mount-point': once, 'hide-private': once,
+  'linker-cache'(step, kept) {
+    const path = kept();
+    return { once: [{ ...step, path }], start: [place(path, step.path, 0o644)] };
+  },
+  workspace: once, 'copy-tree': once, 'link-inside': once, accounts: once, places: once, 'mount-point': once, 'hide-private': once,
   // systemd-nspawn makes the link, and nothing inside waits for it.
   fifo: () => ({}), link: () => ({}),
   service: () => ({}), // a unit of its own each
 };
 
-type Prepares = Exclude<Step['kind'], 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
+type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
 
 /** All steps of a plan's `passing` half, for the machine `name`. Throws for a step that no run begins with: that is a mistake of ours. */
 export function linesOf(steps: readonly Step[], name: string): Lines {

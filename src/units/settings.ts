@@ -29,6 +29,7 @@ export function settings(machine: Machine, facts: Facts, comment: readonly strin
   ]];
   return iniText(comment, [exec, files, ['Network', [
     ['Private', network.kind === 'host' ? 'no' : 'yes'], ['VirtualEthernet', 'no'],
+    ...edits.interfaces.map(({ name, to }) => ['Interface', to === name ? name : `${name}:${to}`] as const),
     ...(network.kind === 'link' ? [['VirtualEthernetExtra', `${linkNames.host}:${insideLink}`] as const] : []),
   ]]]);
 }

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import type { Accounts, Facts } from '../../src/facts.ts';
-import { layersOf, type Machine, pathsOf, resolve, type Way } from '../../src/machine.ts';
+import { readCdi } from '../../src/cdi/read.ts';
+import type { Accounts, CdiFile, Facts, Inside } from '../../src/facts.ts';
+import { layersOf, type Machine, meetsInside, namesCdi, pathsOf, resolve, type Way } from '../../src/machine.ts';
 import { roots } from '../../src/roots/index.ts';
 import type { Spec } from '../../src/spec.ts';
 
@@ -27,13 +28,23 @@ function accountsOf(spec: Spec, { accounts, person, groups }: Facts): Accounts |
   return accounts && { users: accounts.users.filter(({ name }) => name !== 'steam'), groups: accounts.groups.filter(({ members, name }) => name !== 'steam' && members.length === 0) };
 }
 
+/** The files of the host that describe devices: `cdiFiles` of a stored host names them by their place there and in cdi/good/. */
+export const storedCdi = (stored: Facts): CdiFile[] =>
+  Object.entries((stored as Facts & { cdiFiles?: Record<string, string> }).cdiFiles ?? {}).map(([path, name]) => readCdi(path, readFileSync(here(`cdi/good/${name}`), 'utf8')));
+
+/** A Debian root's linker knows its own C library, of either kind of program. */
+const insideDebian: Inside = {
+  linkerCache: [{ soname: 'libc.so.6', path: '/lib/x86_64-linux-gnu/libc.so.6', flags: 0x303 }, { soname: 'libz.so.1', path: '/lib/x86_64-linux-gnu/libz.so.1', flags: 0x303 }], asound: false, nvidia: [],
+};
+
 /** What meet() does, with a stored host instead of this one. */
-export function meetStored(spec: Spec, stored: Facts, file: string, way: Way = 'run'): { machine: Machine; facts: Facts } {
+export function meetStored(spec: Spec, host: Facts, file: string, way: Way = 'run'): { machine: Machine; facts: Facts } {
+  const stored: Facts = namesCdi(spec) ? { ...host, cdi: storedCdi(host) } : host;
   const asked = pathsOf(spec, stored);
   const unknown = asked.filter((path) => !(path in stored.paths));
   if (unknown.length > 0) throw new Error(`the stored host does not say what is at ${unknown.join(', ')}`);
   const facts: Facts = { ...stored, paths: Object.fromEntries(asked.map((path) => [path, stored.paths[path] ?? null])), accounts: null, init: null };
   const there = roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal) && layersOf(spec, facts).length > 0;
-  const met: Facts = { ...facts, accounts: there ? accountsOf(spec, stored) : null, init: there ? 'systemd' : null };
+  const met: Facts = { ...facts, accounts: there ? accountsOf(spec, stored) : null, init: there ? 'systemd' as const : null, ...(meetsInside(spec) && { inside: there ? (stored.inside ?? insideDebian) : null }) };
   return { machine: resolve(spec, met, file, way), facts: met };
 }

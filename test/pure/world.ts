@@ -100,6 +100,9 @@ export const everyGrant: Asked[] = [
 
 export const variants: Asked[] = [
   ...['untrusted', 'xhost'].map((access) => asked('display', 'x11', { access }, topics.display!.x11!.options)),
+  asked('gpu', 'nvidia', { libraries: 'inside' }, topics.gpu!.nvidia!.options),
+  asked('devices', null, ['nvidia.com/gpu=0', 'nvidia.com/gpu=all'], values.devices!.options),
+  asked('devices', null, ['vendor.com/de.vice=one', '/dev/tty7'], values.devices!.options),
   asked('audio', 'alsa', { record: true }, topics.audio!.alsa!.options),
   asked('audio', 'playback', { record: '/home/of-somebody/played.wav' }, topics.audio!.playback!.options),
   asked('display', 'nested', { fullscreen: true, title: 'A title' }, topics.display!.nested!.options),
@@ -116,7 +119,7 @@ export const nameOf = ({ topic, kind }: Asked): string => (kind === null ? topic
 /** A machine with these grants that suits the host. */
 export const machineWith = (facts: Facts, grants: Asked[], more: Partial<Spec> = {}): Spec => ({
   name: 'law', engine: 'nspawn', root: { source: 'debian', options: { debian: 'bookworm', packages: [], variant: 'minbase', components: ['main'] } }, user: { name: 'guest' },
-  users: facts.kernel.startsWith('5.') ? 'host' : 'own', ephemeral: false, hostname: 'law', boot: false, run: ['/bin/sh'], accept: ['no-device-policy', 'xhost'], grants, ...more,
+  users: facts.kernel.startsWith('5.') ? 'host' : 'own', ephemeral: false, hostname: 'law', boot: false, run: ['/bin/sh'], accept: ['no-device-policy', 'no-hooks', 'xhost'], grants, ...more,
 });
 
 /** The steps apart from those that take long and are of the template alone. */

@@ -1,31 +1,43 @@
 import * as v from 'valibot';
-import { lacks } from '../../errors.ts';
+import { lacks, warns } from '../../errors.ts';
 import type { Facts } from '../../facts.ts';
 import { defineGrant } from '../../grant.ts';
 import { nodeEdit } from '../../nodes.ts';
 import { line, says } from '../../schema.ts';
-import { listed } from '../../words.ts';
+import { listed, nearest } from '../../words.ts';
 
-const cardOf = ({ sound }: Facts, card: string | number | undefined) =>
-  card === undefined ? sound.cards[0] : sound.cards.find(({ index, id }) => index === card || id === card);
+/** By its number, by its short name (PCH), or by the longer one that mixers show (HDA Intel PCH). */
+const cardOf = ({ sound: { cards } }: Facts, card: string | number | undefined) =>
+  card === undefined ? cards[0] : (cards.find(({ index, id }) => index === card || id === card) ?? cards.find(({ index, name }) => name === card || `${index}` === card));
+
+/** Where programs inside look for the default card; alsa.conf of alsa-lib reads it. */
+const settings = '/etc/asound.conf';
 
 export default defineGrant({
   summary: "a sound card itself, without a sound server; nobody else on the host may be using it",
   options: v.strictObject({
-    card: v.optional(v.pipe(v.union([v.pipe(v.number(), v.integer('expected a whole number')), line], 'expected the number or the name of a card'), says('Number or name of the card, as in /proc/asound/cards; the first if absent.'))),
+    card: v.optional(v.pipe(v.union([v.pipe(v.number(), v.integer('expected a whole number')), line], 'expected the number or the name of a card'), says('Number or name of the card, either name of /proc/asound/cards; the first if absent.'))),
     record: v.optional(v.pipe(v.boolean(), says('Its microphones as well.')), false),
   }),
 
   needs({ card }, { facts }) {
-    if (cardOf(facts, card)) return [];
-    const there = facts.sound.cards.map(({ index, id }) => `${index} (${id})`);
-    return [{ ...lacks(`the host has no sound card${card === undefined ? '' : ` '${card}'`}`, there.length > 0 ? `there is ${listed(there)}` : 'see /proc/asound/cards; without a card, audio = "playback" plays into the void or a file'), at: card === undefined ? [] : ['card'] }];
+    if (cardOf(facts, card)) return facts.inside?.asound ? [warns(`the machine has an ${settings} of its own, which decides on its default card`, 'ALSA_CARD names the granted one for programs that heed it, going on')] : [];
+    const { cards } = facts.sound;
+    const there = cards.map(({ index, id, name }) => `${index} (${id}${name && name !== id ? `, ${name}` : ''})`);
+    const meant = typeof card === 'string' ? nearest(card, cards.flatMap(({ id, name }) => [id, ...(name ? [name] : [])])) : undefined;
+    return [{ ...lacks(`the host has no sound card${card === undefined ? '' : ` '${card}'`}`, meant ? `did you mean '${meant}'?` : there.length > 0 ? `there is ${listed(there)}` : 'see /proc/asound/cards; without a card, audio = "playback" plays into the void or a file'), at: card === undefined ? [] : ['card'] }];
   },
 
-  edits({ card, record }, { facts }) {
-    const { index } = cardOf(facts, card)!;
+  edits({ card, record }, { facts, run }) {
+    const { index, id } = cardOf(facts, card)!;
+    const file = `${run}/asound.conf`;
+    const isCovered = !facts.inside?.asound; // one of the root's own says more than which card
     const wanted = new RegExp(`^/dev/snd/(timer|seq|controlC${index}|hwC${index}D\\d+|pcmC${index}D\\d+${record ? '[pc]' : 'p'})$`);
     return {
+      ...(isCovered && {
+        before: [{ kind: 'write', path: file, text: `defaults.pcm.!card "${id}"\ndefaults.ctl.!card "${id}"\n`, mode: 0o644 }],
+        binds: [{ from: file, to: settings, write: false, owner: 'as-is', passes: true }],
+      }),
       devices: Object.keys(facts.nodes).filter((path) => wanted.test(path)).sort().map((path) => nodeEdit(facts, path)),
       environment: { ALSA_CARD: `${index}` },
     };

@@ -2,16 +2,20 @@ import * as v from 'valibot';
 import { defineGrant } from '../../grant.ts';
 import { cardOption, chosenCards, needsCard } from '../../graphics.ts';
 import { nodeEdit } from '../../nodes.ts';
+import { nvidiaCards, nvidiaEdits, nvidiaPaths } from '../../nvidia.ts';
 
 export default defineGrant({
   summary: 'a whole graphics card: its render node, and the node that sets what is on the screen',
   options: v.strictObject({ card: cardOption }),
 
+  paths: (_, { nvidia }) => nvidiaPaths(nvidia),
+
   needs: ({ card }, { facts }) => needsCard(facts, card, () => true, 'graphics card'),
 
-  edits: ({ card }, { facts }) => ({
-    devices: chosenCards(facts, card).flatMap(({ card: node, render }) => [node, ...(render ? [render] : [])]).map((path) => nodeEdit(facts, path)),
-  }),
+  edits({ card }, { facts }) {
+    const { devices = [], ...libraries } = nvidiaEdits(facts, nvidiaCards(chosenCards(facts, card)), 'host');
+    return { devices: [...chosenCards(facts, card).flatMap(({ card: node, render }) => [node, ...(render ? [render] : [])]).map((path) => nodeEdit(facts, path)), ...devices], ...libraries };
+  },
 
   exposes: () => [
     { risk: 'medium', what: "the kernel's graphics driver takes commands straight from programs inside" },
