@@ -13,7 +13,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -194,12 +196,44 @@ static _Noreturn void execute(char **argv, const char *shell, int login) {
 	_exit(errno == ENOENT ? 127 : 126); /* as env(1) does */
 }
 
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10 /* <linux/memfd.h>, Linux 6.3 */
+#endif
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+/* Our child is seen inside before it becomes the program, and with it /proc/PID/exe: root inside with the host's ids could
+ * keep that open and overwrite our file on the host later (as in CVE-2019-5736). So this runs from a copy that nobody can change. */
+static void run_from_copy(int argc, char **argv) {
+	int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	struct stat stat;
+	if (self < 0 || fstat(self, &stat) < 0)
+		die("/proc/self/exe");
+	if (fcntl(self, F_GET_SEALS) == SEALS) {
+		close(self);
+		return;
+	}
+	int copy = memfd_create("nestbox-native", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+	if (copy < 0 && errno == EINVAL)
+		copy = memfd_create("nestbox-native", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	off_t at = 0;
+	while (copy >= 0 && at < stat.st_size && sendfile(copy, self, &at, (size_t)(stat.st_size - at)) > 0)
+		;
+	if (copy < 0 || at < stat.st_size || fcntl(copy, F_ADD_SEALS, SEALS) < 0)
+		die("a copy of this program in memory");
+	char *words[argc + 2];
+	words[0] = "nestbox-native";
+	memcpy(words + 1, argv, ((size_t)argc + 1) * sizeof *argv);
+	fexecve(copy, words, environ);
+	die("a copy of this program in memory");
+}
+
 int enter_job(int argc, char **argv) {
 	const char *user = "root", *directory = NULL, *device = NULL;
 	int terminal = 0, login = 0, i = 3;
 	pid_t parent = 0;
 	if (argc < 4)
 		die("enter PID STARTED ... -- PROGRAM");
+	run_from_copy(argc, argv);
 	struct leader leader = open_leader(argv[1], argv[2]);
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--terminal") == 0)

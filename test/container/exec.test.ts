@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { openSync, readFileSync, readlinkSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { loopControl, machine, makeNode, open, perl } from '../device-nodes.ts';
 import { folder, nestbox, program, type Running, running } from '../nestbox.ts';
@@ -58,6 +59,16 @@ test('a program that comes later opens no device that the machine may not open',
   await up(t, 'exec-devices', `users = "host"\nfiles = ["${shared}"]`);
   const { stdout } = nestbox(['exec', '--root', 'exec-devices', ...perl(open(`${shared}/withheld`), `print \`mknod /tmp/n c 10 237 2>&1\``)]);
   assert.equal(stdout, '1 Operation not permitted\nmknod: /tmp/n: Operation not permitted\n');
+});
+
+test('what is seen of nestbox inside cannot be used to change it on the host', async (t) => {
+  await up(t, 'exec-self', 'users = "host"');
+  const inside = running(t, ['exec', '--root', 'exec-self', 'sh', '-c', 'echo ready; exec sleep 1000']);
+  await inside.says(/ready/);
+  // The process that the one inside is born from: until that becomes the program, root inside could reach its file through /proc.
+  const [parent] = readFileSync(`/proc/${inside.child.pid}/task/${inside.child.pid}/children`, 'utf8').trim().split(' ');
+  assert.match(readlinkSync(`/proc/${parent}/exe`), /^\/memfd:nestbox-native/);
+  assert.throws(() => openSync(`/proc/${parent}/exe`, 'r+'), /EPERM|ETXTBSY/);
 });
 
 test('in a terminal it gets one of its own inside, of the same size, and not ours', async (t) => {
