@@ -87,7 +87,7 @@ for (const host of hosts) {
 
     const leader = () => computer.does('machinectl', 'show', '--property=Leader', '--value', 'jukebox');
     const first = await leader();
-    await inside(computer, 'systemctl', 'reboot');
+    await computer.run('nestbox', 'exec', '--root', 'jukebox', '--', 'systemctl', 'reboot');
     await computer.does('sh', '-c', `until [ "$(machinectl show --property=Leader --value jukebox 2>/dev/null)" != "${first.trim()}" ] && systemctl is-active --quiet systemd-nspawn@jukebox; do sleep 0.2; done`);
     assert.equal((await inside(computer, 'aplay', '--list-devices')).status, 0);
 
