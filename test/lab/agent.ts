@@ -15,6 +15,8 @@ export interface Job {
   stderr(): string;
   /** Waits for what it prints; fails when it ends without having said it, or is silent for half a minute. */
   says(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Passes on what it prints, as it comes. */
+  pipe(stdout: NodeJS.WritableStream, stderr: NodeJS.WritableStream): void;
   /** More of its input. */
   send(data: Uint8Array | string): void;
   /** Its input is at an end. */
@@ -42,6 +44,8 @@ const header = 9;
 interface Line {
   o: Buffer[];
   e: Buffer[];
+  /** Where what comes is passed on, too. */
+  to: { o: NodeJS.WritableStream; e: NodeJS.WritableStream } | null;
   /** Called whenever there is more to see. */
   wake(): void;
   over: Outcome | Error | null;
@@ -70,7 +74,10 @@ export function agent(socket: Socket): Agent {
   const handle = (number: number, kind: string, body: Buffer) => {
     const line = lines.get(number);
     if (!line) return;
-    if (kind === 'o' || kind === 'e') line[kind].push(Buffer.from(body));
+    if (kind === 'o' || kind === 'e') {
+      line[kind].push(Buffer.from(body));
+      line.to?.[kind].write(Buffer.from(body));
+    }
     if (kind === 'x') {
       const word = Number(body.toString());
       line.over = { status: word & 0x7f ? 128 + (word & 0x7f) : word >> 8, stdout: text(line.o), stderr: text(line.e) };
@@ -98,7 +105,7 @@ export function agent(socket: Socket): Agent {
 
   function start(argv: readonly string[]): Job {
     const number = ++last;
-    const line: Line = { o: [], e: [], wake: () => {}, over: null };
+    const line: Line = { o: [], e: [], to: null, wake: () => {}, over: null };
     lines.set(number, line);
     send(number, 'r', Buffer.from(argv.join('\0')));
     const watchers = new Set<() => void>();
@@ -129,6 +136,7 @@ export function agent(socket: Socket): Agent {
         watchers.add(look);
         look();
       }),
+      pipe: (o, e) => { line.to = { o, e }; },
       send(data) {
         const bytes = Buffer.from(data);
         for (let at = 0; at < bytes.length; at += 0x10000) send(number, 'i', bytes.subarray(at, at + 0x10000));

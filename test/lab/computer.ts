@@ -38,7 +38,7 @@ export interface Computer {
   screen(): Promise<ReturnType<typeof decodePng>>;
   /** Waits until the screen shows it; fails after half a minute. */
   shows(what: (screen: ReturnType<typeof decodePng>) => boolean): Promise<void>;
-  /** All that its sound card has played since it was started. */
+  /** What its sound card has played since it was started; QEMU writes its file by 4 KiB, so that the last 23 ms can be missing. */
   sound(): Sound;
   /** Starts it anew, and returns when it has booted. USB keyboards are gone then. */
   reboot(): Promise<void>;
