@@ -1,32 +1,30 @@
-import { createConnection } from 'node:net';
+import type { Socket } from 'node:net';
 
 /** QEMU's own line: QMP, the QEMU Machine Protocol (docs/interop/qmp-spec.txt and qemu-qmp-ref(7)). One JSON text a line. */
 export interface Monitor {
   /** Runs a command; rejects with QEMU's words where it refuses. */
   command(name: string, words?: object): Promise<unknown>;
-  /** The next event of this name. */
-  event(name: string): Promise<unknown>;
+  /** The next event of this name whose data has all of this. */
+  event(name: string, data?: Record<string, unknown>): Promise<void>;
 }
 
 interface Message {
   return?: unknown;
   error?: { desc: string };
   event?: string;
-  data?: unknown;
+  data?: Record<string, unknown>;
 }
 
-export async function monitor(path: string): Promise<Monitor> {
-  const socket = createConnection(path);
-  await new Promise<void>((resolve, reject) => { socket.once('connect', resolve).once('error', reject); });
+export async function monitor(socket: Socket): Promise<Monitor> {
   const answers: { resolve(value: unknown): void; reject(error: Error): void }[] = [];
-  const awaited: { name: string; resolve(value: unknown): void }[] = [];
+  const awaited = new Set<(message: Message) => void>();
   let rest = '';
-  socket.setEncoding('utf8').on('data', (text: string) => {
+  socket.on('error', () => {}).setEncoding('utf8').on('data', (text: string) => {
     const lines = (rest + text).split('\n');
     rest = lines.pop()!;
     for (const line of lines.filter((one) => one.trim() !== '')) {
       const message = JSON.parse(line) as Message;
-      if (message.event) for (const { resolve } of awaited.filter(({ name }) => name === message.event).splice(0)) resolve(message.data);
+      if (message.event) for (const look of awaited) look(message);
       else if (message.error) answers.shift()?.reject(new Error(`QEMU: ${message.error.desc}`));
       else if ('return' in message) answers.shift()?.resolve(message.return);
     }
@@ -36,16 +34,29 @@ export async function monitor(path: string): Promise<Monitor> {
       answers.push({ resolve, reject });
       socket.write(`${JSON.stringify({ execute: name, arguments: words })}\n`);
     }),
-    event: (name) => new Promise((resolve) => { awaited.push({ name, resolve }); }),
+    event: (name, data = {}) => new Promise((resolve) => {
+      const look = (message: Message) => {
+        if (message.event !== name || Object.entries(data).some(([key, value]) => message.data?.[key] !== value)) return;
+        awaited.delete(look);
+        resolve();
+      };
+      awaited.add(look);
+    }),
   };
   await qmp.command('qmp_capabilities');
   return qmp;
 }
 
 /** QKeyCode of each key that is named otherwise by people; qemu-qmp-ref(7). */
-const names: Record<string, string> = { enter: 'ret', escape: 'esc', space: 'spc', delete: 'delete', super: 'meta_l', '-': 'minus', '=': 'equal', ' ': 'spc', '\n': 'ret', '/': 'slash', '.': 'dot', ',': 'comma', ';': 'semicolon', "'": 'apostrophe', '\t': 'tab' };
+const names: Record<string, string> = {
+  enter: 'ret', escape: 'esc', space: 'spc', super: 'meta_l', '\n': 'ret', '\t': 'tab', ' ': 'spc', '-': 'minus', '=': 'equal', '/': 'slash', '\\': 'backslash',
+  '.': 'dot', ',': 'comma', ';': 'semicolon', "'": 'apostrophe', '`': 'grave_accent', '[': 'bracket_left', ']': 'bracket_right',
+};
 /** On an American keyboard. */
-const shifted: Record<string, string> = { _: '-', '+': '=', '?': '/', '>': '.', '<': ',', ':': ';', '"': "'", '!': '1', '@': '2', '#': '3', $: '4', '%': '5', '^': '6', '&': '7', '*': '8', '(': '9', ')': '0' };
+const shifted: Record<string, string> = {
+  _: '-', '+': '=', '?': '/', '>': '.', '<': ',', ':': ';', '"': "'", '|': '\\', '~': '`', '{': '[', '}': ']',
+  '!': '1', '@': '2', '#': '3', $: '4', '%': '5', '^': '6', '&': '7', '*': '8', '(': '9', ')': '0',
+};
 
 const qcode = (key: string) => ({ type: 'qcode', data: names[key] ?? key });
 

@@ -1,0 +1,163 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
+import { program } from '../nestbox.ts';
+import { type Agent, agent } from './agent.ts';
+import { cache, does, image, kept, keyOf, progress } from './image.ts';
+import { type Monitor, monitor } from './monitor.ts';
+import type { Host } from './recipe.ts';
+
+/**
+ * The computer's hardware, as options of qemu-system-x86_64(1). KVM is not asked for, so that it runs where there is none.
+ * A second output of the card is there, and not connected. `place` has the sockets that the bench listens at. It ends instead
+ * of starting anew, as that takes twice the time in the same process: the code that QEMU has made of the old system's is in the way.
+ * Without use-timer=off the sound card goes by a clock of its own, and samples are lost where QEMU is late by 46 ms.
+ */
+const hardware = (kernel: string, place: string): string[] => [
+  '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '2048', '-display', 'none', '-nodefaults', '-no-reboot',
+  '-kernel', `${kernel}/vmlinuz`, '-initrd', `${kernel}/initrd.img`, '-append', 'root=/dev/vda rw quiet mitigations=off console=ttyS0 console=tty0',
+  '-chardev', `socket,id=monitor,path=${place}/monitor`, '-mon', 'chardev=monitor,mode=control',
+  '-chardev', `socket,id=agent,path=${place}/agent`, '-device', 'virtio-serial', '-device', 'virtserialport,chardev=agent,name=nestbox.lab',
+  '-chardev', 'ringbuf,id=console,size=65536', '-serial', 'chardev:console',
+  '-device', 'virtio-vga,max_outputs=2', '-device', 'virtio-keyboard-pci', '-device', 'virtio-mouse-pci', '-device', 'qemu-xhci,id=usb',
+  '-audiodev', 'wav,id=speakers,path=/proc/self/fd/3', '-device', 'intel-hda', '-device', 'hda-output,audiodev=speakers,use-timer=off',
+  '-drive', 'file=/proc/self/fd/5,format=qcow2,if=virtio,cache=unsafe,discard=unmap',
+  '-netdev', 'user,id=net,restrict=on', '-device', 'virtio-net-pci,netdev=net',
+];
+
+/** The file that QEMU's screendump is told to write; its numbers 3, 4 and 5 are files of the bench. */
+export const screenFile = '/proc/self/fd/4';
+
+export interface Running {
+  monitor: Monitor;
+  agent: Agent;
+  /** Files that have no name any more: what has been played, and the last picture of the screen. */
+  sound: string;
+  screen: string;
+  /** Once it has ended by itself: starts it from its disk, and waits until it has booted. */
+  again(): Promise<Running>;
+  /** Ends it at once, for good. */
+  end(): Promise<void>;
+  over: Promise<unknown>;
+}
+
+/**
+ * Starts QEMU with an open disk. It dies with this process; its files are passed on open and have no name any more: nothing
+ * is left of them, however it or this process ends.
+ */
+async function start(kernel: string, disk: number, ...options: string[]): Promise<Running> {
+  const place = mkdtempSync('/var/tmp/nestbox-lab.');
+  try {
+    const [sound, screen] = [openSync(`${place}/sound`, 'w+'), openSync(`${place}/screen`, 'w+')];
+    const calls = Promise.all([call(`${place}/monitor`), call(`${place}/agent`)]);
+    const native = program.replace('nestbox.cjs', 'nestbox-native');
+    const argv = ['launch', '--die-with', `${process.pid}`, '--', '/usr/bin/qemu-system-x86_64', ...hardware(kernel, place), ...options];
+    const qemu = spawn(native, argv, { stdio: ['ignore', 'ignore', 'pipe', sound, screen, disk] });
+    let said = '';
+    qemu.stderr!.setEncoding('utf8').on('data', (text: string) => { said += text; });
+    const over = once(qemu, 'exit');
+    const close = (...files: number[]) => { for (const file of files) closeSync(file); };
+    const [monitorSocket, agentSocket] = await Promise.race([calls, over.then(() => { throw new Error(`QEMU ended: ${said.trim()}`); })]);
+    return {
+      monitor: await monitor(monitorSocket),
+      agent: agent(agentSocket),
+      sound: `/proc/self/fd/${sound}`,
+      screen: `/proc/self/fd/${screen}`,
+      over,
+      async again() {
+        await over;
+        close(sound, screen);
+        const next = await start(kernel, disk);
+        await booted(next);
+        return next;
+      },
+      async end() {
+        qemu.kill('SIGKILL');
+        await over;
+        close(sound, screen, disk);
+      },
+    };
+  } finally {
+    rmSync(place, { recursive: true });
+  }
+}
+
+/** The one who calls at a socket. */
+async function call(path: string): Promise<Socket> {
+  const server = createServer().listen(path);
+  const [socket] = (await once(server, 'connection')) as [Socket];
+  server.close();
+  return socket;
+}
+
+/** Makes a layer over a disk; what is written goes there. */
+const layer = (path: string, over: string, format: string) => does('qemu-img', 'create', '-q', '-f', 'qcow2', '-F', format, '-b', over, path);
+
+/** Waits for the end of a boot, and for the devices that come when they like; what the console has said is in the error where it takes too long. */
+async function booted({ agent, monitor }: Running): Promise<void> {
+  const begins = agent.started();
+  const ready = async () => {
+    await begins;
+    await agent.run(['systemctl', 'is-system-running', '--wait'], '', 300);
+    await agent.run(['udevadm', 'wait', '--timeout=60', '/dev/snd/pcmC0D0p', '/dev/dri/card0', '/dev/fb0'], '', 90);
+  };
+  let late: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => { late = setTimeout(reject, 300_000, new Error('not booted after 5 minutes')); });
+  try {
+    await Promise.race([limit, ready()]);
+  } catch (cause) {
+    throw new Error(`the computer does not boot. Its console:\n${await monitor.command('ringbuf-read', { device: 'console', size: 65536 })}`, { cause });
+  } finally {
+    clearTimeout(late);
+  }
+}
+
+/** Sends the computer's state, or takes one up; tells when it is done. */
+async function migrated(qmp: Monitor, command: 'migrate' | 'migrate-incoming', uri: string): Promise<void> {
+  await qmp.command('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] });
+  const done = qmp.event('MIGRATION', { status: 'completed' });
+  const failed = qmp.event('MIGRATION', { status: 'failed' }).then(() => { throw new Error(`QEMU: ${uri} failed`); });
+  await qmp.command(command, { uri });
+  await Promise.race([done, failed]);
+}
+
+/** The folder with a computer that has just booted: its state, and its disk as it was then. */
+async function warm(host: Host, kernel: string): Promise<string> {
+  const key = keyOf([kernel, hardware('', ''), await does('qemu-system-x86_64', '--version')]);
+  return kept(cache, `warm-${host}`, key, async (at) => {
+    progress(`${host}: booting, to be kept as it is then`);
+    await layer(`${at}/disk.qcow2`, `${kernel}/disk.raw`, 'raw');
+    const began = Date.now();
+    const computer = await start(kernel, openSync(`${at}/disk.qcow2`, 'r+'));
+    const says = async (...argv: string[]) => (await computer.agent.run(argv, '', 60)).stdout.trim();
+    try {
+      await booted(computer);
+      const state = await says('systemctl', 'is-system-running');
+      if (state !== 'running') throw new Error(`the lab's ${host} is ${state}: ${await says('systemctl', '--failed', '--no-legend')}`);
+      progress(`${host}: booted in ${Math.round((Date.now() - began) / 1000)} s`);
+      await says('sync');
+      await computer.monitor.command('stop');
+      await migrated(computer.monitor, 'migrate', `exec:cat > ${at}/state`);
+      await computer.monitor.command('quit');
+      await computer.over; // what it still has of the disk is written then
+    } finally {
+      await computer.end();
+    }
+    progress(`${host}: kept, ${Math.round(statSync(`${at}/state`).size / 2 ** 20)} MiB`);
+  });
+}
+
+/** A booted computer, as it was when it had just started. The caller holds the lock. */
+export async function resume(host: Host): Promise<Running> {
+  const kernel = await image(host);
+  const from = await warm(host, kernel);
+  const place = mkdtempSync('/var/tmp/nestbox-lab.');
+  await layer(`${place}/disk.qcow2`, `${from}/disk.qcow2`, 'qcow2');
+  const disk = openSync(`${place}/disk.qcow2`, 'r+');
+  rmSync(place, { recursive: true });
+  const computer = await start(kernel, disk, '-incoming', 'defer');
+  await migrated(computer.monitor, 'migrate-incoming', `exec:cat ${from}/state`);
+  await computer.monitor.command('cont');
+  return computer;
+}
