@@ -27,8 +27,11 @@ const always: DeviceRule[] = [
 
 /** What the granted devices need: to be opened; their nodes are made outside. */
 export const deviceList = (devices: readonly Device[]): DeviceRule[] =>
-  devices.map(({ type, major, minor }) => ({ type, major, minor, rights: rightsTo(devices, { type, major, minor }) }))
-    .filter((rule, i, all): rule is DeviceRule => rule.rights !== '' && all.findIndex((other) => isSame(rule, other)) === i)
+  devices.filter((device, i) => devices.findIndex((other) => isSame(device, other)) === i)
+    .flatMap(({ type, major, minor }) => {
+      const rights = rightsTo(devices, { type, major, minor });
+      return rights === '' ? [] : [{ type, major, minor, rights }];
+    })
     .filter((rule) => !always.some((other) => covers(other, rule)));
 
 type Numbers = Pick<Device, 'type' | 'major' | 'minor'>;
