@@ -87,6 +87,7 @@ function needsOf({ mounts = [], deviceNodes = [], netDevices = [], hooks = [], i
     }),
     ...netDevices.flatMap(({ hostInterfaceName: from, name: to }): Problem[] => [
       ...(sharesNetwork ? [lacks(`${file} moves the network interface ${from} into the machine, which shares the host's network`, 'network = "private" or "none"')] : []),
+      ...(facts.supervised ? [] : [lacks(`${file} moves the network interface ${from} into the machine, and systemd-nspawn asks udev about it first, which does not run on this host`, 'network = "bridge" connects a machine here')]),
       ...(facts.paths[interfacePath(from)] ? [] : [lacks(`there is no network interface ${from} on this host, and ${file} gives it`, anew)]),
       ...(from !== to && facts.systemd !== null && facts.systemd < 254 ? [lacks(`systemd-nspawn ${facts.systemd} cannot give the interface ${from} the name ${to} inside (254 can)`, `ip link set ${from} name ${to}, and the same name in ${file}`)] : []),
     ]),

@@ -49,10 +49,10 @@ export async function withoutLinks(host: Host, layers: readonly string[], path: 
   return at || '/';
 }
 
-/** Folders from the top down to `path` that no layer has, deepest first: what makeMountPoint() will make. */
+/** Folders from the top down to `path` that the uppermost layer does not have, deepest first: what topPath() and makeMountPoint() will make there. */
 export async function missingIn(host: Host, layers: readonly string[], path: string): Promise<string[]> {
   const missing: string[] = [];
-  for (let at = path; at !== '/'; at = dirname(at)) if ((await inLayers(host, layers, at)) === null) missing.push(at);
+  for (let at = path; at !== '/'; at = dirname(at)) if ((await inLayers(host, layers.slice(0, 1), at)) === null) missing.push(at);
   return missing;
 }
 

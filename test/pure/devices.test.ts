@@ -28,6 +28,12 @@ test('a device that is granted twice, or that every container has, is listed onc
   assert.equal(deviceList([device('b', 1, 3)]).length, 1, 'block 1:3 is a RAM disk, not /dev/null');
 });
 
+test('a device may be opened for what either of its names allows, and one without rights not at all', () => {
+  const rights = (...given: ('' | 'r' | 'w' | 'rw')[]) => deviceList(given.map((one) => ({ ...device('c', 10, 229), rights: one }))).map((rule) => rule.rights);
+  assert.deepEqual([rights('r'), rights('w'), rights('r', 'w'), rights('', 'r'), rights('')], [['r'], ['w'], ['rw'], ['r'], []]);
+  assert.deepEqual(deviceList([{ ...device('c', 10, 229), rights: 'r' }, device('c', 10, 229)]), [{ type: 'c', major: 10, minor: 229, rights: 'rw' }]);
+});
+
 test('limits are settings of the controller that holds them, in both versions', () => {
   const folder = (controller: string) => `/${controller}`;
   const limits = { cpu: 1.5, memory: 2 ** 30, tasks: 100 };

@@ -4,7 +4,7 @@ import { addAccounts, accountsFor } from '../../src/accounts.ts';
 import { Complaint } from '../../src/errors.ts';
 import { MemoryHost } from '../../src/host/memory.ts';
 import { node } from '../../src/host/memory-tree.ts';
-import { hidePrivate, inLayers, makeMountPoint, missingIn, topPath } from '../../src/layers.ts';
+import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, missingIn, removeLinkInside, topPath, withoutLinks } from '../../src/layers.ts';
 import { apply, undo } from '../../src/apply.ts';
 import type { Step } from '../../src/step.ts';
 import { memoryJournal } from './world.ts';
@@ -32,7 +32,7 @@ test('a path is found in the uppermost layer that has it, and a whiteout hides i
   assert.equal(await inLayers(h, layers, '/etc/passwd'), '/upper/etc/passwd');
   h.put('/upper/etc/group', node('other', 0o600, undefined, 'c 0:0'));
   assert.equal(await inLayers(h, layers, '/etc/group'), null);
-  assert.deepEqual(await missingIn(h, layers, '/srv/data/a/b'), ['/srv/data/a/b', '/srv/data/a']);
+  assert.deepEqual(await missingIn(h, layers, '/srv/data/a/b'), ['/srv/data/a/b', '/srv/data/a', '/srv/data', '/srv'], 'also the folders that a lower layer has: they are made in the upper one');
 });
 
 test('a folder that is made in the upper layer has the owner and mode that it has below', async () => {
@@ -100,4 +100,30 @@ test('files and folders that not everybody may read are hidden, and nothing else
   h.folders('/hidden');
   await hidePrivate(h, '/etc', '/hidden');
   assert.deepEqual(h.snapshot().filter((line) => line.startsWith('/hidden') && line.includes('"c 0:0"')).map((line) => line.split(' other')[0]).sort(), ['/hidden/etc/key-with\nline break', '/hidden/etc/shadow', '/hidden/etc/ssl/private']);
+});
+
+test('a path is followed as a container does: links of the root on its way, not the one at its end', async () => {
+  const h = host();
+  h.folders('/lower/usr/lib');
+  h.put('/lower/lib', link('usr/lib'));
+  h.put('/lower/usr/lib/last', link('elsewhere'));
+  h.put('/lower/evil', link('/etc'));
+  assert.equal(await withoutLinks(h, layers, '/lib/firmware/a.bin'), '/usr/lib/firmware/a.bin');
+  assert.equal(await withoutLinks(h, layers, '/lib/last'), '/usr/lib/last');
+  assert.equal(await withoutLinks(h, layers, '/nowhere/at/all'), '/nowhere/at/all');
+  await assert.rejects(withoutLinks(h, layers, '/evil/passwd'), /leads outside/);
+});
+
+test('a link is made over another link of the root and never over a file, and is taken away only as long as it is the same', async () => {
+  const h = host();
+  h.put('/lower/usr/lib/libx.so.1', link('libx.so.old'));
+  h.put('/lower/usr/lib/liby.so.1', node('file', 0o755));
+  await makeLinkInside(h, layers, '/usr/lib/libx.so.1', 'libx.so.new');
+  assert.equal(await h.readLink('/upper/usr/lib/libx.so.1'), 'libx.so.new');
+  assert.equal(await h.readLink('/lower/usr/lib/libx.so.1'), 'libx.so.old');
+  await assert.rejects(makeLinkInside(h, layers, '/usr/lib/liby.so.1', 'x'), /is a file, and a link to x belongs there/);
+  await removeLinkInside(h, '/upper', '/usr/lib/libx.so.1', 'another');
+  assert.equal(await h.readLink('/upper/usr/lib/libx.so.1'), 'libx.so.new');
+  await removeLinkInside(h, '/upper', '/usr/lib/libx.so.1', 'libx.so.new');
+  assert.equal(await h.kind('/upper/usr/lib/libx.so.1'), null);
 });

@@ -24,7 +24,8 @@ export default defineGrant({
     if (cardOf(facts, card)) return facts.inside?.asound ? [warns(`the machine has an ${settings} of its own, which decides on its default card`, 'ALSA_CARD names the granted one for programs that heed it, going on')] : [];
     const { cards } = facts.sound;
     const there = cards.map(({ index, id, name }) => `${index} (${id}${name && name !== id ? `, ${name}` : ''})`);
-    const meant = typeof card === 'string' ? nearest(card, cards.flatMap(({ id, name }) => [id, ...(name ? [name] : [])])) : undefined;
+    const names = cards.flatMap(({ id, name }) => [id, ...(name ? [name] : [])]);
+    const meant = typeof card === 'string' ? (nearest(card, names) ?? names.find((name) => name.toLowerCase().includes(card.toLowerCase()))) : undefined;
     return [{ ...lacks(`the host has no sound card${card === undefined ? '' : ` '${card}'`}`, meant ? `did you mean '${meant}'?` : there.length > 0 ? `there is ${listed(there)}` : 'see /proc/asound/cards; without a card, audio = "playback" plays into the void or a file'), at: card === undefined ? [] : ['card'] }];
   },
 
