@@ -53,7 +53,7 @@ ${Object.entries(kinds).map(([kind, grant]) => `\n### \`${kind}\`: ${grant.summa
 ${Object.entries(values).map(([name, { summary }]) => {
     const value = schema.properties[name]!;
     const entry = ((value.items as Json | undefined)?.anyOf as Json[] | undefined)?.find(({ type }) => type === 'object') ?? value;
-    return `\n## \`${name}\`: ${summary}\n\n${value.type === 'array' ? `A list${entry === value ? `, such as \`["/dev/kvm", "char-alsa"]\`` : '; each is a path, or a table with'}:` : 'A table.'}\n${keys(entry)}`;
+    return `\n## \`${name}\`: ${summary}\n\n${value.type === 'array' ? `A list${entry === value ? `, such as \`["/dev/kvm", "char-alsa", "nvidia.com/gpu=all"]\`` : '; each is a path, or a table with'}:` : 'A table.'}\n${keys(entry)}`;
   }).join('')}`;
 }
 
