@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import { type Host, leaveOut, type Recipe, recipe } from './recipe.ts';
 
 /** Where disks and warm states are kept. What is in there can be deleted at any time that no computer runs. */
-export const cache = process.env['NESTBOX_LAB'] ?? '/var/cache/nestbox/lab';
+export const cache = process.env.NESTBOX_LAB ?? '/var/cache/nestbox/lab';
 
 /** A name for what is made from `what`: another one as soon as anything in it is another. */
 export const keyOf = (what: unknown): string => createHash('sha256').update(JSON.stringify(what)).digest('hex').slice(0, 12);
