@@ -12,8 +12,8 @@ process.on('SIGUSR1', () => void computer.screen().then((screen) => writeFileSyn
 stderr.write(`lab: ${host} is on. kill -USR1 ${process.pid} writes screen.png\n`);
 
 // script(1) makes the terminal that a pipe is not.
-const size = `stty rows ${stdout.rows ?? 24} columns ${stdout.columns ?? 80};`;
-const job = argv.length ? computer.start(...argv) : computer.start('env', `TERM=${process.env['TERM'] ?? 'linux'}`, 'script', '--quiet', '--command', `${size} exec bash --login`, '/dev/null');
+const size = `stty rows ${stdout.rows || 24} columns ${stdout.columns || 80};`;
+const job = argv.length ? computer.start(...argv) : computer.start('env', `TERM=${process.env.TERM ?? 'linux'}`, 'script', '--quiet', '--return', '--command', `${size} exec bash --login`, '/dev/null');
 job.pipe(stdout, stderr);
 if (stdin.isTTY && !argv.length) stdin.setRawMode(true);
 stdin.on('data', (data) => job.send(data)).on('end', () => job.close());
