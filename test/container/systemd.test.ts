@@ -20,7 +20,7 @@ run = ["sh", "-c", "xlogo -geometry 200x200+50+50 -bg '#ff8800' -fg '#ff8800' & 
     ${units}; echo; machinectl list --no-legend; systemctl show -P TasksMax -P DevicePolicy 'machine-a\\x2db.scope'
     kill -KILL $!; wait $!; echo "killed"; ${units}; echo; node /opt/nestbox/nestbox.cjs clean; echo "cleaned $?"; ${units}`);
   const out = readFileSync(`${host.folder}/out`, 'utf8');
-  assert.match(seen.output, /machine-a\\x2db\.scope nestbox-a-b-gate\.service nestbox-a-b-pulseaudio\.service nestbox-a-b-xvfb\.service/, out);
+  assert.match(seen.output, /machine-a\\x2db\.scope nestbox-a-b\.gate\.service nestbox-a-b\.pulseaudio\.service nestbox-a-b\.xvfb\.service/, out);
   assert.match(seen.output, /a-b\s+container\s+systemd-nspawn/);
   assert.match(seen.output, /150/);
   assert.match(seen.output, /closed/);
