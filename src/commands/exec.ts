@@ -4,7 +4,7 @@ import { linux } from '../host/linux.ts';
 import { mustRun, type RunningMachine } from '../host/running.ts';
 import { probe } from '../probe.ts';
 import { findServed, somebody } from '../service.ts';
-import { execInside, loginInside } from '../units/inside.ts';
+import { execInside, loginInside, olderLoginInside, opensTerminals } from '../units/inside.ts';
 
 /** Runs a program in a machine that runs already; its exit status is nestbox's. */
 export default async function exec([name, ...program]: string[], options: { user?: string; root?: boolean }): Promise<number> {
@@ -21,10 +21,13 @@ export async function enterMachine(name: string, { user, root }: { user?: string
   const running = served?.running ?? mustRun(name);
   const terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY);
   const who = root ? 'root' : (user ?? userOf(running));
-  if (served?.machine.boot === 'systemd') {
+  const able = opensTerminals(facts.systemd);
+  if (served?.machine.boot === 'systemd' && (does === 'login' || !terminal || able)) {
     // By its own init, which makes a session of a login, and keeps an account of what runs.
-    const somebodyInside = somebody(served.machine, served.facts, who);
-    const argv = does === 'login' ? loginInside(served.machine, somebodyInside, facts.terminal ?? 'vt220') : execInside(served.machine, somebodyInside, does.program, terminal ? (facts.terminal ?? 'vt220') : null);
+    const { machine } = served;
+    const somebodyInside = somebody(machine, served.facts, who);
+    const kind = facts.terminal ?? 'vt220';
+    const argv = does !== 'login' ? execInside(machine, somebodyInside, does.program, terminal ? kind : null) : (able ? loginInside : olderLoginInside)(machine, somebodyInside, kind);
     return linux(facts.programs).foreground(argv);
   }
   return enter(facts.programs, running, { user: who, environment: environmentFor(running, who, facts.terminal), terminal, does });

@@ -23,6 +23,12 @@ export const execInside = (machine: Machine, { name, home }: Somebody, argv: rea
   `--property=User=${name}`, `--working-directory=${home}`, ...variables(machine, terminal), '--', '/usr/bin/env', '--', ...literal(argv), // env(1) tells a program that is not there as a shell does
 ];
 
+/** Whether systemd-run(1) can open a terminal in a machine: that of 252 loses its bus when it does, that of 257 does not. */
+export const opensTerminals = (version: number | null): boolean => (version ?? 0) >= 257;
+
+/** A login on those before: a session as well, but nobody tells the exit status of its shell; machinectl(1). */
+export const olderLoginInside = (machine: Machine, { name }: Somebody, terminal: string): string[] => ['machinectl', 'shell', '--quiet', ...variables(machine, terminal), `${name}@${machine.name}`];
+
 /** A login as at a terminal of its own: PAM makes the session, and with it the runtime folder and the user's own bus. */
 export const loginInside = (machine: Machine, { name, home, shell }: Somebody, terminal: string): string[] => [
   'systemd-run', '--quiet', '--collect', '--wait', `--machine=${machine.name}`, '--pty', '--service-type=exec',
