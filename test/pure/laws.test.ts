@@ -119,13 +119,16 @@ function firstWith(cases: Case[]): Case[] {
   });
 }
 
+/** What makes one step another than one that has been tried: a driver's many libraries are all alike. */
+const alike = (step: Step): string => (['link-inside', 'link-inside-end', 'mount-point', 'remove-empty', 'node'].includes(step.kind) ? step.kind : JSON.stringify(step));
+
 test('whichever effect fails, or is the last before the power goes, all is taken back without a trace', async () => {
   const tried = new Set<string>(); // a step that another machine had is not tried again: only what is new about each
   for (const { name, machine, facts, steps } of thorough) {
     const probe = world(facts, machine);
     const before = probe.snapshot();
     const began: { effect: number; step: string }[] = [];
-    await apply(steps, probe, memoryJournal().journal, (step) => began.push({ effect: probe.effects + 1, step: JSON.stringify(step) }));
+    await apply(steps, probe, memoryJournal().journal, (step) => began.push({ effect: probe.effects + 1, step: alike(step) }));
     const news = began.flatMap(({ effect, step }, i) => {
       if (tried.has(step)) return [];
       tried.add(step);
@@ -158,13 +161,15 @@ test('a key that an X server has made just before a crash is withdrawn from it',
 });
 
 test('a way back that is cut off itself is gone again from its beginning, and leads to the same place', async () => {
+  const tried = new Set<string>();
   for (const { name, machine, facts, steps } of thorough.slice(0, 4)) {
     const probe = world(facts, machine);
     const all = memoryJournal();
     await apply(steps, probe, all.journal);
-    const first = probe.effects;
-    await undo(probe, all.journal);
-    for (let effect = first + 1; effect <= probe.effects; effect++) {
+    const began: { effect: number; step: string }[] = [];
+    await undo(probe, all.journal, (step) => began.push({ effect: probe.effects + 1, step: alike(step) }));
+    const news = began.filter(({ step, effect }, i) => (began[i + 1]?.effect ?? probe.effects + 1) > effect && !tried.has(step) && tried.add(step));
+    for (const { effect } of news) {
       const host = world(facts, machine);
       const before = host.snapshot();
       const journal = memoryJournal();
