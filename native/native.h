@@ -20,6 +20,7 @@ void ignore_sync(void);
 int front(int argc, char **argv);
 
 int bind_job(int argc, char **argv);
+int each_job(int argc, char **argv);
 int enter_job(int argc, char **argv);
 int forget_devices_job(int argc, char **argv);
 int forwarding_job(int argc, char **argv);

@@ -254,3 +254,24 @@ int forget_devices_job(int argc, char **argv) {
 	execl(argv[2], argv[2], "daemon-reload", (char *)NULL);
 	die("%s", argv[2]);
 }
+
+/* each PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...: one after the other; the first that fails is the last, and its
+ * exit status ours. */
+int each_job(int argc, char **argv) {
+	for (int i = 1, next; i < argc; i = next + 1) {
+		for (next = i; next < argc && strcmp(argv[next], "--then") != 0; next++)
+			;
+		argv[next] = NULL; /* at the end it is that already */
+		pid_t pid = fork();
+		if (pid == 0) {
+			execv(argv[i], argv + i);
+			die("%s", argv[i]);
+		}
+		int status;
+		if (pid < 0 || waitpid(pid, &status, 0) != pid)
+			die("%s", argv[i]);
+		if (status != 0)
+			return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+	}
+	return 0;
+}

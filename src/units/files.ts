@@ -2,7 +2,7 @@ import { dirname } from 'node:path/posix';
 import type { Service } from '../edits.ts';
 import { Complaint, lacksProgram, type ProgramName } from '../errors.ts';
 import type { Facts } from '../facts.ts';
-import { assignment, commandLine, iniText, type Section, unitValue } from '../ini.ts';
+import { assignment, commandLine, continued, iniText, type Section, unitValue } from '../ini.ts';
 import { insideLink, type Machine } from '../machine.ts';
 import { privateNetwork, serviceOf, unitOf } from '../names.ts';
 import { steps } from '../plan.ts';
@@ -42,7 +42,8 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
         ['Unit', [['Description', `What the machine ${name} is given`], ['StopWhenUnneeded', 'yes'], ['Before', serviceOf(name)], ['RequiresMountsFor', store.base]]],
         ['Service', [
           ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', '60'],
-          ...joined([folder(dirname(run), 0o711), folder(run, 0o711), ...lines.start]).map((argv) => ['ExecStart', find(argv)] as const),
+          // All in one command of the unit: systemd takes longer to begin one than most of these take.
+          ['ExecStart', `${find(['nestbox-native', 'each'])} ${joined([folder(dirname(run), 0o711), folder(run, 0o711), ...lines.start]).map(find).join(continued)}`],
           // Each is tried; the folder itself goes last, and nothing that is mounted in it goes with it.
           ...[['nestbox-native', 'forget-devices', serviceOf(name), ...found(facts, ['systemctl'])], ...lines.stop, ['rm', '-rf', '--one-file-system', '--', run], ['rmdir', '--ignore-fail-on-non-empty', dirname(run)]].map((argv) => ['ExecStopPost', `-${find(argv)}`] as const),
         ]],

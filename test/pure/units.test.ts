@@ -77,7 +77,7 @@ test('each file says who wrote it, and each command in it begins with an absolut
   for (const { name, units } of served)
     for (const { path, text } of units.files) {
       assert.ok(text.startsWith(`# ${mark} for the machine`), `${name}: ${path}`);
-      for (const line of text.split('\n')) assert.match(line, /^$|^# |^\[[A-Z][A-Za-z]+\]$|^Exec\w+=-?\/|^(?!Exec)[A-Z]\w+=\S/, `${name}: ${path}: ${line}`);
+      for (const line of text.split('\n')) assert.match(line, /^$|^# |^ {2}--then \/|^\[[A-Z][A-Za-z]+\]$|^Exec\w+=-?\/|^(?!Exec)[A-Z]\w+=\S/, `${name}: ${path}: ${line}`);
     }
 });
 
