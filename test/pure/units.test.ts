@@ -61,7 +61,8 @@ test('a start that is cut off at any effect is taken back without a trace', asyn
   for (const one of different)
     for (let effect = 1, over = false; !over; effect++)
       for (const late of [false, true]) {
-        const { host, start } = await made(one);
+        const { host, start: all } = await made(one);
+        const start = all.filter(({ kind }, i) => !['link-inside', 'mount-point'].includes(kind) || all.findIndex((other) => other.kind === kind) === i); // a driver's many libraries are all alike
         const before = host.snapshot();
         const journal = memoryJournal();
         host.failAt = { effect: host.effects + effect, late };
