@@ -166,15 +166,6 @@ static int try_to_open(const char *path) {
 	return 0;
 }
 
-static void join_group(const char *group) {
-	char path[4096];
-	snprintf(path, sizeof path, "%s/cgroup.procs", group);
-	int file = open(path, O_WRONLY | O_CLOEXEC);
-	if (file < 0 || write(file, "0", 1) < 0)
-		die("%s", path);
-	close(file);
-}
-
 static void die_with(pid_t parent) {
 	if (parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
 		exit(1);

@@ -15,7 +15,7 @@ static const char *value(int argc, char **argv, int *i) {
 	return argv[++*i];
 }
 
-static void join(const char *group) {
+void join_group(const char *group) {
 	char path[4096];
 	snprintf(path, sizeof path, "%s/cgroup.procs", group);
 	int file = open(path, O_WRONLY | O_CLOEXEC);
@@ -48,7 +48,7 @@ int launch_job(int argc, char **argv) {
 	int i = 1;
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--cgroup") == 0)
-			join(value(argc, argv, &i));
+			join_group(value(argc, argv, &i));
 		else if (strcmp(argv[i], "--user") == 0)
 			user = (char *)value(argc, argv, &i);
 		else if (strcmp(argv[i], "--die-with") == 0)

@@ -16,6 +16,9 @@ uint32_t number(const char *text, const char *what);
 
 void ignore_sync(void);
 
+/* Puts this process into a control group, or ends it. */
+void join_group(const char *group);
+
 /* What is started under the name 'nestbox'. */
 int front(int argc, char **argv);
 

@@ -23,6 +23,9 @@ export const journalOn = (file: JournalFile): Journal => ({
   clear: () => file.remove(),
 });
 
+/** Ways back that were kept as these lines, to be gone once more: it is for whoever kept them to forget them. */
+export const keptJournal = (lines: string): Journal => journalOn({ append: async () => {}, read: async () => lines, remove: async () => {} });
+
 /** A line that is cut off in the middle was written when the crash came: its step had not begun. */
 export const parseJournal = (text: string): Step[][] =>
   text.split('\n').slice(0, -1).map((line) => JSON.parse(line) as Step[]);

@@ -5,7 +5,7 @@ import type { Host } from './host.ts';
 import { groupsOf, type RunningMachine, startOf } from './host/running.ts';
 import { openSession, type Session } from './host/session.ts';
 import { writeStamp } from './host/stamp.ts';
-import { journalOn } from './journal.ts';
+import { keptJournal } from './journal.ts';
 import { meet, readMachineFile } from './meet.ts';
 import type { Machine } from './machine.ts';
 import { enabledLink, serviceOf, unitsPattern } from './names.ts';
@@ -87,7 +87,7 @@ export async function enable(name: string, passing: readonly Step[], session: Se
 /** Takes from systemd what it was given. The machine does not run. */
 export async function takeBack(name: string, host: Host, tell: (step: Step) => void): Promise<void> {
   const lines = (await host.read(store.undoOfService(name))) ?? '';
-  await undo(host, journalOn({ append: async () => {}, read: async () => lines, remove: async () => {} }), tell);
+  await undo(host, keptJournal(lines), tell);
 }
 
 /** Stops it, and takes its units back unless it is to come up with the host again. */

@@ -1,7 +1,7 @@
 import { Complaint } from '../errors.ts';
 import { linux } from '../host/linux.ts';
 import { openSession } from '../host/session.ts';
-import { journalOn } from '../journal.ts';
+import { keptJournal } from '../journal.ts';
 import { probe } from '../probe.ts';
 import { mustNotServe, recordOf, stop } from '../service.ts';
 import { describe, undo } from '../apply.ts';
@@ -33,7 +33,7 @@ export default async function rm(names: string[], { verbose }: { verbose?: boole
       const path = `${store.machine(name)}/undo`;
       await host.mustBeUnmounted(store.machine(name));
       const lines = (await host.read(path)) ?? '';
-      await undo(host, journalOn({ append: async () => {}, read: async () => lines, remove: async () => {} }), tell);
+      await undo(host, keptJournal(lines), tell);
       await host.removeTree(store.machine(name));
       if ((await host.kind(installed)) !== null) await host.remove(installed);
       await host.removeLeftover(store.files);
