@@ -19,6 +19,8 @@ export interface Context {
   accept: readonly Acceptable[];
   /** Whether the machine shares the host's network. */
   sharesNetwork: boolean;
+  /** Whether the root's own init is started, and not a program. */
+  boots: boolean;
 }
 
 /** The facts that are known before any path is looked at. */

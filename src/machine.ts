@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path/posix';
 import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
-import { type Bind, type Edits, type Exposure, type Link, merge } from './edits.ts';
+import { type Bind, type Edits, type Exposure, type Link, merge, type Text } from './edits.ts';
 import { scopeProperties } from './devices.ts';
 import { isCdiName } from './cdi/names.ts';
 import { engines } from './engines/index.ts';
@@ -16,7 +16,7 @@ import type { Spec } from './spec.ts';
 import type { Owner, Place } from './step.ts';
 import { store } from './store.ts';
 
-export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind };
+export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind | Text };
 
 /** A spec that has met a host: nothing left to decide, nothing yet done. */
 export interface Machine {
@@ -165,6 +165,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const context: Context = {
     machine: name, facts, run, shift, inside, helper, accept: spec.accept,
     sharesNetwork: spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host'),
+    boots: spec.boot,
   };
 
   const grantProblems = spec.grants.flatMap((asked) =>
@@ -276,12 +277,16 @@ function librariesOf(edits: Edits, facts: Facts): { links: Link[]; cache: CacheE
   return { links: [...edits.links, ...links], cache: named.length === 0 ? null : cacheWith(facts.inside?.linkerCache ?? null, named), by: having[0] };
 }
 
+/** Where the `i`th of the texts is kept for a run. */
+export const textFile = (run: string, i: number): string => `${run}/texts/${i}`;
+
 /** `uid`: of the program; null where an init is started, which makes the folders of its users itself. */
 function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, hasCache: boolean): SeenBind[] {
   let mapped = 0;
   const typeOf = (path: string) => (facts.paths[path]?.kind === 'directory' ? 'directory' : 'file');
   return [
     ...edits.binds.map((bind) => ({ from: bind.owner === 'theirs' ? `${run}/files/${mapped++}` : bind.from, to: bind.to, write: bind.write, type: typeOf(bind.from), ...(bind.passes && { passes: true as const, of: bind }) }) as const),
+    ...edits.texts.map((text, i) => ({ from: textFile(run, i), to: text.path, write: false, type: 'file', passes: true, of: text }) as const),
     ...(hasCache ? [{ from: `${run}/ld.so.cache`, to: '/etc/ld.so.cache', write: false, type: 'file', passes: true } as const] : []),
     ...edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const),
     ...(uid === 0 || uid === null ? [] : [{ from: `${run}/user`, to: `/run/user/${uid}`, write: true, type: 'directory' } as const]),

@@ -4,7 +4,7 @@ import { engines } from './engines/index.ts';
 import { Complaint } from './errors.ts';
 import type { Facts } from './facts.ts';
 import { assignment, iniText } from './ini.ts';
-import { bootedVariables, groupsOf, lacksAccounts, type Machine, templateOf } from './machine.ts';
+import { bootedVariables, groupsOf, lacksAccounts, type Machine, templateOf, textFile } from './machine.ts';
 import { privateNetwork, unitOf } from './names.ts';
 import { modeInside } from './nodes.ts';
 import type { Place, Step } from './step.ts';
@@ -160,6 +160,8 @@ function granting(machine: Machine, facts: Facts): Planned[] {
   const { network } = edits;
   return [
     ...edits.before.map((step) => ({ step, by: asked(step) })),
+    ...(edits.texts.length > 0 ? by(asked(edits.texts[0]), [folder(`${run}/texts`)]) : []),
+    ...edits.texts.flatMap((text, i) => by(asked(text), [{ kind: 'write', path: textFile(run, i), text: text.text, mode: 0o644 }])),
     ...edits.services.flatMap((service): Planned[] => {
       const place = placeOf(facts, name, service.name);
       return by(asked(service), [
