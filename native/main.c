@@ -31,6 +31,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } jobs[] = {
 	{ "bind", "FROM TO UID_MAP GID_MAP [read-only]", bind_job },
+	{ "console", "take|give-back TERMINAL FILE | show TERMINAL", console_job },
 	{ "each", "PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...", each_job },
 	{ "enter", "PID STARTED [--cgroup FOLDER]... [--user NAME|UID] [--directory FOLDER] [--terminal] [--die-with PID] --login | --open DEVICE | -- PROGRAM [ARGUMENT]...", enter_job },
 	{ "forget-devices", "UNIT SYSTEMCTL", forget_devices_job },

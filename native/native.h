@@ -23,6 +23,7 @@ void join_group(const char *group);
 int front(int argc, char **argv);
 
 int bind_job(int argc, char **argv);
+int console_job(int argc, char **argv);
 int each_job(int argc, char **argv);
 int enter_job(int argc, char **argv);
 int forget_devices_job(int argc, char **argv);

@@ -57,6 +57,8 @@ export interface Bind {
   owner: 'as-is' | 'theirs';
   /** What it covers in the root is made for a run alone: its name is another one after the next update of a driver. */
   passes?: true;
+  /** It is made for the run, and a folder. */
+  folder?: true;
 }
 
 /** A device node that may be opened for reading and writing, unless `rights` says otherwise. */

@@ -40,6 +40,8 @@ export interface Facts {
   deviceClasses: { type: 'c' | 'b'; major: number; name: string }[];
   /** Names of the groups of /etc/group, by id. */
   groups: Record<string, string>;
+  /** The virtual terminals of this computer, looked at when the machine file asks for one; null: it has none. */
+  terminals?: Terminals | null;
   mounts: Mount[];
   /** Ranges of ids in /etc/subuid and /etc/subgid that belong to somebody. */
   subordinate: { start: number; count: number }[];
@@ -55,6 +57,14 @@ export interface Facts {
   init: Init | null;
   /** What else is in the machine's root that libraries and settings of the host meet there; null or absent as `accounts`. */
   inside?: Inside | null;
+}
+
+export interface Terminals {
+  /** The one that is on the screen. */
+  active: number;
+  /** Those that somebody of the host is logged in at, or runs a program on. */
+  used: { number: number; by: string }[];
+  machines: { name: string; number: number }[];
 }
 
 export interface Inside {

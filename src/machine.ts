@@ -91,6 +91,9 @@ export const namesCdi = ({ grants }: Spec): boolean => grants.some(({ topic, opt
 /** Whether libraries or settings of the host come into its root beside what is there. */
 export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || (topic === 'audio' && kind === 'alsa'));
 
+/** Whether it asks for a virtual terminal: those of the host are looked at then. */
+export const wantsTerminal = ({ grants }: Spec): boolean => grants.some(({ topic, kind }) => topic === 'display' && kind === 'vt');
+
 /** The key of the template that a root is a layer over. */
 export const templateOf = (source: Source): string | null => (source.kind === 'template' ? source.key : source.kind === 'clone' ? source.template : null);
 
@@ -285,7 +288,7 @@ function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, 
   let mapped = 0;
   const typeOf = (path: string) => (facts.paths[path]?.kind === 'directory' ? 'directory' : 'file');
   return [
-    ...edits.binds.map((bind) => ({ from: bind.owner === 'theirs' ? `${run}/files/${mapped++}` : bind.from, to: bind.to, write: bind.write, type: typeOf(bind.from), ...(bind.passes && { passes: true as const, of: bind }) }) as const),
+    ...edits.binds.map((bind) => ({ from: bind.owner === 'theirs' ? `${run}/files/${mapped++}` : bind.from, to: bind.to, write: bind.write, type: bind.folder ? 'directory' : typeOf(bind.from), ...(bind.passes && { passes: true as const, of: bind }) }) as const),
     ...edits.texts.map((text, i) => ({ from: textFile(run, i), to: text.path, write: false, type: 'file', passes: true, of: text }) as const),
     ...(hasCache ? [{ from: `${run}/ld.so.cache`, to: '/etc/ld.so.cache', write: false, type: 'file', passes: true } as const] : []),
     ...edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const),

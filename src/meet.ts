@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
 import { Complaint } from './errors.ts';
 import type { CdiFile, Facts } from './facts.ts';
-import { classesOf, layersOf, type Machine, meetsInside, namesCdi, pathsOf, resolve, type Way, withAttached } from './machine.ts';
+import { classesOf, layersOf, type Machine, meetsInside, namesCdi, pathsOf, resolve, wantsTerminal, type Way, withAttached } from './machine.ts';
 import { positionOf } from './positions.ts';
-import { look, probe, readAccounts, readCdiTexts, readInit, readInside } from './probe.ts';
+import { look, probe, readAccounts, readCdiTexts, readInit, readInside, readTerminals } from './probe.ts';
 import { roots } from './roots/index.ts';
 import { readSpec, type Spec } from './spec.ts';
 import { store } from './store.ts';
@@ -56,7 +56,7 @@ function read(path: string): string | null {
 export async function meet(written: Spec, file: string, base: Facts = probe(process.env), way: Way = 'run'): Promise<{ machine: Machine; facts: Facts }> {
   const spec = withAttached(written, base);
   const known = namesCdi(spec) ? { ...base, cdi: await readCdiFiles() } : base;
-  let facts = look(known, pathsOf(spec, known), classesOf(spec));
+  let facts = look(wantsTerminal(spec) ? { ...known, terminals: readTerminals(known) } : known, pathsOf(spec, known), classesOf(spec));
   if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) {
     const layers = layersOf(spec, facts);
     facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }) };

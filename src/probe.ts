@@ -5,7 +5,8 @@ import { parseAccounts } from './accounts.ts';
 import { classEdit, parseClasses } from './classes.ts';
 import { type Library, libraryOf } from './elf.ts';
 import { packages, type ProgramName } from './errors.ts';
-import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord } from './facts.ts';
+import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord, Terminals } from './facts.ts';
+import { readState } from './host/session.ts';
 import { readCache } from './linker.ts';
 import { enabledLink, serviceOf } from './names.ts';
 import { findNvidia, nvidiaVersionsIn } from './nvidia/probe.ts';
@@ -244,6 +245,41 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
 
 /** process.arch -> uname -m */
 const machineNames: Record<string, string> = { x64: 'x86_64', ia32: 'i686', arm64: 'aarch64', arm: 'armv7l' };
+
+/** The virtual terminals, or null where there are none: what the host does on them, and those of machines that run or have their units in place. */
+export function readTerminals({ store: { services } }: Pick<Facts, 'store'>): Terminals | null {
+  const active = /^tty(\d+)$/.exec(text('/sys/class/tty/tty0/active').trim())?.[1];
+  if (active === undefined) return null;
+  // As logind keeps its sessions: sd_session_get_vt(3).
+  const sessions = list('/run/systemd/sessions').filter((name) => !name.includes('.')).flatMap((name) => {
+    const field = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(text(`/run/systemd/sessions/${name}`))?.[1];
+    const number = Number(field('VTNR') ?? 0);
+    return number > 0 && field('STATE') !== 'closing' ? [{ number, by: `a session of ${field('USER') ?? field('UID')}` }] : [];
+  });
+  const ours = attempt(() => readlinkSync('/proc/self/ns/pid'), '');
+  const programs = list('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+    const [, comm = '', rest = ''] = /^\d+ \((.*)\) (.*)$/s.exec(text(`/proc/${pid}/stat`)) ?? [];
+    // tty_nr of proc(5); the numbers of terminals: Documentation/admin-guide/devices.txt.
+    const device = Number(rest.split(' ')[4]);
+    const number = (device & 0xff) | ((device >> 12) & 0xfff00);
+    return ((device >> 8) & 0xfff) === 4 && number >= 1 && number <= 63 && attempt(() => readlinkSync(`/proc/${pid}/ns/pid`), ours) === ours ? [{ number, by: comm }] : [];
+  });
+  const all = [...sessions, ...programs];
+  return {
+    active: Number(active),
+    used: all.filter(({ number }, i) => all.findIndex((other) => other.number === number) === i),
+    machines: [
+      ...list(store.runs).flatMap((name) => {
+        const number = readState(name)?.terminal;
+        return number ? [{ name, number }] : [];
+      }),
+      ...services.flatMap(({ name }) => {
+        const number = /:\/dev\/tty([1-9]\d?)$/m.exec(text(`/etc/systemd/nspawn/${name}.nspawn`))?.[1];
+        return number ? [{ name, number: Number(number) }] : [];
+      }),
+    ],
+  };
+}
 
 /** The same facts with what is at these paths, and with the nodes of these classes of devices (char-alsa); the shared libraries there as well, where the linker of a machine has to find them. */
 export function look(facts: Facts, paths: readonly string[], classes: readonly string[] = []): Facts {

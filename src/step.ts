@@ -51,6 +51,10 @@ export type Step =
   | { kind: 'unmount'; at: string }
   /** `from`: the host's own node with these numbers. */
   | { kind: 'node'; path: string; from: string; type: 'c' | 'b'; major: number; minor: number; mode: number; owner: Owner }
+  /** A virtual terminal; `file` keeps which one was on the screen before. */
+  | { kind: 'terminal'; number: number; file: string }
+  /** It has a text screen again, and if it is on the screen, the one before comes back. */
+  | { kind: 'terminal-end'; number: number; file: string }
   /** Makes the folders, then writes each setting and reads it back where `check` says what must be there. */
   | { kind: 'cgroup'; folders: string[]; settings: { file: string; value: string }[]; check?: { file: string; lines: string[] } }
   | { kind: 'cgroup-end'; folders: string[] }

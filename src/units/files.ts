@@ -131,7 +131,7 @@ function dropIn({ name, edits: { devices, classes, limits } }: Machine, services
     ['Service', [
       ['DevicePolicy', 'closed'],
       // By its path, looked at at each start: after a boot the same device may have another number.
-      ...devices.filter(({ type, major, rights }) => rights !== '' && !classes.some((one) => one.type === type && one.majors.includes(major))).map(({ path, from = path, rights = 'rw' }) => ['DeviceAllow', `${unitValue(from)} ${rights}`] as const),
+      ...onceEach(devices.filter(({ type, major, rights }) => rights !== '' && !classes.some((one) => one.type === type && one.majors.includes(major))).map(({ path, from = path, rights = 'rw' }) => ['DeviceAllow', `${unitValue(from)} ${rights}`] as const)),
       ...classes.map(({ name: of, make }) => ['DeviceAllow', `${unitValue(of)} ${make ? 'rwm' : 'rw'}`] as const),
       ...(cpu === undefined ? [] : [['CPUQuota', `${Math.round(cpu * 100)}%`] as const]),
       ...(memory === undefined ? [] : [['MemoryMax', `${memory}`] as const]),
@@ -139,3 +139,6 @@ function dropIn({ name, edits: { devices, classes, limits } }: Machine, services
     ]],
   ];
 }
+
+/** A node that is given under two names has one line. */
+const onceEach = <Line extends readonly [string, string]>(lines: Line[]): Line[] => lines.filter(([, value], i) => lines.findIndex(([, other]) => other === value) === i);
