@@ -1,5 +1,8 @@
 import type { Text } from './edits.ts';
 
+/** Where nestbox-native is seen inside. */
+export const consoleInside = '/run/nestbox/console';
+
 /**
  * Programs that start a desktop inside, and the setting by which each starts it on the machine's own terminal. Those with a folder for
  * drop-ins are always told; a whole file is put in the place of the root's own only for the one that is named.
@@ -30,10 +33,11 @@ export const managers: Record<string, Manager> = {
   seatd: {
     summary: 'seatd, for Wayland compositors',
     dropIn: true,
-    // As its controlling terminal: in a user namespace the kernel lets nobody else switch it between text and graphics.
+    // As its controlling terminal: in a user namespace the kernel lets nobody else switch it between text and graphics, nor show it. It must be
+    // visible when a compositor comes: seatd asks which terminal is, and takes that.
     text: (terminal) => ({
       path: '/etc/systemd/system/seatd.service.d/60-nestbox.conf',
-      text: `[Service]\nStandardInput=tty-force\nTTYPath=/dev/tty${terminal}\nStandardOutput=journal\nStandardError=journal\n`,
+      text: `[Service]\nStandardInput=tty-force\nTTYPath=/dev/tty${terminal}\nStandardOutput=journal\nStandardError=journal\nExecStartPre=-${consoleInside} console show ${terminal}\n`,
     }),
   },
   xdm: {

@@ -68,6 +68,7 @@ async function furnish({ suite, packages, files, enabled }: Desktop, tree: strin
   mkdirSync(dirname(tree), { recursive: true });
   await debian(suite, packages, tree);
   const inside = (...words: string[]) => does('chroot', tree, ...words);
+  rmSync(`${tree}/etc/hostname`); // this machine's, and a machine has its own name
   await inside('useradd', '--create-home', '--shell=/bin/bash', '--groups=video', person.name);
   await inside('sh', '-c', `echo ${person.name}:${person.password} | chpasswd`);
   for (const [path, text] of Object.entries(files)) {

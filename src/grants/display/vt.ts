@@ -1,11 +1,11 @@
 import * as v from 'valibot';
 import type { Device, Text } from '../../edits.ts';
-import { lacks, type Problem, warns } from '../../errors.ts';
+import { lacks, lacksProgram, type Problem, warns } from '../../errors.ts';
 import type { Facts } from '../../facts.ts';
 import { defineGrant } from '../../grant.ts';
 import { cardOption, chosenCards, needsCard } from '../../graphics.ts';
 import { classEdit } from '../../classes.ts';
-import { managers, managerTexts } from '../../managers.ts';
+import { consoleInside, managers, managerTexts } from '../../managers.ts';
 import { nodeEdit } from '../../nodes.ts';
 import { nvidiaCards, nvidiaEdits, nvidiaPaths } from '../../nvidia.ts';
 import { says } from '../../schema.ts';
@@ -31,6 +31,7 @@ export default defineGrant({
     if (!terminals) return [lacks('this computer has no virtual terminals', 'it has no screen of its own, or its kernel was built without: display = "nested" or "headless" work without')];
     return [
       ...(terminal === undefined ? freeTerminal(facts, machine) === null ? [lacks('no virtual terminal is free', 'stop a machine that has one: nestbox list shows them')] : [] : needsTerminal(terminal, terminals, facts.supervised, machine)),
+      ...(facts.programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'take the terminal and give it back')]),
       ...needsCard(facts, card, () => true, 'graphics card'),
       ...(inputClass(facts, shift).majors.length > 0 ? [] : [warns('the host has no keyboards and mice', 'those that are plugged in are not seen inside before the machine is started again, going on')]),
     ];
@@ -56,17 +57,17 @@ export default defineGrant({
         name: 'input', argv: ['nestbox-native', 'udev-relay', ...container(facts, machine), `${run}/input`, `${run}/udev`, `${shift}:${shift + inputGroup(facts)}`, '0660'],
         environment: {}, user: { uid: 0, gid: 0 }, ready: `${run}/udev/ready`, leaves: [],
       }],
-      binds: hostInput ? [
+      binds: [...(boots ? [{ from: facts.programs['nestbox-native']!, to: consoleInside, write: false, owner: 'as-is' as const }] : []), ...hostInput ? [
         // Read-only: else root inside could give the host's own nodes to anybody. They can be opened for writing all the same.
-        { from: '/dev/input', to: '/dev/input', write: false, owner: 'as-is' },
-        { from: '/run/udev/data', to: '/run/udev/data', write: false, owner: 'as-is' },
+        { from: '/dev/input', to: '/dev/input', write: false, owner: 'as-is' as const },
+        { from: '/run/udev/data', to: '/run/udev/data', write: false, owner: 'as-is' as const },
         ...['seat', 'master-of-seat', 'uaccess'].map((tag) => ({ from: `/run/udev/tags/${tag}`, to: `/run/udev/tags/${tag}`, write: false, owner: 'as-is' as const })),
         // Without it libudev takes it that there is no udev, and listens to nobody: sd-device/device-monitor.c.
-        { from: `${run}/udev/control`, to: '/run/udev/control', write: false, owner: 'as-is' },
+        { from: `${run}/udev/control`, to: '/run/udev/control', write: false, owner: 'as-is' as const },
       ] : [
-        { from: `${run}/input`, to: '/dev/input', write: false, owner: 'as-is', folder: true },
-        { from: `${run}/udev`, to: '/run/udev', write: false, owner: 'as-is', folder: true },
-      ],
+        { from: `${run}/input`, to: '/dev/input', write: false, owner: 'as-is' as const, folder: true as const },
+        { from: `${run}/udev`, to: '/run/udev', write: false, owner: 'as-is' as const, folder: true as const },
+      ]],
       devices: [
         ...[`/dev/tty${terminal}`, '/dev/tty0'].map((path): Device => ({ path, from: `/dev/tty${terminal}`, type: 'c', major: ttyMajor, minor: terminal, group: ttyGroup(facts), mode: 0o620 })),
         ...cards.flatMap(({ card: node, render }) => [node, ...(render ? [render] : [])]).map((path) => nodeEdit(facts, path)),
