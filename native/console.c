@@ -163,7 +163,8 @@ static int give_back(unsigned terminal, const char *path) {
 		make_visible(before && before != terminal ? before : 1);
 	close(file);
 	int first = open_terminal(1);
-	ioctl(first, VT_DISALLOCATE, terminal); /* not while somebody still has it open: then it is theirs */
+	if (ioctl(first, VT_DISALLOCATE, terminal) < 0 && errno != ENXIO)
+		fprintf(stderr, "terminal %u stays allocated: %s\n", terminal, strerror(errno)); /* somebody has it open: then it is theirs */
 	unlink(path);
 	return 0;
 }

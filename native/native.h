@@ -37,5 +37,6 @@ int overlay_job(int argc, char **argv);
 int pulse_gate_job(int argc, char **argv);
 int ready_job(int argc, char **argv);
 int true_job(int argc, char **argv);
+int udev_relay_job(int argc, char **argv);
 int unmount_job(int argc, char **argv);
 int wait_job(int argc, char **argv);
