@@ -163,8 +163,9 @@ static int give_back(unsigned terminal, const char *path) {
 		make_visible(before && before != terminal ? before : 1);
 	close(file);
 	int first = open_terminal(1);
-	if (ioctl(first, VT_DISALLOCATE, terminal) < 0 && errno != ENXIO)
-		fprintf(stderr, "terminal %u stays allocated: %s\n", terminal, strerror(errno)); /* somebody has it open: then it is theirs */
+	/* The kernel lets go of what was open some time after it was closed. Where it stays, somebody has it open: then it is theirs. */
+	for (long end = now() + PATIENCE / 4; ioctl(first, VT_DISALLOCATE, terminal) < 0 && errno == EBUSY && now() < end;)
+		usleep(10000);
 	unlink(path);
 	return 0;
 }
