@@ -7,10 +7,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-enum {
-	INPUT_MAJOR = 13, /* linux/major.h */
-	ENTRY = 64 << 10, /* udev's are some kilobytes */
-};
+enum { ENTRY = 64 << 10 /* bytes; udev's are some kilobytes */ };
 
 /* By which programs look for devices. Not power-switch: see hide_buttons(). */
 static struct tag {
@@ -109,7 +106,7 @@ static int has_line(const char *entry, const char *start, const char *rest) {
 }
 
 static int makes_node(const struct device *device) {
-	return device->has_node && strcmp(device->subsystem, "input") == 0 && major(device->node) == INPUT_MAJOR;
+	return device->has_node && strcmp(device->subsystem, "input") == 0;
 }
 
 static int target_is(int folder, const char *link, const char *target) {

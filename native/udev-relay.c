@@ -111,7 +111,7 @@ static int is_number(const char *text) {
 /* Makes a device of the message; false where it is none that a container is told of. */
 static int device_of(size_t length, struct device *device) {
 	const char *subsystem = property(length, "SUBSYSTEM"), *path = property(length, "DEVPATH"), *node = property(length, "DEVNAME");
-	const char *major = property(length, "MAJOR"), *minor = property(length, "MINOR");
+	const char *first = property(length, "MAJOR"), *second = property(length, "MINOR");
 	*device = (struct device){ 0 };
 	for (int i = 0; subsystem && subsystems[i]; i++)
 		if (strcmp(subsystem, subsystems[i]) == 0)
@@ -120,15 +120,15 @@ static int device_of(size_t length, struct device *device) {
 	if (!device->subsystem || !name || !is_plain(name + 1))
 		return 0;
 	strcpy(device->name, name + 1);
-	if (!is_number(major) || !is_number(minor))
+	if (!is_number(first) || !is_number(second))
 		return 1;
 	device->has_node = 1;
-	device->node = makedev((unsigned)atoi(major), (unsigned)atoi(minor));
+	device->node = makedev((unsigned)atoi(first), (unsigned)atoi(second));
 	if (strcmp(device->subsystem, "input") == 0) {
-		/* The kernel names the node like the device: who says otherwise is not udevd. */
+		/* The kernel names the node like the device, and all have one number: who says otherwise is not udevd. */
 		if (node && strncmp(node, "/dev/", 5) == 0)
 			node += 5;
-		return node && strncmp(node, "input/", 6) == 0 && strcmp(node + 6, device->name) == 0;
+		return node && strncmp(node, "input/", 6) == 0 && strcmp(node + 6, device->name) == 0 && major(device->node) == INPUT_MAJOR;
 	}
 	return 1;
 }

@@ -3,6 +3,8 @@
 #include "native.h"
 #include <sys/types.h>
 
+enum { INPUT_MAJOR = 13 /* linux/major.h */ };
+
 struct device {
 	const char *subsystem;
 	char name[64]; /* in /sys, and of its node in /dev/input */
