@@ -23,6 +23,14 @@ export interface Edits {
   libraries: string[];
   /** Network interfaces of the host that are moved into the machine's network for a run. */
   interfaces: Interface[];
+  /** Of root inside, besides the usual ones; 'all'. */
+  capabilities: string[];
+  /** Names and @groups that may be called besides the usual ones; with ~ before them, that may not. */
+  syscalls: string[];
+  /** Words on the command line of the init inside. */
+  parameters: string[];
+  /** Whether what is inside sees the tree of control groups from its own one on, or the host's; null: nobody said, its own. */
+  cgroups: 'own' | 'host' | null;
 }
 
 /** As `ln -sf to path` inside. */
@@ -115,7 +123,7 @@ export interface Exposure {
   what: string;
 }
 
-export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], classes: [], environment: {}, network: { kind: 'none' }, limits: {}, groups: [], links: [], libraries: [], interfaces: [] });
+export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], classes: [], environment: {}, network: { kind: 'none' }, limits: {}, groups: [], links: [], libraries: [], interfaces: [], capabilities: [], syscalls: [], parameters: [], cgroups: null });
 
 /** The edits of all grants as one, and where two disagree. `by` is the key of the machine file, such as display.nested. */
 export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Edits; origin: Map<unknown, string>; problems: Problem[] } {
@@ -136,7 +144,7 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     return thing;
   };
   for (const { by, edits } of all) {
-    const { before = [], services = [], binds = [], devices = [], classes = [], environment = {}, network, limits, groups = [], links = [], libraries = [], interfaces = [], ...rest } = edits;
+    const { before = [], services = [], binds = [], devices = [], classes = [], environment = {}, network, limits, groups = [], links = [], libraries = [], interfaces = [], capabilities = [], syscalls = [], parameters = [], cgroups, ...rest } = edits;
     rest satisfies Record<string, never>; // a new kind of edit does not compile until it is merged here
     out.before.push(...before.map((step) => own(step, by)));
     for (const service of services) if (claim(`the service '${service.name}'`, service, by)) out.services.push(own(service, by));
@@ -149,6 +157,10 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     for (const link of links) if (claim(`the link ${link.path}`, link, by)) out.links.push(own(link, by));
     out.libraries.push(...libraries.filter((folder) => !out.libraries.includes(folder)));
     for (const one of interfaces) if (claim(`the network interface ${one.name}`, one, by)) out.interfaces.push(own(one, by));
+    out.capabilities.push(...capabilities.filter((name) => !out.capabilities.includes(name)));
+    out.syscalls.push(...syscalls.filter((name) => !out.syscalls.includes(name)));
+    out.parameters.push(...parameters);
+    if (cgroups && claim('the control groups', cgroups, by)) out.cgroups = cgroups;
     for (const [name, value] of Object.entries(limits ?? {})) if (claim(`the limit of ${name}`, value, by)) Object.assign(out.limits, { [name]: value });
   }
   for (const device of out.devices)

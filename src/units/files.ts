@@ -6,6 +6,7 @@ import { assignment, commandLine, continued, iniText, type Section, unitValue } 
 import { insideLink, type Machine } from '../machine.ts';
 import { privateNetwork, serviceOf, unitOf } from '../names.ts';
 import { steps } from '../plan.ts';
+import { hostCgroups } from '../powers.ts';
 import type { Planned } from '../plan.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
@@ -123,12 +124,13 @@ function networkUnit(machine: Machine, facts: Facts, comment: readonly string[])
 }
 
 /** What the unit of systemd itself lacks: --keep-unit gives no device right by itself, whatever is bound. */
-function dropIn({ name, edits: { devices, classes, limits } }: Machine, services: readonly Service[], network: boolean): Section[] {
+function dropIn({ name, edits: { devices, classes, limits, cgroups } }: Machine, services: readonly Service[], network: boolean): Section[] {
   const needed = [unitOf(name), ...services.map((service) => unitOf(name, service.name))].join(' ');
   const { cpu, memory, tasks } = limits;
   return [
     ['Unit', [['Requires', needed], ['After', needed], ...(network ? [['Wants', unitOf(name, 'network')] as const] : [])]],
     ['Service', [
+      ...(cgroups === 'host' ? Object.entries(hostCgroups).map(([key, value]) => ['Environment', assignment(key, value)] as const) : []),
       ['DevicePolicy', 'closed'],
       // By its path, looked at at each start: after a boot the same device may have another number.
       ...devices.filter(({ type, major, rights }) => rights !== '' && !classes.some((one) => one.type === type && one.majors.includes(major))).map(({ path, from = path, rights = 'rw' }) => ['DeviceAllow', `${unitValue(from)} ${rights}`] as const),
