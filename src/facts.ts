@@ -109,6 +109,8 @@ export interface Cgroups {
   own: Record<string, string>;
   /** Controllers that groups below the root can have. */
   controllers: string[];
+  /** Of version 1: controllers of the kernel that nobody has mounted. */
+  unmounted?: string[];
 }
 
 export interface SoundCard {

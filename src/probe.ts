@@ -57,7 +57,9 @@ function cgroups(mounts: { at: string; type: string; options: string }[]): Cgrou
     // systemd-nspawn makes groups of its own in the version 2 tree beside these.
     const beside = mounts.find(({ type }) => type === 'cgroup2');
     if (beside) folders.push(['unified', `${beside.at}${own[''] ?? ''}`.replace(/\/$/, '')]);
-    return { version: 1, own: Object.fromEntries(folders), controllers: folders.map(([name]) => name).sort() };
+    // name, hierarchy, groups, enabled
+    const unmounted = lines('/proc/cgroups').flatMap((line) => /^(\w+)\s+0\s+\d+\s+1$/.exec(line)?.[1] ?? []);
+    return { version: 1, own: Object.fromEntries(folders), controllers: folders.map(([name]) => name).sort(), ...(unmounted.length > 0 && { unmounted }) };
   }
   const v2 = mounts.find(({ type }) => type === 'cgroup2');
   return v2
