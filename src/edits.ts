@@ -106,8 +106,17 @@ export interface Service {
 export type Network =
   | { kind: 'host' }
   | { kind: 'none' }
-  /** A link to the host; `nat`: from there on to wherever the host goes, under the host's address. */
-  | { kind: 'link'; address: string; gateway: string | null; bridge: string | null; nat: boolean; nameservers: string[] };
+  /** A link to the host; `nat`: from there on to wherever the host goes, under the host's address, at which `ports` are reached. */
+  | { kind: 'link'; address: string; gateway: string | null; bridge: string | null; nat: boolean; nameservers: string[]; ports: Port[] }
+  /** A link that systemd-nspawn makes, to which systemd-networkd of the host gives addresses; `nameservers` null: what is inside has its own. */
+  | { kind: 'networkd'; bridge: string | null; nameservers: string[] | null; ports: Port[] };
+
+/** A port of the host at which one of the machine is reached. */
+export interface Port {
+  protocol: 'tcp' | 'udp';
+  host: number;
+  inside: number;
+}
 
 export interface Limits {
   /** Processors' worth of time: 1.5 is one and a half. */

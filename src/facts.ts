@@ -43,6 +43,10 @@ export interface Facts {
   mounts: Mount[];
   /** Ranges of ids in /etc/subuid and /etc/subgid that belong to somebody. */
   subordinate: { start: number; count: number }[];
+  /** Whether systemd-networkd runs. */
+  networkd?: boolean;
+  /** Ports at which programs of the host listen, and which other machines have; told when the machine file names ports. */
+  ports?: TakenPort[];
   /** Name servers that a machine with a network of its own can reach: those on loopback are left out. */
   nameservers: string[];
   /** What nestbox keeps under /var/lib/nestbox. */
@@ -55,6 +59,13 @@ export interface Facts {
   init: Init | null;
   /** What else is in the machine's root that libraries and settings of the host meet there; null or absent as `accounts`. */
   inside?: Inside | null;
+}
+
+export interface TakenPort {
+  protocol: 'tcp' | 'udp';
+  port: number;
+  /** null: a program of the host listens there. */
+  machine: string | null;
 }
 
 export interface Inside {

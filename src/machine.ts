@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path/posix';
 import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
-import { type Bind, type Edits, type Exposure, type Link, merge } from './edits.ts';
+import { type Bind, type Edits, type Exposure, type Link, merge, type Network } from './edits.ts';
 import { scopeProperties } from './devices.ts';
 import { isCdiName } from './cdi/names.ts';
 import { engines } from './engines/index.ts';
@@ -9,6 +9,7 @@ import { cannotMap, type Facts, kernelIsAtLeast, type MachineRecord } from './fa
 import type { Context, Grant, KnownFirst } from './grant.ts';
 import { topics, values } from './grants/index.ts';
 import { type CacheEntry, cacheWith, linksTo } from './linker.ts';
+import { portsOf } from './ports.ts';
 import { helperId, linkNames, pickShift, scopeOf, serviceOf } from './names.ts';
 import type { Source } from './root.ts';
 import { roots } from './roots/index.ts';
@@ -87,6 +88,9 @@ export const pathsOf = (spec: Spec, facts: KnownFirst): string[] => [
 export const classesOf = (spec: Spec): string[] => spec.grants.flatMap((asked) => grantOf(asked).classes?.(asked.options) ?? []);
 /** Whether it names a device that files of the host describe: these are read for it. */
 export const namesCdi = ({ grants }: Spec): boolean => grants.some(({ topic, options }) => topic === 'devices' && (options as string[]).some((name) => isCdiName(name)));
+
+/** Whether it wants ports of the host, which others may have. */
+export const namesPorts = ({ grants }: Spec): boolean => grants.some(({ topic, options }) => topic === 'network' && portsOf(options).length > 0);
 
 /** Whether libraries or settings of the host come into its root beside what is there. */
 export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || (topic === 'audio' && kind === 'alsa'));
@@ -285,7 +289,7 @@ function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, 
     ...edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const),
     ...(uid === 0 || uid === null ? [] : [{ from: `${run}/user`, to: `/run/user/${uid}`, write: true, type: 'directory' } as const]),
     ...(uid === null && Object.keys(edits.environment).length > 0 ? [{ from: `${run}/manager.conf`, to: bootedVariables, write: false, type: 'file' } as const] : []),
-    ...(edits.network.kind === 'none' ? [] : [{ from: edits.network.kind === 'link' ? `${run}/resolv.conf` : '/etc/resolv.conf', to: '/etc/resolv.conf', write: false, type: 'file' } as const]),
+    ...(namesServers(edits.network) || edits.network.kind === 'host' ? [{ from: edits.network.kind === 'host' ? '/etc/resolv.conf' : `${run}/resolv.conf`, to: '/etc/resolv.conf', write: false, type: 'file' } as const] : []),
   ];
 }
 
@@ -294,6 +298,9 @@ function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, 
  * sets reaches the first process alone, and words on that one's command line are split at spaces before systemd 254.
  */
 export const bootedVariables = '/etc/systemd/system.conf.d/60-nestbox.conf';
+
+/** Whether nestbox says which name servers programs inside ask. */
+export const namesServers = (network: Network): network is Network & { nameservers: string[] } => 'nameservers' in network && network.nameservers !== null;
 
 /** What the link to the host is called inside, as systemd-nspawn calls its own. */
 export const insideLink = 'host0';

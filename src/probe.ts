@@ -5,7 +5,7 @@ import { parseAccounts } from './accounts.ts';
 import { classEdit, parseClasses } from './classes.ts';
 import { type Library, libraryOf } from './elf.ts';
 import { packages, type ProgramName } from './errors.ts';
-import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord } from './facts.ts';
+import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord, TakenPort } from './facts.ts';
 import { readCache } from './linker.ts';
 import { enabledLink, serviceOf } from './names.ts';
 import { findNvidia, nvidiaVersionsIn } from './nvidia/probe.ts';
@@ -184,6 +184,13 @@ function findDisplays(): number[] {
   return [...new Set([...numbers, ...abstract].flatMap((number) => (number === undefined ? [] : [Number(number)])))].sort((a, b) => a - b);
 }
 
+/** /proc/net/tcp and the like, proc(5): state 0A is a socket that listens, 07 one of UDP that has no peer. */
+export const readListening = (): TakenPort[] => ['tcp', 'tcp6', 'udp', 'udp6'].flatMap((file) => lines(`/proc/net/${file}`).flatMap((line): TakenPort[] => {
+  const [, port = '', state] = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) /.exec(line) ?? [];
+  const protocol = file.startsWith('tcp') ? 'tcp' : 'udp';
+  return state === (protocol === 'tcp' ? '0A' : '07') ? [{ protocol, port: Number.parseInt(port, 16), machine: null }] : [];
+}));
+
 /** Name servers as resolv.conf(5) lists them; systemd-resolved keeps the real ones behind its own on loopback. */
 function findNameservers(): string[] {
   const servers = (path: string) => lines(path).flatMap((line) => /^nameserver\s+(\S+)/.exec(line)?.[1] ?? []).filter((address) => !/^(127\.|::1$|fe80)/i.test(address));
@@ -236,6 +243,8 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
       const [, start, count] = line.split(':');
       return count ? [{ start: Number(start), count: Number(count) }] : [];
     }),
+    // The link is PID 1's: it is there as long as the unit runs; what networkd itself keeps in /run stays.
+    networkd: attempt(() => lstatSync('/run/systemd/units/invocation:systemd-networkd.service') !== null, false),
     nameservers: findNameservers(),
     store: readStore(),
     paths: {},

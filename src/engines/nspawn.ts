@@ -2,6 +2,7 @@ import { basename, dirname } from 'node:path/posix';
 import type { Bind } from '../edits.ts';
 import type { Engine } from '../engine.ts';
 import { lacks, lacksProgram } from '../errors.ts';
+import { portText } from '../ports.ts';
 import { beyondUsual, filterLines, hostCgroups } from '../powers.ts';
 import type { Step } from '../step.ts';
 
@@ -39,6 +40,7 @@ const nspawn: Engine = {
         ...(capabilities.length > 0 ? [`--capability=${capabilities.join(',')}`] : []),
         ...filterLines(syscalls).map((list) => `--system-call-filter=${list}`),
         ...(network.kind === 'host' ? [] : ['--private-network']),
+        ...(network.kind === 'networkd' ? [network.bridge ? `--network-bridge=${network.bridge}` : '--network-veth', ...network.ports.map((port) => `--port=${portText(port)}`)] : []),
         ...interfaces.map((one) => `--network-interface=${one.name}${one.to === one.name ? '' : `:${one.to}`}`),
         ...machine.seenBinds.map((bind) => bindOption(bind)),
         ...(gate ? [`--bind-ro=${gate}:/run/nestbox/gate`, `--bind-ro=${escape(facts.programs['nestbox-native'] ?? '')}:/run/nestbox/native`] : []),

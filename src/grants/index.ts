@@ -11,6 +11,7 @@ import gpuNvidia from './gpu/nvidia.ts';
 import gpuRender from './gpu/render.ts';
 import networkBridge from './network/bridge.ts';
 import networkHost from './network/host.ts';
+import networkNetworkd from './network/networkd.ts';
 import networkPrivate from './network/private.ts';
 import capabilities from './capabilities.ts';
 import cgroups from './cgroups.ts';
@@ -27,7 +28,7 @@ export const topics: Record<string, Record<string, Grant>> = {
   audio: { alsa: audioAlsa, playback: audioPlayback, pulse: audioPulse },
   display: { headless: displayHeadless, nested: displayNested, x11: displayX11 },
   gpu: { card: gpuCard, nvidia: gpuNvidia, render: gpuRender },
-  network: { bridge: networkBridge, host: networkHost, private: networkPrivate },
+  network: { bridge: networkBridge, host: networkHost, networkd: networkNetworkd, private: networkPrivate },
 };
 
 /** Files: topics whose value is not a kind but the thing itself. */

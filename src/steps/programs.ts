@@ -1,6 +1,7 @@
 import { Complaint } from '../errors.ts';
 import type { Host } from '../host.ts';
 import { makeLink, removeLink } from '../links.ts';
+import { portText } from '../ports.ts';
 import type { Kinds, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
 import { never, nothing } from './common.ts';
@@ -35,7 +36,7 @@ export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'lin
   },
   link: {
     describe: ({ name, peer, address, bridge, nat }) =>
-      `make the network link ${name} (${bridge ? `on bridge ${bridge}` : address}) to ${peer}${nat ? `, ${nat.network} goes out under this host's address` : ''}`,
+      `make the network link ${name} (${bridge ? `on bridge ${bridge}` : address}) to ${peer}${nat ? `, ${nat.network} goes out under this host's address${nat.ports.length > 0 ? `, which is reached at ${nat.ports.map(portText).join(' ')}` : ''}` : ''}`,
     done: never,
     inverse: async ({ name, nat }) => [{ kind: 'link-end', name, nat: nat?.table ?? null }],
     do: (step, host) => makeLink(host, step),

@@ -8,6 +8,7 @@ import { privateNetwork, serviceOf, unitOf } from '../names.ts';
 import { steps } from '../plan.ts';
 import { hostCgroups } from '../powers.ts';
 import type { Planned } from '../plan.ts';
+import { dropCommand, natOf, tableCommand } from '../ports.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { folder, joined, linesOf } from './lines.ts';
@@ -100,19 +101,18 @@ function networkUnit(machine: Machine, facts: Facts, comment: readonly string[])
   if (network.kind !== 'link') return null;
   const { host } = linkNames;
   const inside = (...words: string[]) => ['nestbox-native', 'in-network', name, '--', ...found(facts, ['ip', ...words])];
-  const table = `ip nestbox-${name}`;
   const start = [
     inside('link', 'set', 'lo', 'up'), // waits for the machine
     network.bridge ? ['ip', 'link', 'set', host, 'master', network.bridge] : ['ip', 'address', 'add', privateNetwork(name).host, 'dev', host],
     ['ip', 'link', 'set', host, 'up'],
     ...(network.nat ? [
-      ['nft', `add table ${table} ; add chain ${table} out { type nat hook postrouting priority srcnat ; } ; add rule ${table} out ip saddr ${privateNetwork(name).network} oifname != "${host}" masquerade`],
+      ['nft', tableCommand(host, natOf(name, network.ports))],
       ['nestbox-native', 'forwarding', 'on', ...found(facts, ['nft'])],
     ] : []),
     inside('address', 'add', network.address, 'dev', insideLink), inside('link', 'set', insideLink, 'up'),
     ...(network.gateway ? [inside('route', 'add', 'default', 'via', network.gateway)] : []),
   ];
-  const stop = network.nat ? [['nft', `add table ${table} ; delete table ${table}`], ['nestbox-native', 'forwarding', 'off', ...found(facts, ['nft'])]] : [];
+  const stop = network.nat ? [['nft', dropCommand(natOf(name, []).table)], ['nestbox-native', 'forwarding', 'off', ...found(facts, ['nft'])]] : [];
   return iniText(comment, [
     ['Unit', [['Description', `Network of the machine ${name}`], ['StopWhenUnneeded', 'yes'], ['PartOf', serviceOf(name)]]],
     ['Service', [

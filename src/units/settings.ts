@@ -1,6 +1,7 @@
 import { bindPath, iniText, type Section, settingWord } from '../ini.ts';
 import type { Facts } from '../facts.ts';
 import { insideLink, type Machine } from '../machine.ts';
+import { portText } from '../ports.ts';
 import { beyondUsual, filterLines } from '../powers.ts';
 
 /** The .nspawn file of a machine: systemd.nspawn(5), from version 247 on. */
@@ -32,7 +33,8 @@ export function settings(machine: Machine, facts: Facts, comment: readonly strin
     ...(account.uid === 0 && !boot ? [['TemporaryFileSystem', '/run/user/0:mode=0700'] as const] : []),
   ]];
   return iniText(comment, [exec, files, ['Network', [
-    ['Private', network.kind === 'host' ? 'no' : 'yes'], ['VirtualEthernet', 'no'],
+    ['Private', network.kind === 'host' ? 'no' : 'yes'], ['VirtualEthernet', network.kind === 'networkd' ? 'yes' : 'no'],
+    ...(network.kind === 'networkd' ? [...(network.bridge ? [['Bridge', network.bridge] as const] : []), ...network.ports.map((port) => ['Port', portText(port)] as const)] : []),
     ...edits.interfaces.map(({ name, to }) => ['Interface', to === name ? name : `${name}:${to}`] as const),
     ...(network.kind === 'link' ? [['VirtualEthernetExtra', `${linkNames.host}:${insideLink}`] as const] : []),
   ]]]);

@@ -110,6 +110,8 @@ export const variants: Asked[] = [
   asked('devices', null, ['vendor.com/de.vice=one', '/dev/tty7'], values.devices!.options),
   asked('audio', 'alsa', { record: true }, topics.audio!.alsa!.options),
   asked('audio', 'playback', { record: '/home/of-somebody/played.wav' }, topics.audio!.playback!.options),
+  asked('network', 'private', { ports: ['8080:80', 'udp:53'] }, topics.network!.private!.options),
+  asked('network', 'networkd', { ports: ['8080:80'], bridge: 'br0', nameservers: 'host' }, topics.network!.networkd!.options),
   asked('display', 'nested', { fullscreen: true, title: 'A title' }, topics.display!.nested!.options),
 ];
 
