@@ -184,11 +184,11 @@ function findDisplays(): number[] {
   return [...new Set([...numbers, ...abstract].flatMap((number) => (number === undefined ? [] : [Number(number)])))].sort((a, b) => a - b);
 }
 
-/** /proc/net/tcp and the like, proc(5): state 0A is a socket that listens, 07 one of UDP that has no peer. */
+/** /proc/net/tcp and the like, proc(5): state 0A is a socket that listens, 07 one of UDP that has no peer. Those on loopback are in nobody's way. */
 export const readListening = (): TakenPort[] => ['tcp', 'tcp6', 'udp', 'udp6'].flatMap((file) => lines(`/proc/net/${file}`).flatMap((line): TakenPort[] => {
-  const [, port = '', state] = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) /.exec(line) ?? [];
+  const [, address = '', port = '', state] = /^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) /.exec(line) ?? [];
   const protocol = file.startsWith('tcp') ? 'tcp' : 'udp';
-  return state === (protocol === 'tcp' ? '0A' : '07') ? [{ protocol, port: Number.parseInt(port, 16), machine: null }] : [];
+  return state === (protocol === 'tcp' ? '0A' : '07') && !/^(0{16}F{4}0{4}|0{16}0{8})?\w{6}7F$|^0{24}01000000$/.test(address) ? [{ protocol, port: Number.parseInt(port, 16), machine: null }] : [];
 }));
 
 /** Name servers as resolv.conf(5) lists them; systemd-resolved keeps the real ones behind its own on loopback. */
