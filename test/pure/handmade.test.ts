@@ -23,7 +23,7 @@ function settingsOf(text: string): Map<string, string[]> {
 
 const handmade: { what: string; nspawn: string; dropIn?: string; machine: string; absent?: string[] }[] = [
   {
-    what: 'a second system with a user of its own at the same rights',
+    what: 'a second system of the computer, trusted as the first one',
     nspawn: '[Exec]\nBoot=yes\nPrivateUsers=no\nCapability=all\nSystemCallFilter=add_key keyctl\n\n[Network]\nPrivate=no\nVirtualEthernet=no\n',
     dropIn: '[Service]\nEnvironment=SYSTEMD_NSPAWN_USE_CGNS=0\n',
     machine: 'boot = true\nusers = "host"\ncapabilities = ["all"]\nsyscalls = ["add_key", "keyctl"]\ncgroups = "host"\nnetwork = "host"\n',
