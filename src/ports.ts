@@ -74,5 +74,8 @@ export function tableCommand(link: string, { table: name, network, address, port
   ].join(' ; ');
 }
 
+/** What takes a port out of the table in which systemd-nspawn sends it on (fw_nftables_add_local_dnat() in systemd's firewall-util-nft.c): one that was killed leaves it there. */
+export const forgetCommands = ({ protocol, host }: Port): string[] => ['ip', 'ip6'].map((family) => `delete element ${family} io.systemd.nat map_port_ipport { ${protocol} . ${host} }`);
+
 /** Also where it is not there: added first. */
 export const dropCommand = (table: string): string => `add table ip ${table} ; delete table ip ${table}`;

@@ -55,6 +55,7 @@ const nspawn: Engine = {
       environment: { SYSTEMD_NSPAWN_LOCK: '0', ...(cgroups === 'host' && hostCgroups) },
       place: machine.place,
       inside: network.kind === 'link' ? { peer: inside, address: network.address, gateway: network.gateway, gate: gate! } : null,
+      ports: network.kind === 'networkd' && facts.programs.nft ? network.ports : [],
       leftovers: [`/run/systemd/nspawn/propagate/${name}`, `/run/systemd/nspawn/unix-export/${name}`, `${dirname(root)}/.#${basename(root)}.lck`],
     }];
   },

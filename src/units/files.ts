@@ -52,7 +52,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
       ]) },
       ...services.map((service, i) => ({ path: `${units}/${unitOf(name, service.name)}`, text: iniText(comment, serviceUnit(machine, facts, service, services[i - 1])) })),
       ...(network ? [{ path: `${units}/${unitOf(name, 'network')}`, text: network }] : []),
-      { path: `${units}/${serviceOf(name)}.d/nestbox.conf`, text: iniText(comment, dropIn(machine, services, network !== null)) },
+      { path: `${units}/${serviceOf(name)}.d/nestbox.conf`, text: iniText(comment, dropIn(machine, facts, services, network !== null)) },
     ],
   };
 }
@@ -124,13 +124,14 @@ function networkUnit(machine: Machine, facts: Facts, comment: readonly string[])
 }
 
 /** What the unit of systemd itself lacks: --keep-unit gives no device right by itself, whatever is bound. */
-function dropIn({ name, edits: { devices, classes, limits, cgroups } }: Machine, services: readonly Service[], network: boolean): Section[] {
+function dropIn({ name, edits: { devices, classes, limits, cgroups, network: link } }: Machine, facts: Facts, services: readonly Service[], network: boolean): Section[] {
   const needed = [unitOf(name), ...services.map((service) => unitOf(name, service.name))].join(' ');
   const { cpu, memory, tasks } = limits;
   return [
     ['Unit', [['Requires', needed], ['After', needed], ...(network ? [['Wants', unitOf(name, 'network')] as const] : [])]],
     ['Service', [
       ...(cgroups === 'host' ? Object.entries(hostCgroups).map(([key, value]) => ['Environment', assignment(key, value)] as const) : []),
+      ...(link.kind === 'networkd' && link.ports.length > 0 && facts.programs.nft ? [['ExecStopPost', `-${commandLine(found(facts, ['nestbox-native', 'forget-ports', facts.programs.nft, ...link.ports.flatMap(({ protocol, host }) => [protocol, `${host}`])]))}`] as const] : []),
       ['DevicePolicy', 'closed'],
       // By its path, looked at at each start: after a boot the same device may have another number.
       ...devices.filter(({ type, major, rights }) => rights !== '' && !classes.some((one) => one.type === type && one.majors.includes(major))).map(({ path, from = path, rights = 'rw' }) => ['DeviceAllow', `${unitValue(from)} ${rights}`] as const),

@@ -33,6 +33,13 @@ for (const host of hosts) {
     await listener.says(/ready/);
     assert.equal(await computer.does('nestbox', 'exec', '--root', 'web', '--', 'perl', '-e', ask, '10.214.77.2:7777'), 'inside, 10.214.77.1\n');
 
+    // Killed, systemd-nspawn leaves its ports behind: the unit takes them away.
+    const led = () => computer.does('nft', 'list', 'map', 'ip', 'io.systemd.nat', 'map_port_ipport');
+    assert.match(await led(), /8080/);
+    await computer.does('systemctl', 'kill', '--signal=KILL', 'systemd-nspawn@web.service');
+    await computer.until('sh', '-c', 'systemctl is-failed systemd-nspawn@web.service');
+    assert.doesNotMatch(await led(), /8080/);
+
     await computer.does('nestbox', 'stop', 'web');
     assert.match(await computer.does('ip', 'netns', 'exec', 'beyond', 'perl', '-e', ask, '10.214.77.1:8080'), /refused/);
     await computer.does('systemctl', 'stop', 'systemd-networkd.service', 'systemd-networkd.socket');
