@@ -35,6 +35,7 @@ static const struct {
 	{ "each", "PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...", each_job },
 	{ "enter", "PID STARTED [--cgroup FOLDER]... [--user NAME|UID] [--directory FOLDER] [--terminal] [--die-with PID] --login | --open DEVICE | -- PROGRAM [ARGUMENT]...", enter_job },
 	{ "forget-devices", "UNIT SYSTEMCTL", forget_devices_job },
+	{ "forget-ports", "NFT PROTOCOL PORT [PROTOCOL PORT]...", forget_ports_job },
 	{ "forwarding", "on|off NFT", forwarding_job },
 	{ "in-network", "MACHINE -- PROGRAM [ARGUMENT]...", in_network_job },
 	{ "inside", "PID STARTED node PATH c|b MAJOR MINOR MODE UID GID | file PATH | remove PATH [c|b MAJOR MINOR] | look PATH", inside_job },

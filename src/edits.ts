@@ -25,6 +25,14 @@ export interface Edits {
   libraries: string[];
   /** Network interfaces of the host that are moved into the machine's network for a run. */
   interfaces: Interface[];
+  /** Of root inside, besides the usual ones; 'all'. */
+  capabilities: string[];
+  /** Names and @groups that may be called besides the usual ones; with ~ before them, that may not. */
+  syscalls: string[];
+  /** Words on the command line of the init inside. */
+  parameters: string[];
+  /** Whether what is inside sees the tree of control groups from its own one on, or the host's; null: nobody said, its own. */
+  cgroups: 'own' | 'host' | null;
 }
 
 /** As `ln -sf to path` inside. */
@@ -108,8 +116,17 @@ export interface Service {
 export type Network =
   | { kind: 'host' }
   | { kind: 'none' }
-  /** A link to the host; `nat`: from there on to wherever the host goes, under the host's address. */
-  | { kind: 'link'; address: string; gateway: string | null; bridge: string | null; nat: boolean; nameservers: string[] };
+  /** A link to the host; `nat`: from there on to wherever the host goes, under the host's address, at which `ports` are reached. */
+  | { kind: 'link'; address: string; gateway: string | null; bridge: string | null; nat: boolean; nameservers: string[]; ports: Port[] }
+  /** A link that systemd-nspawn makes, to which systemd-networkd of the host gives addresses; `nameservers` null: what is inside has its own. */
+  | { kind: 'networkd'; bridge: string | null; nameservers: string[] | null; ports: Port[] };
+
+/** A port of the host at which one of the machine is reached. */
+export interface Port {
+  protocol: 'tcp' | 'udp';
+  host: number;
+  inside: number;
+}
 
 export interface Limits {
   /** Processors' worth of time: 1.5 is one and a half. */
@@ -125,7 +142,7 @@ export interface Exposure {
   what: string;
 }
 
-export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], classes: [], environment: {}, network: { kind: 'none' }, limits: {}, groups: [], links: [], texts: [], libraries: [], interfaces: [] });
+export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], classes: [], environment: {}, network: { kind: 'none' }, limits: {}, groups: [], links: [], texts: [], libraries: [], interfaces: [], capabilities: [], syscalls: [], parameters: [], cgroups: null });
 
 /** The edits of all grants as one, and where two disagree. `by` is the key of the machine file, such as display.nested. */
 export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Edits; origin: Map<unknown, string>; problems: Problem[] } {
@@ -146,7 +163,7 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     return thing;
   };
   for (const { by, edits } of all) {
-    const { before = [], services = [], binds = [], devices = [], classes = [], environment = {}, network, limits, groups = [], links = [], texts = [], libraries = [], interfaces = [], ...rest } = edits;
+    const { before = [], services = [], binds = [], devices = [], classes = [], environment = {}, network, limits, groups = [], links = [], texts = [], libraries = [], interfaces = [], capabilities = [], syscalls = [], parameters = [], cgroups, ...rest } = edits;
     rest satisfies Record<string, never>; // a new kind of edit does not compile until it is merged here
     out.before.push(...before.map((step) => own(step, by)));
     for (const service of services) if (claim(`the service '${service.name}'`, service, by)) out.services.push(own(service, by));
@@ -160,6 +177,10 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     for (const text of texts) if (claim(text.path, text, by)) out.texts.push(own(text, by));
     out.libraries.push(...libraries.filter((folder) => !out.libraries.includes(folder)));
     for (const one of interfaces) if (claim(`the network interface ${one.name}`, one, by)) out.interfaces.push(own(one, by));
+    out.capabilities.push(...capabilities.filter((name) => !out.capabilities.includes(name)));
+    out.syscalls.push(...syscalls.filter((name) => !out.syscalls.includes(name)));
+    out.parameters.push(...parameters);
+    if (cgroups && claim('the control groups', cgroups, by)) out.cgroups = cgroups;
     for (const [name, value] of Object.entries(limits ?? {})) if (claim(`the limit of ${name}`, value, by)) Object.assign(out.limits, { [name]: value });
   }
   for (const device of out.devices)

@@ -45,6 +45,10 @@ export interface Facts {
   mounts: Mount[];
   /** Ranges of ids in /etc/subuid and /etc/subgid that belong to somebody. */
   subordinate: { start: number; count: number }[];
+  /** Whether systemd-networkd runs. */
+  networkd?: boolean;
+  /** Ports at which programs of the host listen, and which other machines have; told when the machine file names ports. */
+  ports?: TakenPort[];
   /** Name servers that a machine with a network of its own can reach: those on loopback are left out. */
   nameservers: string[];
   /** What nestbox keeps under /var/lib/nestbox. */
@@ -65,6 +69,13 @@ export interface Terminals {
   /** Those that somebody of the host is logged in at, or runs a program on. */
   used: { number: number; by: string }[];
   machines: { name: string; number: number }[];
+}
+
+export interface TakenPort {
+  protocol: 'tcp' | 'udp';
+  port: number;
+  /** null: a program of the host listens there. */
+  machine: string | null;
 }
 
 export interface Inside {
@@ -119,6 +130,8 @@ export interface Cgroups {
   own: Record<string, string>;
   /** Controllers that groups below the root can have. */
   controllers: string[];
+  /** Of version 1: controllers of the kernel that nobody has mounted. */
+  unmounted?: string[];
 }
 
 export interface SoundCard {

@@ -5,7 +5,7 @@ import { parseAccounts } from './accounts.ts';
 import { classEdit, parseClasses } from './classes.ts';
 import { type Library, libraryOf } from './elf.ts';
 import { packages, type ProgramName } from './errors.ts';
-import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord, Terminals } from './facts.ts';
+import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord, TakenPort, Terminals } from './facts.ts';
 import { readState } from './host/session.ts';
 import { readCache } from './linker.ts';
 import { enabledLink, serviceOf } from './names.ts';
@@ -58,7 +58,9 @@ function cgroups(mounts: { at: string; type: string; options: string }[]): Cgrou
     // systemd-nspawn makes groups of its own in the version 2 tree beside these.
     const beside = mounts.find(({ type }) => type === 'cgroup2');
     if (beside) folders.push(['unified', `${beside.at}${own[''] ?? ''}`.replace(/\/$/, '')]);
-    return { version: 1, own: Object.fromEntries(folders), controllers: folders.map(([name]) => name).sort() };
+    // name, hierarchy, groups, enabled
+    const unmounted = lines('/proc/cgroups').flatMap((line) => /^(\w+)\s+0\s+\d+\s+1$/.exec(line)?.[1] ?? []);
+    return { version: 1, own: Object.fromEntries(folders), controllers: folders.map(([name]) => name).sort(), ...(unmounted.length > 0 && { unmounted }) };
   }
   const v2 = mounts.find(({ type }) => type === 'cgroup2');
   return v2
@@ -183,6 +185,13 @@ function findDisplays(): number[] {
   return [...new Set([...numbers, ...abstract].flatMap((number) => (number === undefined ? [] : [Number(number)])))].sort((a, b) => a - b);
 }
 
+/** /proc/net/tcp and the like, proc(5): state 0A is a socket that listens, 07 one of UDP that has no peer. Those on loopback are in nobody's way. */
+export const readListening = (): TakenPort[] => ['tcp', 'tcp6', 'udp', 'udp6'].flatMap((file) => lines(`/proc/net/${file}`).flatMap((line): TakenPort[] => {
+  const [, address = '', port = '', state] = /^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) /.exec(line) ?? [];
+  const protocol = file.startsWith('tcp') ? 'tcp' : 'udp';
+  return state === (protocol === 'tcp' ? '0A' : '07') && !/^(0{16}F{4}0{4}|0{16}0{8})?\w{6}7F$|^0{24}01000000$/.test(address) ? [{ protocol, port: Number.parseInt(port, 16), machine: null }] : [];
+}));
+
 /** Name servers as resolv.conf(5) lists them; systemd-resolved keeps the real ones behind its own on loopback. */
 function findNameservers(): string[] {
   const servers = (path: string) => lines(path).flatMap((line) => /^nameserver\s+(\S+)/.exec(line)?.[1] ?? []).filter((address) => !/^(127\.|::1$|fe80)/i.test(address));
@@ -235,6 +244,8 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
       const [, start, count] = line.split(':');
       return count ? [{ start: Number(start), count: Number(count) }] : [];
     }),
+    // The link is PID 1's: it is there as long as the unit runs; what networkd itself keeps in /run stays.
+    networkd: attempt(() => lstatSync('/run/systemd/units/invocation:systemd-networkd.service') !== null, false),
     nameservers: findNameservers(),
     store: readStore(),
     paths: {},

@@ -1,4 +1,5 @@
 import type { AccountsToAdd } from './accounts.ts';
+import type { Port } from './edits.ts';
 import type { Host } from './host.ts';
 import type { CacheEntry } from './linker.ts';
 
@@ -86,8 +87,10 @@ export type Step =
   | { kind: 'sync'; path: string }
   /** All files of a directory in place of the person's get ids from `shift` on, by nspawn. `scratch` is a folder made for the time of it. */
   | { kind: 'owners'; directory: string; shift: number; scratch: string }
-  | { kind: 'link'; name: string; peer: string; address: string; bridge: string | null; nat: { table: string; network: string } | null }
+  | { kind: 'link'; name: string; peer: string; address: string; bridge: string | null; nat: Nat | null }
   | { kind: 'link-end'; name: string; nat: string | null }
+  /** Ports that systemd-nspawn sends on, and has left behind when it was killed. */
+  | { kind: 'ports-end'; ports: Port[] }
   | { kind: 'service'; name: string; argv: string[]; environment: Record<string, string>; user: Owner; ready: string; log: string; place: Place; leaves: string[]; grace: boolean; output: { path: string; owner: Owner } | null }
   /** `grace`: it is asked to end first, and killed only when it does not. */
   | { kind: 'stop'; place: Place; grace: boolean }
@@ -97,8 +100,17 @@ export type Step =
   | { kind: 'reload'; on: 'way' | 'back' }
   /** `parts`: a pattern of the names of the units that it needs. */
   | { kind: 'unit'; name: string; parts: string; want: 'started' | 'stopped' }
-  /** `boots`: its first process is an init, which nspawn asks to shut down; else signals are the program's. */
-  | { kind: 'container'; name: string; boots: boolean; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; leftovers: string[] };
+  /** `boots`: its first process is an init, which nspawn asks to shut down; else signals are the program's. `ports`: of the host, that nspawn sends on. */
+  | { kind: 'container'; name: string; boots: boolean; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
+
+/** What the host does for a network that goes out under its address. */
+export interface Nat {
+  table: string;
+  network: string;
+  /** Of the machine in it. */
+  address: string;
+  ports: Port[];
+}
 
 /** What is set up in the network namespace of a container once it exists; the program inside waits at `gate` until then. */
 export interface InsideNetwork {

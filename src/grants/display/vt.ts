@@ -75,6 +75,8 @@ export default defineGrant({
       ],
       classes: [inputClass(facts, shift)],
       ...(boots && {
+        // LightDM keeps passwords in memory that is never swapped, and ends where it cannot.
+        syscalls: ['@memlock'],
         texts: [...managerTexts(terminal, manager), logind],
         // /dev/tty0 is there, and so a login would be started on a terminal that is not.
         links: [{ path: '/etc/systemd/system/getty@tty1.service', to: '/dev/null' }],
