@@ -104,6 +104,12 @@ const openbox = `<?xml version="1.0"?>
 </openbox_config>
 `;
 
+/** Tells the tests what they would else have to guess from the screen. */
+const told = {
+  [`/home/${person.name}/.bashrc`]: 'echo ready > ~/.terminal\n',
+  [`/home/${person.name}/.config/openbox/autostart`]: 'echo ready > ~/.session\n',
+};
+
 /** What an init inside has of its own: see docs/desktop.md. */
 const session = `[Unit]
 Description=Wayland session of ${person.name}
@@ -130,11 +136,11 @@ const init = ['systemd', 'systemd-sysv', 'dbus', 'dbus-user-session', 'libpam-sy
 export const desktops: Desktop[] = [
   {
     name: 'work', suite: 'bookworm', packages: [...init, ...example('work-desktop').packages], enabled: [],
-    files: { [`/home/${person.name}/.config/openbox/rc.xml`]: openbox, [`/home/${person.name}/.dmrc`]: '[Desktop]\nSession=openbox\n' },
+    files: { ...told, [`/home/${person.name}/.config/openbox/rc.xml`]: openbox, [`/home/${person.name}/.dmrc`]: '[Desktop]\nSession=openbox\n' },
   },
   {
     name: 'private', suite: 'trixie', enabled: ['desktop.service', 'seatd.service'],
     packages: [...init, 'labwc', 'foot', 'seatd', 'fonts-dejavu-core', 'xkb-data', 'libgl1-mesa-dri', 'pulseaudio-utils', 'iproute2', 'procps'],
-    files: { '/etc/systemd/system/desktop.service': session },
+    files: { ...told, '/etc/systemd/system/desktop.service': session },
   },
 ];
