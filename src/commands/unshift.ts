@@ -56,8 +56,8 @@ export default async function unshift([argument, ...more]: string[], options: Op
   // The directory's own, whichever name it was called by; a dot is in no machine's name.
   const name = `unshift.${digest(directory).toString('hex').slice(0, 12)}`;
   const cutOff = parseJournal((await host.read(store.journal(name))) ?? '').flat().find((step) => step.kind === 'owners');
-  const found = cutOff ? await preview(host, directory, cutOff.from) : await look(host, directory, options.from);
   mustBeUnused(directory);
+  const found = cutOff ? await preview(host, directory, cutOff.from) : await look(host, directory, options.from);
   if (options['dry-run']) {
     show(found, options, 'get');
     return 0;
