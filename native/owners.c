@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/openat2.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -164,8 +165,17 @@ static void sync_notes(const char *name) {
 
 /* Those of a change that was cut off. A last line that is not whole was written when the end came: nothing was done after it. */
 static void open_notes(const char *name) {
-	int file = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	notes_file = file < 0 ? NULL : fdopen(file, "r+");
+	struct stat stat_ = { 0 };
+	int file = -1;
+	/* One that was killed may still be in its last call to the system: it has gone when the lock has. */
+	while (stat_.st_nlink == 0) {
+		if (file >= 0)
+			close(file);
+		file = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (file < 0 || flock(file, LOCK_EX) < 0 || fstat(file, &stat_) < 0)
+			die("%s", name);
+	}
+	notes_file = fdopen(file, "r+");
 	if (!notes_file)
 		die("%s", name);
 	char line[256], hex[2 * XATTR_CAPS_SZ_3 + 2];
