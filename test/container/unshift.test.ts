@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { folder, nestbox, running } from '../nestbox.ts';
 import { create, left, listing, machine, says, succeeds, tinyRoot } from '../roots.ts';
@@ -25,7 +25,9 @@ function mixedRoot(path: string): string {
   linkSync(at('folder/linked-setuid'), at('linked-setuid'));
   writeFileSync(at('sparse'), 'begins');
   truncateSync(at('sparse'), 2 ** 22);
-  for (const [name, to] of [['dangling', 'nowhere'], ['leads-out', '/etc/passwd'], ['up', '../../../..'], ['to-a-folder', 'folder']]) symlinkSync(to!, at(name!));
+  // They lead out of the root, and no further than this test's own folder: whoever breaks the job must not lose their host by it.
+  writeFileSync(`${path}/../outside`, '');
+  for (const [name, to] of [['dangling', 'nowhere'], ['leads-out', `${path}/../outside`], ['up', '../..'], ['to-a-folder', 'folder']]) symlinkSync(to!, at(name!));
   says('mknod', at('null'), 'c', '1', '3');
   says('mkfifo', at('pipe'));
   execFileSync(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(at('socket'))}, () => process.exit())`]);
@@ -72,20 +74,42 @@ function recordFirst(path: string): string[] {
 const owners = (path: string): string[] => says('find', path, '-printf', '%P %U:%G\\0').split('\0').filter(Boolean).sort();
 const withIds = (lines: string[], change: (id: number) => number) => lines.map((line) => line.replace(/(\d+):(\d+)$/, (_, uid: string, gid: string) => `${change(Number(uid))}:${change(Number(gid))}`));
 
-/** systemd-nspawn with the options of a run that gives a whole root to a machine; `program` runs in it. */
-const nspawnWords = (root: string, ...words: string[]): string[] => ['--quiet', '--settings=no', '--register=no', '--keep-unit', `--directory=${root}`, `--private-users=${base}:65536`, '--private-users-ownership=chown', '--private-network', '--link-journal=no', '--timezone=off', '--resolv-conf=off', '--as-pid2', '--', ...words];
-const nspawn = (t: TestContext, root: string, ...words: string[]): ChildProcess => {
-  const had = existsSync('/run/systemd');
-  t.after(() => !had && rmSync('/run/systemd', { recursive: true, force: true }));
-  mkdirSync('/run/systemd', { recursive: true });
-  const child = spawn('systemd-nspawn', nspawnWords(root, ...words), { env: { ...process.env, SYSTEMD_NSPAWN_LOCK: '0' }, stdio: ['ignore', 'pipe', 'pipe'] });
-  t.after(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
+/** Where systemd does not run, systemd-nspawn makes its groups in that of whoever starts it, and leaves them. */
+const groups = ['systemd', 'unified'].map((name) => `/sys/fs/cgroup/${name}`).filter((path) => existsSync(path)).map((path) => `${path}/nestbox-test-unshift`);
+const processesIn = (): number[] => groups.flatMap((group) => ['', '/payload', '/supervisor'].flatMap((below) => (existsSync(`${group}${below}`) ? readFileSync(`${group}${below}/cgroup.procs`, 'utf8').split('\n').filter(Boolean).map(Number) : [])));
+
+interface ByHand {
+  child: ChildProcess;
+  /** Kills it and all that runs in it, and takes away what it leaves. */
+  end(): Promise<void>;
+}
+
+/** systemd-nspawn with the options that give a whole root to a machine, run by hand. */
+function nspawn(t: TestContext, root: string, ...words: string[]): ByHand {
+  const made = ['/run/systemd', '/run/systemd/nspawn', '/run/systemd/nspawn/propagate'].filter((path) => !existsSync(path));
+  for (const path of [...made, ...groups.filter((group) => !existsSync(group))]) mkdirSync(path);
+  const argv = ['/usr/bin/systemd-nspawn', '--quiet', '--settings=no', '--register=no', '--keep-unit', '--machine=unshift-by-hand', `--directory=${root}`, `--private-users=${base}:65536`, '--private-users-ownership=chown', '--private-network', '--link-journal=no', '--timezone=off', '--resolv-conf=off', '--as-pid2', '--', ...words];
+  const child = spawn(native, ['launch', ...groups.flatMap((group) => ['--cgroup', group]), '--', ...argv], { env: { ...process.env, SYSTEMD_NSPAWN_LOCK: '0' }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const exited = once(child, 'exit');
+  const end = async () => {
     child.kill('SIGKILL');
-    await once(child, 'exit');
-  });
-  return child;
-};
+    await exited;
+    for (let all = processesIn(); all.length > 0; all = processesIn()) {
+      for (const pid of all) try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // it has ended
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    for (const path of groups.flatMap((group) => [`${group}/payload`, `${group}/supervisor`, group])) if (existsSync(path)) rmdirSync(path);
+    for (const path of ['propagate', 'unix-export'].map((name) => `/run/systemd/nspawn/${name}/unshift-by-hand`)) rmSync(path, { recursive: true, force: true });
+    for (const path of made.reverse()) rmSync(path, { recursive: true, force: true });
+    made.length = 0;
+  };
+  t.after(end);
+  return { child, end };
+}
 
 /** The same change by nestbox's own job, without nestbox. */
 const shift = (root: string, from: number, to: number, notes: string) => execFileSync(native, ['owners', 'change', root, `${from}`, `${to}`, notes], { stdio: 'pipe' });
@@ -94,8 +118,9 @@ test('what systemd-nspawn has given other owners is refused as it is, and given 
   const root = mixedRoot(`${folder(t)}/root`);
   const before = recordFirst(root);
   const ids = owners(root);
-  const child = nspawn(t, root, 'true');
-  assert.deepEqual(await once(child, 'exit'), [0, null]);
+  const byHand = nspawn(t, root, 'true');
+  assert.deepEqual(await once(byHand.child, 'exit'), [0, null]);
+  await byHand.end();
   assert.deepEqual(owners(root), withIds(ids, (id) => base + id), 'systemd-nspawn gives all files other owners');
   // It drops the capabilities; whoever gives them anew inside gives them to root of the machine.
   assert.equal(says('getcap', `${root}/srv/capable`), '');
@@ -134,10 +159,10 @@ test('files with ids that no machine has are told, and are not touched', (t) => 
   const foldersRead = () => says('find', root, '-type', 'd', '-printf', '%P %A@\n').split('\n').sort();
   const read = foldersRead();
   shift(root, 0, base, `${folder(t)}/notes`);
-  assert.deepEqual(foldersRead(), read, 'also a folder does not show that it was read');
   const preview = succeeds(nestbox(['unshift', '--dry-run', root])).stdout;
   assert.match(preview, /\n {2}2 stay as they are, with ids of their own:\n( {2}(200000:200001 srv\/foreign|4000000000:\d+ srv\/half-foreign)\n){2}$/);
   succeeds(nestbox(['unshift', root]));
+  assert.deepEqual(foldersRead(), read, 'also a folder does not show that it was read');
   assert.deepEqual(record(root), before);
 });
 
@@ -294,11 +319,10 @@ test('a systemd-nspawn that was cut off in the middle is recognised, and its roo
   says('sh', '-c', `cd "${root}/srv" && for a in $(seq 60); do mkdir many$a && (cd many$a && touch $(seq 500)); done`);
   const stripTimes = (lines: string[]) => lines.map((line) => line.replace(/\|\d{9,}\.\d+\|/, '|'));
   const before = stripTimes(listing(root));
-  const child = nspawn(t, root, 'true');
+  const { child, end } = nspawn(t, root, 'true');
   const isOthers = (path: string) => lstatSync(`${root}/${path}`).uid >= base;
   while (child.exitCode === null && !(lstatSync(root).uid >= 0xfffe0000 && (isOthers('srv/many1/1') || isOthers('srv/many60/500') || isOthers('srv/many30/7')))) await new Promise((resolve) => setImmediate(resolve));
-  child.kill('SIGKILL');
-  await once(child, 'exit');
+  await end();
   assert.equal(lstatSync(root).uid, 0xfffe0000, 'it was cut off');
   const refused = nestbox(['run', machine(t, 'unshift-cut', `[root]\ndirectory = "${root}"\n`), '--', 'true']);
   assert.match(refused.stderr, new RegExp(`an earlier systemd-nspawn was cut off while it gave the files of ${root} other owners.*\\n  nestbox unshift ${root} gives them back`));
@@ -315,7 +339,7 @@ test('a systemd-nspawn that was cut off in the middle is recognised, and its roo
 
 test('nothing is changed while anything uses the directory, or where something would stay behind', async (t) => {
   const root = mixedRoot(`${folder(t)}/root`);
-  const child = nspawn(t, root, 'sleep', '1000');
+  const { child, end } = nspawn(t, root, 'sleep', '1000');
   while (child.exitCode === null && lstatSync(root).uid !== base) await new Promise((resolve) => setTimeout(resolve, 20));
   const before = owners(root);
   const refuses = (why: RegExp, ...words: string[]) => {
@@ -327,13 +351,7 @@ test('nothing is changed while anything uses the directory, or where something w
   let asked = 0;
   while (!/is in use/.test(nestbox(['unshift', '--dry-run', root]).stderr) && asked++ < 50) await new Promise((resolve) => setTimeout(resolve, 100)); // until the container has its mounts
   refuses(/is in use: process \d+ \(.*\) has it at \//);
-  child.kill('SIGKILL');
-  await once(child, 'exit');
-  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) try {
-    if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('sleep\x001000\0') && readFileSync(`/proc/${pid}/uid_map`, 'utf8').includes(`${base}`)) process.kill(Number(pid), 'SIGKILL');
-  } catch {
-    // ended
-  }
+  await end();
 
   const at = folder(t);
   for (const [from, to, why] of [[at, `${root}/srv/folder`, /something is mounted at .*\/srv\/folder/], [`${root}/srv`, at, /it is also seen at /]] as const) {
