@@ -64,7 +64,7 @@ export const commands: Record<string, Command> = {
   },
   rm: { takes: 'NAME...', does: 'remove machines with all that they have changed', options: { verbose }, load: () => import('./commands/rm.ts') },
   unshift: {
-    takes: 'NAME|DIRECTORY', does: "give the files of a root back the owners that an earlier systemd-nspawn --private-users-chown took from them",
+    takes: 'NAME|DIRECTORY', does: 'give the files of a root back the owners that an older systemd-nspawn --private-users-chown took from them',
     options: { 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, from: { type: 'string', takes: 'ID', does: 'the first of the 65536 ids that they have; told from the root folder if absent' }, json, verbose }, load: () => import('./commands/unshift.ts'),
   },
   clean: { takes: '[NAME]...', does: 'take back what crashed runs have left', options: { verbose }, load: () => import('./commands/clean.ts') },

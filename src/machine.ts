@@ -223,7 +223,7 @@ function needsOfOwners({ name, users, ephemeral }: Spec, facts: Facts, source: S
   if (ids === 'half') return [{ what: `an earlier systemd-nspawn was cut off while it gave the files of ${path} other owners: some have them, some do not`, mend: back, fatal: true, at: ['root'] }];
   if (users === 'shift') return [];
   return [{
-    what: `the files of ${path} have ids from ${ids} on, from an earlier systemd-nspawn --private-users-chown: ${users === 'own' ? 'in the machine they would be nobody\'s' : 'with the host\'s ids nothing in there would be root\'s'}`,
+    what: `the files of ${path} have ids from ${ids} on, from an older systemd-nspawn --private-users-chown: ${users === 'own' ? 'in the machine they would be nobody\'s' : 'with the host\'s ids nothing in there would be root\'s'}`,
     mend: record || ephemeral ? back : `${back}, or say users = "shift"`, fatal: true, at: ['root'],
   }];
 }

@@ -25,11 +25,11 @@ export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'a
     // The root folder is the last that is changed, and the notes are there from before the first: what was cut off is never taken for done.
     done: async ({ directory, to, notes, onward }, host) => {
       const stat = await host.stat(directory);
-      return stat === null || (!onward && firstId(stat.uid) === to && (await host.kind(notes)) === null);
+      return (await host.kind(notes)) === null && (stat === null || (!onward && firstId(stat.uid) === to));
     },
     // A file that has been changed cannot be told from one that has always had that id: where there may be some of these, only the way on is exact.
     inverse: async (step) => [step.onward ? step : { ...step, from: step.to, to: step.from }],
-    do: (step, host) => host.changeOwners(step),
+    do: async (step, host) => ((await host.kind(step.directory)) === null ? host.remove(step.notes) : host.changeOwners(step)),
   },
   'hide-private': {
     describe: ({ below }) => `hide what not everybody may read below ${below}`,

@@ -131,7 +131,7 @@ test('what systemd-nspawn has given other owners is refused as it is, and given 
   for (const users of ['own', 'host']) {
     const refused = nestbox(['run', machine(t, `unshift-${users}`, `users = "${users}"\n[root]\ndirectory = "${root}"\n`), '--', 'true']);
     assert.equal(refused.status, 1);
-    assert.match(refused.stderr, new RegExp(`the files of ${root} have ids from ${base} on, from an earlier systemd-nspawn.*\\n  nestbox unshift ${root} gives them back, or say users = "shift"`));
+    assert.match(refused.stderr, new RegExp(`the files of ${root} have ids from ${base} on, from an older systemd-nspawn.*\\n  nestbox unshift ${root} gives them back, or say users = "shift"`));
     assert.deepEqual(left(`unshift-${users}`), []);
   }
   const shifted = recordFirst(root);

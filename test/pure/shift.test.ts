@@ -40,7 +40,7 @@ test('users = "shift" takes over a root that has been shifted, and its way back 
 test('a machine that was made of a directory says of it by which name it is given back', () => {
   const record = { name: 'law', template: null, directory: '/srv/chroot/shifted', shift: 0x80000, file: '/etc/nestbox/law.toml' };
   const having = (more: object) => (facts: Facts): Facts => ({ ...facts, store: { ...facts.store, machines: [{ ...record, ...more }] } });
-  assert.match(fatal(meet('/srv/chroot/shifted', {}, having({}))), /from an earlier systemd-nspawn --private-users-chown.*\nnestbox unshift law gives them back$/);
+  assert.match(fatal(meet('/srv/chroot/shifted', {}, having({}))), /from an older systemd-nspawn --private-users-chown.*\nnestbox unshift law gives them back$/);
   assert.match(fatal(meet('/srv/chroot/shifted', { users: 'shift' }, having({ shifted: true }))), /do not have the ids any more that 'law' has given them\nnestbox rm law; then nestbox unshift \/srv\/chroot\/shifted/);
   assert.equal(fatal(meet('/srv/chroot/shifted', { users: 'shift' }, having({ shifted: true, shift: 1331822592 }))), '');
 });
@@ -53,6 +53,19 @@ test('a clone of a machine whose directory has been shifted is refused as the ma
   assert.match(fatal(met), /the files of \/srv\/chroot\/shifted have ids from 1331822592 on.*\nnestbox unshift \/srv\/chroot\/shifted gives them back, or say users = "shift"$/);
 });
 
+test('a root that is gone in the meantime leaves no notes behind', async () => {
+  const host = half();
+  const { journal } = memoryJournal();
+  host.failAt = { effect: 2, late: false };
+  await assert.rejects(apply([back], host, journal), Failure);
+  host.failAt = null;
+  assert.equal(await host.kind(back.notes), 'file');
+  await host.removeTree('/srv/old');
+  await undo(host, journal);
+  assert.equal(await host.kind(back.notes), null);
+  assert.deepEqual(await journal.entries(), []);
+});
+
 /** A root of which some files have been given back already, some are the host's, and one is nobody's. */
 function half(): MemoryHost {
   const host = new MemoryHost();
@@ -61,7 +74,7 @@ function half(): MemoryHost {
   for (const [name, uid] of [['done', 7], ['not-done', base + 7], ['foreign', 200000]] as const) host.put(`/srv/old/etc/${name}`, node('file', 0o644, { uid, gid: uid }));
   return host;
 }
-const back: Step = { kind: 'owners', directory: '/srv/old', from: base, to: 0, notes: '/var/lib/nestbox/scratch/unshift.owners', onward: true };
+const back: Extract<Step, { kind: 'owners' }> = { kind: 'owners', directory: '/srv/old', from: base, to: 0, notes: '/var/lib/nestbox/scratch/unshift.owners', onward: true };
 
 test('wherever it is cut off, both clean and another try lead to the same end: every file has its owner back, and no other is touched', async () => {
   const whole = half();
