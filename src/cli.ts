@@ -64,6 +64,10 @@ export const commands: Record<string, Command> = {
     options: { prune: { type: 'boolean', does: 'remove those that no machine uses' }, json }, load: () => import('./commands/templates.ts'),
   },
   rm: { takes: 'NAME...', does: 'remove machines with all that they have changed', options: { verbose }, load: () => import('./commands/rm.ts') },
+  unshift: {
+    takes: 'NAME|DIRECTORY', does: 'give the files of a root back the owners that an older systemd-nspawn --private-users-chown took from them',
+    options: { 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, from: { type: 'string', takes: 'ID', does: 'the first of the 65536 ids that they have; told from the root folder if absent' }, json, verbose }, load: () => import('./commands/unshift.ts'),
+  },
   clean: { takes: '[NAME]...', does: 'take back what crashed runs have left', options: { verbose }, load: () => import('./commands/clean.ts') },
   doctor: { takes: '', does: 'print what is known of this host', options: { json }, load: () => import('./commands/doctor.ts') },
 };

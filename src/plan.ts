@@ -100,7 +100,7 @@ const layersAt = ({ source, layers }: Machine, path: string): string[] =>
 const isBelow = (path: string, folders: string[]): boolean => folders.some((folder) => path === `/${folder}` || path.startsWith(`/${folder}/`));
 
 function making(machine: Machine): Planned[] {
-  const { name, ephemeral, record, source, top, shift, file, ownership, run } = machine;
+  const { name, ephemeral, record, source, top, shift, idsBefore, file, ownership } = machine;
   if (ephemeral) return [];
   if (record) return contents(machine);
   const own = store.machine(name);
@@ -113,7 +113,7 @@ function making(machine: Machine): Planned[] {
       ...by('root', [{ kind: 'workspace', path: own }, ...(source.kind === 'directory' && source.copy ? [{ kind: 'copy-tree' as const, from: source.copy.from, to: source.path, of: source.copy.of }] : [])]),
       ...contents(machine),
     ]),
-    ...(ownership === 'shift' && source.kind === 'directory' ? by('users', [{ kind: 'owners', directory: source.path, shift, scratch: `${run}/owners` }]) : []),
+    ...(ownership === 'shift' && source.kind === 'directory' ? by('users', [{ kind: 'owners', directory: source.path, from: idsBefore, to: shift, notes: store.owners(name) }]) : []),
     ...by('name', [{ kind: 'write', path: `${own}/machine.json`, text: `${text}\n`, mode: 0o600 }]),
   ];
 }

@@ -68,14 +68,14 @@ function cgroups(mounts: { at: string; type: string; options: string }[]): Cgrou
     : { version: null, own: {}, controllers: [] };
 }
 
-/** /proc/self/mountinfo, proc(5); what is mounted over comes before what is mounted there. */
-export function readMounts(): (Mount & { options: string })[] {
+/** /proc/self/mountinfo, or that of another process, proc(5); what is mounted over comes before what is mounted there. `root`: what of its device's file system is seen. */
+export function readMounts(of = 'self'): (Mount & { options: string; device: string; root: string })[] {
   const unescape = (path: string) => path.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-  return lines('/proc/self/mountinfo').map((line) => {
+  return lines(`/proc/${of}/mountinfo`).map((line) => {
     const [before = '', after = ''] = line.split(' - ');
     const fields = before.split(' ');
     const [type = '', , options = ''] = after.split(' ');
-    return { at: unescape(fields[4] ?? ''), type, readOnly: `${fields[5]},${options}`.split(',').includes('ro'), options };
+    return { at: unescape(fields[4] ?? ''), device: fields[2] ?? '', root: unescape(fields[3] ?? ''), type, readOnly: `${fields[5]},${options}`.split(',').includes('ro'), options };
   });
 }
 

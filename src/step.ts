@@ -85,8 +85,11 @@ export type Step =
   | { kind: 'copy-tree'; from: string; to: string; of: string }
   /** All that was written to the file system of `path` is on the disk. */
   | { kind: 'sync'; path: string }
-  /** All files of a directory in place of the person's get ids from `shift` on, by nspawn. `scratch` is a folder made for the time of it. */
-  | { kind: 'owners'; directory: string; shift: number; scratch: string }
+  /**
+   * The files of a directory whose ids are among the 65536 from `from` on get those from `to` on. `notes`: a file that is there as long as this is
+   * under way, with what a file loses together with its owner. `onward`: what was cut off is not taken back, but finished.
+   */
+  | { kind: 'owners'; directory: string; from: number; to: number; notes: string; onward?: true }
   | { kind: 'link'; name: string; peer: string; address: string; bridge: string | null; nat: Nat | null }
   | { kind: 'link-end'; name: string; nat: string | null }
   /** Ports that systemd-nspawn sends on, and has left behind when it was killed. */

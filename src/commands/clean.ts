@@ -29,7 +29,7 @@ export default async function clean(names: string[], { verbose }: { verbose?: bo
     let session: Session | null = null;
     try {
       session = openSession(name, facts.programs);
-      if (await session.interrupted()) note(`'${name}': taking back what was left`);
+      if (await session.interrupted()) note(name.includes('.') ? 'an earlier nestbox unshift was cut off: finishing it' : `'${name}': taking back what was left`);
       await undo(host, session.journal, tell);
       if (services.includes(name)) await stop(name, recordOf(name, facts)!, host, tell);
     } catch (error) {

@@ -16,7 +16,7 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
       return [];
     }
   };
-  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs), ...services.map(({ name }) => name)])].sort();
+  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs).filter((name) => !name.includes('.')), ...services.map(({ name }) => name)])].sort();
   const left = new Set(names(store.journals));
   const rows = all.map((name) => {
     const record = machines.find((machine) => machine.name === name);

@@ -94,7 +94,7 @@ export function warn({ problems }: Machine, { place }: MachineFile): void {
 function writeState({ run, edits, argv, source, user, account: { uid, gid }, shift, environment, place }: Machine, { file }: MachineFile): void {
   const own = edits.before.some(({ kind }) => kind === 'cookie');
   const state: RunState = {
-    pid: process.pid, started: Date.now(), file, argv, template: templateOf(source), terminal: terminalIn(edits),
+    pid: process.pid, started: Date.now(), file, argv, template: templateOf(source), terminal: terminalIn(edits), directory: source.kind === 'directory' ? source.path : null,
     inside: { user, account: { uid, gid }, shift, environment: { ...environment, ...edits.environment }, place },
     display: own ? { number: Number(edits.environment.DISPLAY!.slice(1)), key: clientCookie({ run }) } : null,
   };

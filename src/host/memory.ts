@@ -346,8 +346,14 @@ export class MemoryHost implements Host {
     for (const [name, child] of copy.children) this.act(() => made.children.set(name, child));
   }
 
-  async changeOwners({ directory, shift }: Of<'owners'>): Promise<void> {
-    this.act(() => visit(directory, this.node(directory), (_, found) => Object.assign(found, { uid: (found.uid % 0x10000) + shift, gid: (found.gid % 0x10000) + shift })));
+  /** A file at a time, the directory itself as the last. */
+  async changeOwners({ directory, from, to, notes }: Of<'owners'>): Promise<void> {
+    const all: Node[] = [];
+    visit(directory, this.node(directory), (_, found) => all.unshift(found));
+    const now = (id: number) => (id >= from && id < from + 0x10000 ? id - from + to : id);
+    await this.write(notes, '', 0o600);
+    for (const found of all) if (now(found.uid) !== found.uid || now(found.gid) !== found.gid) this.act(() => Object.assign(found, { uid: now(found.uid), gid: now(found.gid) }));
+    await this.remove(notes);
   }
 
   private start(name: string, place: Place, link: string | null = null): Process {
