@@ -15,6 +15,7 @@ import { roots } from './roots/index.ts';
 import type { Spec } from './spec.ts';
 import type { Owner, Place } from './step.ts';
 import { store } from './store.ts';
+import { needsOfVolume, type Volume } from './volumes.ts';
 
 export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind };
 
@@ -91,6 +92,12 @@ export const namesCdi = ({ grants }: Spec): boolean => grants.some(({ topic, opt
 /** Whether libraries or settings of the host come into its root beside what is there. */
 export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || (topic === 'audio' && kind === 'alsa'));
 
+/** The volume that has to be opened before its root is there. */
+export const volumeOf = (source: Source): Volume | null => (source.kind === 'directory' ? (source.volume ?? null) : null);
+
+/** Whether it is open: only then can it be told what is in its root. */
+const isOpen = ({ volume }: Facts): boolean => volume?.there === 'mounted';
+
 /** The key of the template that a root is a layer over. */
 export const templateOf = (source: Source): string | null => (source.kind === 'template' ? source.key : source.kind === 'clone' ? source.template : null);
 
@@ -107,10 +114,10 @@ function rootOf(spec: Spec, facts: Facts): { source?: Source; problems: Problem[
     if (record.directory && root.once) return { source: { kind: 'directory', path: record.directory }, problems: [] };
   }
   if (lacking) {
-    const built = builtBefore(() => root.source(spec.root.options, facts, ''), facts);
+    const built = builtBefore(() => root.source(spec.root.options, facts, '', spec.name), facts);
     return built ? { source: built, problems: [] } : { problems };
   }
-  const source = root.source(spec.root.options, facts, `${store.machine(spec.name)}/root`);
+  const source = root.source(spec.root.options, facts, `${store.machine(spec.name)}/root`, spec.name);
   // Thrown away at its end: a layer over the other's directory does.
   return { source: source.kind === 'directory' && source.copy && spec.ephemeral ? { kind: 'directory', path: source.copy.from } : source, problems };
 }
@@ -130,7 +137,7 @@ export function layersOf(spec: Spec, facts: Facts): string[] {
   const { source } = rootOf(spec, facts);
   const own = recordOf(spec, facts) && !spec.ephemeral ? [`${store.machine(spec.name)}/top/upper`] : [];
   switch (source?.kind) {
-    case 'directory': return [source.copy?.from ?? source.path];
+    case 'directory': return source.volume && !isOpen(facts) ? [] : [source.copy?.from ?? source.path];
     case 'host': return ['/'];
     case 'clone': return [`${source.top}/upper`, store.template(source.template)];
     case 'template': return facts.store.templates.includes(source.key) ? [...own, store.template(source.key)] : [];
@@ -203,10 +210,14 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
   const at = ['root'];
   if (record && source.kind === 'template' && record.template !== source.key)
     problems.push({ what: `the machine '${spec.name}' was made from another root (${record.template ?? record.directory})`, mend: `nestbox rm ${spec.name} makes room for a new one, or give this one another name`, fatal: true, at });
-  if (record && source.kind === 'directory' && record.directory !== source.path)
-    problems.push({ what: `the machine '${spec.name}' was made from another root (${record.template ?? record.directory})`, mend: `nestbox rm ${spec.name} forgets it, or give this one another name`, fatal: true, at });
+  if (record && source.kind === 'directory' && (record.directory !== source.path || record.volume?.path !== source.volume?.path))
+    problems.push({ what: `the machine '${spec.name}' was made from another root (${record.template ?? record.volume?.path ?? record.directory})`, mend: `nestbox rm ${spec.name} forgets it, or give this one another name`, fatal: true, at });
+  const volume = volumeOf(source);
+  if (volume) problems.push(...needsOfVolume(spec.name, volume, facts));
+  if (volume && ownership === 'shift')
+    problems.push({ what: 'users = "shift" gives all files of a root other owners, and a volume is only there while the machine runs', mend: 'say users = "own" or "host"', fatal: true, at: ['users'] });
   if (spec.users === 'own') {
-    const folders = source.kind === 'directory' ? [source.path] : source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : [];
+    const folders = volume && !isOpen(facts) ? [] : source.kind === 'directory' ? [source.path] : source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : [];
     const layer = ownership === 'overlay' ? [store.base] : [];
     const why = ownership === 'overlay' && !kernelIsAtLeast(facts, 5, 19)
       ? [`Linux ${facts.kernel} cannot put a writable layer over a root with mapped ids (5.19 can)`]

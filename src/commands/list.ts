@@ -22,7 +22,7 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
     const service = services.find((one) => one.name === name) ?? null;
     return {
       name, state: running || service?.leader ? 'running' : left.has(name) ? 'cut off' : record ? 'ready' : 'not made', pid: running?.pid ?? service?.leader ?? null, service: service !== null, enabled: service?.enabled ?? false,
-      root: record?.template ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
+      root: record?.template ?? record?.volume?.path ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
     };
   });
   if (json) console.log(JSON.stringify(rows, null, 2));
