@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 
 static _Noreturn void refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -188,6 +189,12 @@ static int read_line(int file, struct passphrase *out) {
 	return out->length > 0;
 }
 
+static volatile pid_t asking;
+static void pass_on(int number_) {
+	if (asking > 0)
+		kill(asking, number_);
+}
+
 /* By systemd-ask-password(1): on the terminal where there is one, else by whoever answers for the host: Plymouth, a console, wall. */
 static void ask(const char *device, const char *machine, int again, struct passphrase *out) {
 	if (!isatty(0) && !exists("/run/systemd/system"))
@@ -199,8 +206,18 @@ static void ask(const char *device, const char *machine, int again, struct passp
 	int ends[2];
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		die("pipe");
-	pid_t parent = getpid(), pid = fork();
+	/* When it is interrupted it leaves the terminal as it is, without an echo: we are there after it. */
+	struct termios before;
+	int terminal = tcgetattr(0, &before) == 0;
+	pid_t parent = getpid(), pid;
+	signal(SIGINT, pass_on);
+	signal(SIGQUIT, pass_on);
+	signal(SIGTERM, pass_on);
+	asking = pid = fork();
 	if (pid == 0) {
+		signal(SIGINT, SIG_DFL);
+		signal(SIGQUIT, SIG_DFL);
+		signal(SIGTERM, SIG_DFL);
 		if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent || dup2(ends[1], 1) < 0)
 			_exit(127);
 		execv(argv[0], (char *const *)argv);
@@ -211,6 +228,11 @@ static void ask(const char *device, const char *machine, int again, struct passp
 	close(ends[0]);
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		die("%s", argv[0]);
+	signal(SIGINT, SIG_DFL);
+	signal(SIGQUIT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	if (terminal)
+		tcsetattr(0, TCSADRAIN, &before);
 	if (WIFSIGNALED(status))
 		exit(128 + WTERMSIG(status));
 	if (!got || status != 0)
@@ -251,7 +273,7 @@ int unlock_job(int argc, char **argv) {
 		else if (strcmp(argv[i], "--key-file") == 0 && i + 1 < argc)
 			key = argv[++i];
 		else if (strcmp(argv[i], "--passphrase-fd") == 0 && i + 1 < argc)
-			given = (int)number(argv[++i], "--passphrase-fd");
+			fcntl(given = (int)number(argv[++i], "--passphrase-fd"), F_SETFD, FD_CLOEXEC);
 		else
 			die("unknown option '%s'", argv[i]);
 	}

@@ -15,7 +15,7 @@ import { roots } from './roots/index.ts';
 import type { Spec } from './spec.ts';
 import type { Owner, Place } from './step.ts';
 import { store } from './store.ts';
-import { needsOfVolume, type Volume } from './volumes.ts';
+import { isOpen, needsOfVolume, type Volume } from './volumes.ts';
 
 export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind };
 
@@ -95,9 +95,6 @@ export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grant
 /** The volume that has to be opened before its root is there. */
 export const volumeOf = (source: Source): Volume | null => (source.kind === 'directory' ? (source.volume ?? null) : null);
 
-/** Whether it is open: only then can it be told what is in its root. */
-const isOpen = ({ volume }: Facts): boolean => volume?.there === 'mounted';
-
 /** The key of the template that a root is a layer over. */
 export const templateOf = (source: Source): string | null => (source.kind === 'template' ? source.key : source.kind === 'clone' ? source.template : null);
 
@@ -137,7 +134,7 @@ export function layersOf(spec: Spec, facts: Facts): string[] {
   const { source } = rootOf(spec, facts);
   const own = recordOf(spec, facts) && !spec.ephemeral ? [`${store.machine(spec.name)}/top/upper`] : [];
   switch (source?.kind) {
-    case 'directory': return source.volume && !isOpen(facts) ? [] : [source.copy?.from ?? source.path];
+    case 'directory': return source.volume && !isOpen(spec.name, facts.volume) ? [] : [source.copy?.from ?? source.path];
     case 'host': return ['/'];
     case 'clone': return [`${source.top}/upper`, store.template(source.template)];
     case 'template': return facts.store.templates.includes(source.key) ? [...own, store.template(source.key)] : [];
@@ -217,7 +214,7 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
   if (volume && ownership === 'shift')
     problems.push({ what: 'users = "shift" gives all files of a root other owners, and a volume is only there while the machine runs', mend: 'say users = "own" or "host"', fatal: true, at: ['users'] });
   if (spec.users === 'own') {
-    const folders = volume && !isOpen(facts) ? [] : source.kind === 'directory' ? [source.path] : source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : [];
+    const folders = volume && !isOpen(spec.name, facts.volume) ? [] : source.kind === 'directory' ? [source.path] : source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : [];
     const layer = ownership === 'overlay' ? [store.base] : [];
     const why = ownership === 'overlay' && !kernelIsAtLeast(facts, 5, 19)
       ? [`Linux ${facts.kernel} cannot put a writable layer over a root with mapped ids (5.19 can)`]

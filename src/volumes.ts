@@ -106,11 +106,15 @@ function keyProblems(keyFile: string | null, { paths }: Facts, says: Says): Prob
   return found.uid !== 0 || found.mode & 0o077 ? [says(`others than root can read ${keyFile}`, `chown root: ${keyFile}; chmod 600 ${keyFile}`, 'key-file')] : [];
 }
 
-function placeProblems(machine: string, { there, device, mounted }: VolumeFact, says: Says): Problem[] {
+/** Whether it is mounted where the machine has its root: only then can it be told what is in there. */
+export function isOpen(machine: string, fact: VolumeFact | undefined): boolean {
+  const { device, devices = {}, mounted = [] } = fact ?? {};
+  return mounted.some((one) => one.at === mountPointOf(machine) && device && (one.device === device || devices[one.device]?.of.includes(device)));
+}
+
+function placeProblems(machine: string, fact: VolumeFact, says: Says): Problem[] {
   const at = mountPointOf(machine);
-  if (there === 'nothing' || there === 'empty') return [];
-  // That it is ours can be told by the device alone: inUse() has found every other one.
-  if (there === 'mounted' && device && mounted.some((one) => one.at === at)) return [];
+  if (fact.there === 'nothing' || fact.there === 'empty' || isOpen(machine, fact)) return [];
   return [says(`${at} is there already, and the root of a machine on a volume is mounted there`, 'move it away, or give this machine another name')];
 }
 

@@ -32,6 +32,7 @@ const passedOn = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2'
 export function processes(programs: Facts['programs'], progress: (line: string) => void, passphrase: number | null): Processes {
   let asked: (typeof passedOn)[number] | null = null;
   let builder: ChildProcess | null = null;
+  let asking: ChildProcess | null = null;
   let container: { child: ChildProcess; boots: boolean; told: Set<string> } | null = null;
 
   const find = (argv: readonly string[], reason = 'go on'): string[] => {
@@ -81,11 +82,14 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   async function unlock(argv: readonly string[]): Promise<void> {
     const [program = '', ...rest] = launch([], passphrase === null ? argv : [...argv, '--passphrase-fd', '3']);
     const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }) }, stdio: ['inherit', 'ignore', 'pipe', ...(passphrase === null ? [] : [passphrase])] });
+    asking = child;
+    if (asked) child.kill('SIGTERM');
     let said = '';
     child.stderr!.setEncoding('utf8').on('data', (text: string) => { said += text; });
     const over = new Promise((resolve) => child.once('close', resolve));
     const code = await ended(child);
     await over;
+    asking = null;
     interrupted();
     if (code !== 0) throw saidBy(said, argv, code);
   }
@@ -178,6 +182,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
         if (!container) {
           asked ??= signal;
           if (builder) endBuilder();
+          asking?.kill('SIGTERM'); // else it would go on waiting for a passphrase
           return;
         }
         const program = container.boots ? undefined : descendants(container.child.pid!).filter((pid) => namespace(pid, 'pid') !== namespace('self', 'pid') && !isFirst(pid))[0];

@@ -57,11 +57,23 @@ for (const host of hosts) {
     assert.equal(closed(await open(computer)), '');
     assert.equal((await run('/root/work.toml', passphrase, 'cat', '/home/guest/here')).status, 0);
 
+    // With a layer that is thrown away; and made in advance, to be used by its name.
+    await computer.write('/root/passing.toml', machine('luks = "/dev/vg/work"', 'ephemeral = true').replace('work', 'passing'));
+    assert.equal((await run('/root/passing.toml', passphrase, 'touch', '/root/gone')).status, 0);
+    await computer.write('/root/made.toml', machine('luks = "/dev/vg/old"').replace('work', 'made'));
+    const created = await computer.runWith({ input: passphrase }, 'nestbox', 'create', '--passphrase-fd', '0', '/root/made.toml');
+    assert.equal(created.status, 0, created.stderr);
+    assert.equal(closed(await open(computer)), '');
+    assert.equal(await computer.get('/etc/nestbox/made.toml'), await computer.get('/root/made.toml'));
+    assert.equal((await run('made', passphrase, 'sh', '-c', '[ ! -e /root/gone ]')).status, 0);
+    await computer.runWith({ input: passphrase }, 'nestbox', 'rm', '--passphrase-fd', '0', 'made');
+
     // Nowhere but in the pipe.
     const job = computer.start('sh', '-c', `exec nestbox run -v --passphrase-fd 3 /root/work.toml -- sleep 1000 3< /root/key`);
     await computer.until('pgrep', '--full', '^sleep 1000');
     assert.equal(await computer.does('sh', '-c', `grep -la 'horse.staple' /proc/[0-9]*/cmdline /proc/[0-9]*/environ /run/nestbox/*/* /var/lib/nestbox/*/* /var/lib/nestbox/machines/work/* 2>/dev/null | grep -v "/proc/$$/"; journalctl --quiet --no-pager --grep 'horse staple' | head -5; true`), '');
-    const second = await computer.run('sh', '-c', "sed 's/work\"$/other\"/; 1s/work/other/' /root/work.toml > /root/other.toml; sed -i 's/^name.*/name = \"other\"/; s/vg.other/vg\\/work/' /root/other.toml; nestbox run /root/other.toml");
+    await computer.write('/root/other.toml', machine('luks = "/dev/vg/work"').replace('work', 'other'));
+    const second = await computer.run('nestbox', 'run', '/root/other.toml');
     assert.match(second.stderr, /\/dev\/vg\/work is in use by the machine 'work'\n {2}nestbox stop work/);
 
     // A crash: somebody is still in it on the host as well, and the close waits for the end of that.
@@ -79,6 +91,12 @@ for (const host of hosts) {
     }
     await terminal.says(/none of three passphrases opens \/dev\/vg\/work/);
     assert.equal((await terminal.ended).status, 1);
+    assert.equal(closed(await open(computer)), '');
+    const again = computer.start('script', '--quiet', '--return', '--command', 'nestbox run /root/work.toml; echo "ended with $?"; stty -a', '/dev/null');
+    await again.says(/Passphrase of/);
+    again.send('\x03');
+    await again.says(/ended with 130[\s\S]* icanon [\s\S]* echo /);
+    await again.ended;
     assert.equal(closed(await open(computer)), '');
     const refused = await run('/root/work.toml', 'wrong', 'true');
     assert.deepEqual([refused.status, refused.stderr], [1, 'nestbox: the passphrase that was given does not open /dev/vg/work\n  nothing has been opened\n']);
