@@ -2,7 +2,7 @@ import { Complaint } from '../errors.ts';
 import { linux } from '../host/linux.ts';
 import { openSession } from '../host/session.ts';
 import type { Host } from '../host.ts';
-import { type Journal, keptJournal } from '../journal.ts';
+import { type Journal, keptJournal, parseJournal } from '../journal.ts';
 import { probe, readVolume } from '../probe.ts';
 import { mustNotServe, recordOf, stop } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
@@ -38,8 +38,8 @@ export default async function rm(names: string[], options: Asks): Promise<number
       await host.mustBeUnmounted(store.machine(name));
       const lines = (await host.read(path)) ?? '';
       const volume = facts.store.machines.find((machine) => machine.name === name)?.volume;
-      if (volume) await openFor(name, volume, keptJournal(lines), host, session.journal, tell);
-      await undo(host, keptJournal(lines), tell);
+      const kept = volume ? await openFor(name, volume, lines, host, session.journal, tell) : lines;
+      await undo(host, keptJournal(kept), tell);
       await undo(host, session.journal, tell);
       await host.removeTree(store.machine(name));
       if ((await host.kind(installed)) !== null) await host.remove(installed);
@@ -51,9 +51,14 @@ export default async function rm(names: string[], options: Asks): Promise<number
   return 0;
 }
 
-/** What was put into a root on a volume can only be taken out while that is open. Not where the volume is not there any more. */
-async function openFor(name: string, volume: Volume, kept: Journal, host: Host, journal: Journal, tell: (step: Step) => void): Promise<void> {
-  if (!(await kept.entries()).flat().some((step) => isInside(name, step))) return;
-  if (isThere(volume, readVolume(volume.path, mountPointOf(name)))) return apply(opening(name, volume, store.run(name)), host, journal, tell);
+/** What was put into a root on a volume can only be taken out while that is open. Returns the ways back that can be gone: where the volume is not there any more, those in it cannot. */
+async function openFor(name: string, volume: Volume, lines: string, host: Host, journal: Journal, tell: (step: Step) => void): Promise<string> {
+  const all = parseJournal(lines);
+  if (!all.flat().some((step) => isInside(name, step))) return lines;
+  if (isThere(volume, readVolume(volume.path, mountPointOf(name)))) {
+    await apply(opening(name, volume, store.run(name)), host, journal, tell);
+    return lines;
+  }
   note(`${volume.path} is not there, or holds something else by now: what was put into the root of '${name}' stays in it, going on`);
+  return all.map((steps) => `${JSON.stringify(steps.filter((step) => !isInside(name, step)))}\n`).join('');
 }

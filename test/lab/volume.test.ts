@@ -126,7 +126,10 @@ for (const host of hosts) {
       const { status, stdout, stderr } = await run(`/root/${name}.toml`, passphrase, 'id', '-un');
       assert.deepEqual([status, stdout], [0, 'root\n'], stderr);
       assert.equal(closed(await open(computer)), '');
-      await computer.runWith({ input: passphrase }, 'nestbox', 'rm', '--passphrase-fd', '0', name);
+      if (name === 'file') await computer.does('rm', '/root/file.img');
+      const removed = await computer.runWith({ input: passphrase }, 'nestbox', 'rm', '--passphrase-fd', '0', name);
+      assert.equal(removed.status, 0, removed.stderr);
+      if (name === 'file') assert.match(removed.stderr, /\/root\/file\.img is not there, or holds something else by now: .*, going on/);
     }
     // What was put into the root is taken out again, for which it is opened.
     assert.notEqual((await computer.runWith({ input: 'wrong' }, 'nestbox', 'rm', '--passphrase-fd', '0', 'work')).status, 0);

@@ -6,7 +6,7 @@ import type { Step } from '../../src/step.ts';
 import { unitsOf } from '../../src/units/files.ts';
 import { closing, isInside, isOpen, isThere, logicalVolume, needsOfVolume, opening, type Volume } from '../../src/volumes.ts';
 import { hostNames, meetStored, storedHost } from './hosts.ts';
-import { machineWith } from './world.ts';
+import { everyGrant, machineWith, nameOf } from './world.ts';
 
 /** Roots on volumes. */
 
@@ -62,12 +62,12 @@ test('what was put into it is told from what was not, and a volume that holds so
   assert.ok(!isThere({ ...encrypted, lv: null }, fact({ kind: null })));
 });
 
-/** On each host that can have it, as a service. */
-const served = hostNames.flatMap((name) => {
+/** On each host that can have it, as a service; with a driver that brings links and places of its own, where there is one. */
+const served = hostNames.flatMap((name) => [[], everyGrant.filter((grant) => nameOf(grant) === 'gpu.nvidia')].flatMap((grants) => {
   const stored = { ...storedHost(name), supervised: true };
-  const { machine, facts } = meetStored(machineWith(stored, [], { name: 'work', root: { source: 'luks', options: { luks: '/dev/vg/work', 'key-file': '/etc/keys/work', discard: true } } }), { ...stored, paths: { ...stored.paths, '/etc/keys/work': laptop.paths['/etc/keys/work']! } }, '/etc/nestbox/work.toml', 'service');
+  const { machine, facts } = meetStored(machineWith(stored, grants, { name: 'work', root: { source: 'luks', options: { luks: '/dev/vg/work', 'key-file': '/etc/keys/work', discard: true } } }), { ...stored, paths: { ...stored.paths, '/etc/keys/work': laptop.paths['/etc/keys/work']! } }, '/etc/nestbox/work.toml', 'service');
   return machine.problems.some(({ fatal }) => fatal) ? [] : [{ name, machine, ...plan(machine, facts), units: unitsOf(machine, facts, preparing(plan(machine, facts))) }];
-});
+}));
 
 test('a unit opens it before anything else and closes it after all else, with time for a person to type', () => {
   assert.ok(served.length >= 3);
@@ -82,7 +82,8 @@ test('a unit opens it before anything else and closes it after all else, with ti
   }
 });
 
-test('what is put into the root of a service is kept until it is removed: when it is stopped, systemd has closed the volume', () => {
+test('what is put into the root of a service, also by a driver, is kept until it is removed: when it is stopped, systemd has closed the volume', () => {
+  assert.ok(served.some(({ lasting }) => lasting.some(({ step }) => step.kind === 'link-inside')));
   for (const { name, machine, opening: opened, lasting, passing, units } of served) {
     for (const step of units.once) assert.ok(!isInside(machine.name, step), `${name}: ${step.kind}`);
     assert.ok(lasting.some(({ step }) => isInside(machine.name, step)), name);
