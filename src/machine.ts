@@ -16,6 +16,7 @@ import { roots } from './roots/index.ts';
 import type { Spec } from './spec.ts';
 import type { Owner, Place } from './step.ts';
 import { store } from './store.ts';
+import { isOpen, needsOfVolume, type Volume } from './volumes.ts';
 
 export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind | Text };
 
@@ -101,6 +102,9 @@ export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grant
 /** Whether it asks for a virtual terminal: those of the host are looked at then. */
 export const wantsTerminal = ({ grants }: Spec): boolean => grants.some(({ topic, kind }) => topic === 'display' && kind === 'vt');
 
+/** The volume that has to be opened before its root is there. */
+export const volumeOf = (source: Source): Volume | null => (source.kind === 'directory' ? (source.volume ?? null) : null);
+
 /** The key of the template that a root is a layer over. */
 export const templateOf = (source: Source): string | null => (source.kind === 'template' ? source.key : source.kind === 'clone' ? source.template : null);
 
@@ -117,10 +121,10 @@ function rootOf(spec: Spec, facts: Facts): { source?: Source; problems: Problem[
     if (record.directory && root.once) return { source: { kind: 'directory', path: record.directory }, problems: [] };
   }
   if (lacking) {
-    const built = builtBefore(() => root.source(spec.root.options, facts, ''), facts);
+    const built = builtBefore(() => root.source(spec.root.options, facts, '', spec.name), facts);
     return built ? { source: built, problems: [] } : { problems };
   }
-  const source = root.source(spec.root.options, facts, `${store.machine(spec.name)}/root`);
+  const source = root.source(spec.root.options, facts, `${store.machine(spec.name)}/root`, spec.name);
   // Thrown away at its end: a layer over the other's directory does.
   return { source: source.kind === 'directory' && source.copy && spec.ephemeral ? { kind: 'directory', path: source.copy.from } : source, problems };
 }
@@ -140,7 +144,7 @@ export function layersOf(spec: Spec, facts: Facts): string[] {
   const { source } = rootOf(spec, facts);
   const own = recordOf(spec, facts) && !spec.ephemeral ? [`${store.machine(spec.name)}/top/upper`] : [];
   switch (source?.kind) {
-    case 'directory': return [source.copy?.from ?? source.path];
+    case 'directory': return source.volume && !isOpen(spec.name, facts.volume) ? [] : [source.copy?.from ?? source.path];
     case 'host': return ['/'];
     case 'clone': return [`${source.top}/upper`, store.template(source.template)];
     case 'template': return facts.store.templates.includes(source.key) ? [...own, store.template(source.key)] : [];
@@ -239,10 +243,14 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
   const at = ['root'];
   if (record && source.kind === 'template' && record.template !== source.key)
     problems.push({ what: `the machine '${spec.name}' was made from another root (${record.template ?? record.directory})`, mend: `nestbox rm ${spec.name} makes room for a new one, or give this one another name`, fatal: true, at });
-  if (record && source.kind === 'directory' && record.directory !== source.path)
-    problems.push({ what: `the machine '${spec.name}' was made from another root (${record.template ?? record.directory})`, mend: `nestbox rm ${spec.name} forgets it, or give this one another name`, fatal: true, at });
+  if (record && source.kind === 'directory' && (record.directory !== source.path || record.volume?.path !== source.volume?.path))
+    problems.push({ what: `the machine '${spec.name}' was made from another root (${record.template ?? record.volume?.path ?? record.directory})`, mend: `nestbox rm ${spec.name} forgets it, or give this one another name`, fatal: true, at });
+  const volume = volumeOf(source);
+  if (volume) problems.push(...needsOfVolume(spec.name, volume, facts));
+  if (volume && ownership === 'shift')
+    problems.push({ what: 'users = "shift" gives all files of a root other owners, and a volume is only there while the machine runs', mend: 'say users = "own" or "host"', fatal: true, at: ['users'] });
   if (spec.users === 'own') {
-    const folders = source.kind === 'directory' ? [source.path] : source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : [];
+    const folders = volume && !isOpen(spec.name, facts.volume) ? [] : source.kind === 'directory' ? [source.path] : source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : [];
     const layer = ownership === 'overlay' ? [store.base] : [];
     const why = ownership === 'overlay' && !kernelIsAtLeast(facts, 5, 19)
       ? [`Linux ${facts.kernel} cannot put a writable layer over a root with mapped ids (5.19 can)`]

@@ -50,6 +50,15 @@ export type Step =
   | { kind: 'bind'; from: string; at: string; owner: Owner; shownAs: Owner; write: boolean }
   | { kind: 'tmpfs'; at: string; mode: number; bytes: number; owner: Owner; devices: boolean }
   | { kind: 'unmount'; at: string }
+  /** A logical volume. `mark` is a file that says that it was nestbox who has activated it. */
+  | { kind: 'activate'; lv: string; node: string; mark: string }
+  | { kind: 'deactivate'; lv: string; mark: string }
+  /** `keyFile`: null where the passphrase is given or asked for. */
+  | { kind: 'unlock'; device: string; mapping: string; machine: string; keyFile: string | null; discard: boolean }
+  | { kind: 'lock'; mapping: string }
+  /** `volume`: what people call it. Neither is done to what is mounted there already. */
+  | { kind: 'check-file-system'; device: string; at: string; volume: string }
+  | { kind: 'mount-volume'; device: string; at: string; volume: string }
   /** `from`: the host's own node with these numbers. */
   | { kind: 'node'; path: string; from: string; type: 'c' | 'b'; major: number; minor: number; mode: number; owner: Owner }
   /** A virtual terminal; `file` keeps which one was on the screen before. */

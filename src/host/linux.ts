@@ -19,9 +19,9 @@ const x11: X11 = {
   admit: async (step, admitted) => (await load()).admit(step, admitted),
 };
 
-/** This host. `progress` is told a line at a time what takes long. */
-export function linux(programs: Facts['programs'], progress: (line: string) => void = () => {}): Host & Processes {
-  const host: Host & Processes = Object.assign(processes(programs, progress), files, {
+/** This host. `progress` is told a line at a time what takes long; `passphrase` is a descriptor to read it from, null where it is asked for. */
+export function linux(programs: Facts['programs'], progress: (line: string) => void = () => {}, passphrase: number | null = null): Host & Processes {
+  const host: Host & Processes = Object.assign(processes(programs, progress, passphrase), files, {
     x11,
     async mustBeUnmounted(path: string) {
       const mounted = mountsBelow(path);
