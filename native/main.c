@@ -31,9 +31,11 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } jobs[] = {
 	{ "bind", "FROM TO UID_MAP GID_MAP [read-only]", bind_job },
+	{ "console", "take|give-back TERMINAL FILE | show TERMINAL", console_job },
 	{ "each", "PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...", each_job },
 	{ "enter", "PID STARTED [--cgroup FOLDER]... [--user NAME|UID] [--directory FOLDER] [--terminal] [--die-with PID] --login | --open DEVICE | -- PROGRAM [ARGUMENT]...", enter_job },
 	{ "forget-devices", "UNIT SYSTEMCTL", forget_devices_job },
+	{ "forget-ports", "NFT PROTOCOL PORT [PROTOCOL PORT]...", forget_ports_job },
 	{ "forwarding", "on|off NFT", forwarding_job },
 	{ "in-network", "MACHINE -- PROGRAM [ARGUMENT]...", in_network_job },
 	{ "inside", "PID STARTED node PATH c|b MAJOR MINOR MODE UID GID | file PATH | remove PATH [c|b MAJOR MINOR] | look PATH", inside_job },
@@ -44,6 +46,7 @@ static const struct {
 	{ "owners", "preview DIRECTORY FROM TO | change DIRECTORY FROM TO NOTES", owners_job },
 	{ "pulse-gate", "LISTEN SERVER", pulse_gate_job },
 	{ "ready", "PATH", ready_job },
+	{ "udev-relay", "[--seat SEAT] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE", udev_relay_job },
 	{ "unmount", "TARGET", unmount_job },
 	{ "wait", "PIPE -- PROGRAM [ARGUMENT]...", wait_job },
 };

@@ -23,9 +23,11 @@ void join_group(const char *group);
 int front(int argc, char **argv);
 
 int bind_job(int argc, char **argv);
+int console_job(int argc, char **argv);
 int each_job(int argc, char **argv);
 int enter_job(int argc, char **argv);
 int forget_devices_job(int argc, char **argv);
+int forget_ports_job(int argc, char **argv);
 int forwarding_job(int argc, char **argv);
 int in_network_job(int argc, char **argv);
 int inside_job(int argc, char **argv);
@@ -36,5 +38,6 @@ int overlay_job(int argc, char **argv);
 int owners_job(int argc, char **argv);
 int pulse_gate_job(int argc, char **argv);
 int ready_job(int argc, char **argv);
+int udev_relay_job(int argc, char **argv);
 int unmount_job(int argc, char **argv);
 int wait_job(int argc, char **argv);

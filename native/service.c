@@ -255,6 +255,27 @@ int forget_devices_job(int argc, char **argv) {
 	die("%s", argv[2]);
 }
 
+/* forget-ports NFT PROTOCOL PORT [PROTOCOL PORT]...: takes ports of the host out of the table in which systemd-nspawn sends them on: one
+ * that was killed leaves them there. Mostly they are gone already, and nobody wants to read that. */
+int forget_ports_job(int argc, char **argv) {
+	if (argc < 4 || argc % 2)
+		die("forget-ports NFT PROTOCOL PORT [PROTOCOL PORT]...");
+	for (int i = 2; i < argc; i += 2)
+		for (int six = 0; six < 2; six++) {
+			char words[256];
+			snprintf(words, sizeof words, "delete element %s io.systemd.nat map_port_ipport { %s . %s }", six ? "ip6" : "ip", argv[i], argv[i + 1]);
+			pid_t pid = fork();
+			if (pid == 0) {
+				int nothing = open("/dev/null", O_WRONLY);
+				dup2(nothing, 2);
+				execl(argv[1], argv[1], words, (char *)NULL);
+				_exit(127);
+			}
+			waitpid(pid, NULL, 0);
+		}
+	return 0;
+}
+
 /* each PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...: one after the other; the first that fails is the last, and its
  * exit status ours. */
 int each_job(int argc, char **argv) {

@@ -57,6 +57,7 @@ export const commands: Record<string, Command> = {
     options: { now: { type: 'boolean', does: 'from the one that runs' }, always: { type: 'boolean', does: 'from the next start on' } }, load: () => import('./commands/detach.ts'),
   },
   why: { takes: 'FILE|NAME /dev/...', does: 'tell which layer keeps a device from being opened in a machine; tries it when the machine runs', options: { json }, load: () => import('./commands/why.ts') },
+  switch: { takes: 'NAME|host', does: 'bring the screen of a machine, or that of the host, to be seen ([display.vt])', options: {}, load: () => import('./commands/switch.ts') },
   screenshot: { takes: 'NAME FILE.png', does: 'write a picture of what a running machine shows (display = "nested" or "headless")', options: {}, load: () => import('./commands/screenshot.ts') },
   templates: {
     takes: '[TEMPLATE]...', does: 'list what machines are made from, and which of them use it',

@@ -94,7 +94,7 @@ export async function makeMountPoint(host: Host, layers: readonly string[], path
 /** A link at `path`, in the place of another link there, and of nothing else: it is in the way of what a person has in the root. */
 export async function makeLinkInside(host: Host, layers: readonly string[], path: string, to: string): Promise<void> {
   const there = await inLayers(host, layers, path);
-  if (there !== null && (await host.kind(there)) !== 'link') throw new Complaint(`${path} in the machine's root is ${(await host.kind(there)) === 'directory' ? 'a folder' : 'a file'}, and a link to ${to} belongs there`, `remove it in the machine: a device or a driver of the host brings its own`);
+  if (there !== null && (await host.kind(there)) !== 'link') throw new Complaint(`${path} in the machine's root is ${(await host.kind(there)) === 'directory' ? 'a folder' : 'a file'}, and a link to ${to} belongs there`, `move it away in the machine: ${to === '/dev/null' ? 'what is a file of its own there cannot be masked' : 'a device or a driver of the host brings its own'}`);
   const top = await topPath(host, layers, path);
   if ((await host.stat(top)) !== null) await host.remove(top);
   await host.symlink(to, top);

@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path/posix';
 import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
-import { type Bind, type Edits, type Exposure, type Link, merge } from './edits.ts';
+import { type Bind, type Edits, type Exposure, type Link, merge, type Network, type Text } from './edits.ts';
 import { scopeProperties } from './devices.ts';
 import { isCdiName } from './cdi/names.ts';
 import { engines } from './engines/index.ts';
@@ -9,6 +9,7 @@ import { cannotMap, type Facts, kernelIsAtLeast, type MachineRecord } from './fa
 import type { Context, Grant, KnownFirst } from './grant.ts';
 import { topics, values } from './grants/index.ts';
 import { type CacheEntry, cacheWith, linksTo } from './linker.ts';
+import { portsOf } from './ports.ts';
 import { helperId, linkNames, pickShift, scopeOf, serviceOf, shiftOf } from './names.ts';
 import type { Source } from './root.ts';
 import { roots } from './roots/index.ts';
@@ -16,7 +17,7 @@ import type { Spec } from './spec.ts';
 import type { Owner, Place } from './step.ts';
 import { store } from './store.ts';
 
-export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind };
+export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind | Text };
 
 /** A spec that has met a host: nothing left to decide, nothing yet done. */
 export interface Machine {
@@ -91,8 +92,14 @@ export const classesOf = (spec: Spec): string[] => spec.grants.flatMap((asked) =
 /** Whether it names a device that files of the host describe: these are read for it. */
 export const namesCdi = ({ grants }: Spec): boolean => grants.some(({ topic, options }) => topic === 'devices' && (options as string[]).some((name) => isCdiName(name)));
 
+/** Whether it wants ports of the host, which others may have. */
+export const namesPorts = ({ grants }: Spec): boolean => grants.some(({ topic, options }) => topic === 'network' && portsOf(options).length > 0);
+
 /** Whether libraries or settings of the host come into its root beside what is there. */
 export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || (topic === 'audio' && kind === 'alsa'));
+
+/** Whether it asks for a virtual terminal: those of the host are looked at then. */
+export const wantsTerminal = ({ grants }: Spec): boolean => grants.some(({ topic, kind }) => topic === 'display' && kind === 'vt');
 
 /** The key of the template that a root is a layer over. */
 export const templateOf = (source: Source): string | null => (source.kind === 'template' ? source.key : source.kind === 'clone' ? source.template : null);
@@ -165,17 +172,16 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const account = found ?? made ?? { uid: 0, gid: 0, home: '/root' };
   const inside = { name: user?.name ?? 'root', home: account.home, uid: shift + account.uid, gid: shift + account.gid };
   const helper: Owner = facts.person.uid !== 0 ? facts.person : shift !== 0 ? { uid: shift + helperId, gid: shift + helperId } : { uid: 65534, gid: 65534 };
-  const context: Context = {
-    machine: name, facts, run, shift, inside, helper, accept: spec.accept,
-    sharesNetwork: spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host'),
-  };
+  const sharesNetwork = spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host');
+  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot };
 
-  const grantProblems = spec.grants.flatMap((asked) =>
+  const grants = spec.grants.filter((asked) => spec.boot || !grantOf(asked).onlyBooted); // of a machine that boots, a program can be run all the same
+  const grantProblems = grants.flatMap((asked) =>
     grantOf(asked).needs(asked.options, context).map((problem) => (asked.attached
       ? { ...problem, at: [], mend: `${problem.mend}, or nestbox detach --always ${name} ${(asked.options as string[])[Number(problem.at?.[0])]}` }
       : { ...problem, at: [asked.topic, ...(asked.kind ? [asked.kind] : []), ...(problem.at ?? [])] })));
   const problems: Problem[] = [...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
-  const { edits, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : spec.grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })));
+  const { edits, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })));
 
   const gids = [...edits.devices.flatMap(({ group }) => (group === null ? [] : [group])), ...edits.groups];
   const libraries = librariesOf(edits, facts);
@@ -195,7 +201,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
     file,
     place: way === 'service' ? { kind: 'unit', name: serviceOf(name), properties: [] } : facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, controllersFor(edits.limits)) },
     helper, linkNames: linkNames(name),
-    problems, exposures: spec.grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
+    problems, exposures: grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork }).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
   };
   machine.problems.push(...conflicts, ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts) : []));
   return machine;
@@ -307,17 +313,21 @@ function librariesOf(edits: Edits, facts: Facts): { links: Link[]; cache: CacheE
   return { links: [...edits.links, ...links], cache: named.length === 0 ? null : cacheWith(facts.inside?.linkerCache ?? null, named), by: having[0] };
 }
 
+/** Where the `i`th of the texts is kept for a run. */
+export const textFile = (run: string, i: number): string => `${run}/texts/${i}`;
+
 /** `uid`: of the program; null where an init is started, which makes the folders of its users itself. */
 function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, hasCache: boolean): SeenBind[] {
   let mapped = 0;
   const typeOf = (path: string) => (facts.paths[path]?.kind === 'directory' ? 'directory' : 'file');
   return [
-    ...edits.binds.map((bind) => ({ from: bind.owner === 'theirs' ? `${run}/files/${mapped++}` : bind.from, to: bind.to, write: bind.write, type: typeOf(bind.from), ...(bind.passes && { passes: true as const, of: bind }) }) as const),
+    ...edits.binds.map((bind) => ({ from: bind.owner === 'theirs' ? `${run}/files/${mapped++}` : bind.from, to: bind.to, write: bind.write, type: bind.folder ? 'directory' : typeOf(bind.from), ...(bind.passes && { passes: true as const, of: bind }) }) as const),
+    ...edits.texts.map((text, i) => ({ from: textFile(run, i), to: text.path, write: false, type: 'file', passes: true, of: text }) as const),
     ...(hasCache ? [{ from: `${run}/ld.so.cache`, to: '/etc/ld.so.cache', write: false, type: 'file', passes: true } as const] : []),
     ...edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const),
     ...(uid === 0 || uid === null ? [] : [{ from: `${run}/user`, to: `/run/user/${uid}`, write: true, type: 'directory' } as const]),
     ...(uid === null && Object.keys(edits.environment).length > 0 ? [{ from: `${run}/manager.conf`, to: bootedVariables, write: false, type: 'file' } as const] : []),
-    ...(edits.network.kind === 'none' ? [] : [{ from: edits.network.kind === 'link' ? `${run}/resolv.conf` : '/etc/resolv.conf', to: '/etc/resolv.conf', write: false, type: 'file' } as const]),
+    ...(namesServers(edits.network) || edits.network.kind === 'host' ? [{ from: edits.network.kind === 'host' ? '/etc/resolv.conf' : `${run}/resolv.conf`, to: '/etc/resolv.conf', write: false, type: 'file' } as const] : []),
   ];
 }
 
@@ -326,6 +336,9 @@ function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, 
  * sets reaches the first process alone, and words on that one's command line are split at spaces before systemd 254.
  */
 export const bootedVariables = '/etc/systemd/system.conf.d/60-nestbox.conf';
+
+/** Whether nestbox says which name servers programs inside ask. */
+export const namesServers = (network: Network): network is Network & { nameservers: string[] } => 'nameservers' in network && network.nameservers !== null;
 
 /** What the link to the host is called inside, as systemd-nspawn calls its own. */
 export const insideLink = 'host0';

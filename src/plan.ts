@@ -4,9 +4,10 @@ import { engines } from './engines/index.ts';
 import { Complaint } from './errors.ts';
 import type { Facts } from './facts.ts';
 import { assignment, iniText } from './ini.ts';
-import { bootedVariables, groupsOf, lacksAccounts, type Machine, templateOf } from './machine.ts';
+import { bootedVariables, groupsOf, lacksAccounts, type Machine, namesServers, templateOf, textFile } from './machine.ts';
 import { privateNetwork, unitOf } from './names.ts';
 import { modeInside } from './nodes.ts';
+import { natOf } from './ports.ts';
 import type { Place, Step } from './step.ts';
 import { store } from './store.ts';
 
@@ -160,6 +161,8 @@ function granting(machine: Machine, facts: Facts): Planned[] {
   const { network } = edits;
   return [
     ...edits.before.map((step) => ({ step, by: asked(step) })),
+    ...(edits.texts.length > 0 ? by(asked(edits.texts[0]), [folder(`${run}/texts`)]) : []),
+    ...edits.texts.flatMap((text, i) => by(asked(text), [{ kind: 'write', path: textFile(run, i), text: text.text, mode: 0o644 }])),
     ...edits.services.flatMap((service): Planned[] => {
       const place = placeOf(facts, name, service.name);
       return by(asked(service), [
@@ -184,10 +187,10 @@ function granting(machine: Machine, facts: Facts): Planned[] {
     ...(machine.linkerCache ? by(machine.libraryKey, [{ kind: 'linker-cache', path: `${run}/ld.so.cache`, entries: machine.linkerCache }]) : []),
     ...(seenBinds.some(({ to }) => to === bootedVariables) ? by('environment', [{ kind: 'write', path: `${run}/manager.conf`, text: variables(edits.environment), mode: 0o644 }]) : []),
     ...(account.uid === 0 || boot ? [] : by('user', [folder(`${run}/user`), { kind: 'tmpfs', at: `${run}/user`, mode: 0o700, bytes: 2 ** 26, owner: inside, devices: false }])),
+    ...(namesServers(network) ? by(asked(network), [{ kind: 'write', path: `${run}/resolv.conf`, text: network.nameservers.map((server) => `nameserver ${server}\n`).join(''), mode: 0o644 }]) : []),
     ...(network.kind === 'link' ? by(asked(network), [
-      { kind: 'write', path: `${run}/resolv.conf`, text: network.nameservers.map((server) => `nameserver ${server}\n`).join(''), mode: 0o644 },
       { kind: 'fifo', path: `${run}/gate` },
-      { kind: 'link', name: linkNames.host, peer: linkNames.inside, address: privateNetwork(name).host, bridge: network.bridge, nat: network.nat ? { table: `nestbox-${name}`, network: privateNetwork(name).network } : null },
+      { kind: 'link', name: linkNames.host, peer: linkNames.inside, address: privateNetwork(name).host, bridge: network.bridge, nat: network.nat ? natOf(name, network.ports) : null },
     ]) : []),
   ];
 }

@@ -16,6 +16,7 @@ import { mustNotServe } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
+import { terminalIn } from '../terminals.ts';
 import { note } from '../text.ts';
 
 interface Options {
@@ -97,7 +98,7 @@ export function warn({ problems }: Machine, { place }: MachineFile): void {
 function writeState({ run, edits, argv, source, user, account: { uid, gid }, shift, environment, place }: Machine, { file }: MachineFile): void {
   const own = edits.before.some(({ kind }) => kind === 'cookie');
   const state: RunState = {
-    pid: process.pid, started: Date.now(), file, argv, template: templateOf(source), directory: source.kind === 'directory' ? source.path : null,
+    pid: process.pid, started: Date.now(), file, argv, template: templateOf(source), terminal: terminalIn(edits), directory: source.kind === 'directory' ? source.path : null,
     inside: { user, account: { uid, gid }, shift, environment: { ...environment, ...edits.environment }, place },
     display: own ? { number: Number(edits.environment.DISPLAY!.slice(1)), key: clientCookie({ run }) } : null,
   };

@@ -240,6 +240,8 @@ export class MemoryHost implements Host {
         if (!working.children.has('work')) working.children.set('work', node('directory', 0));
       } else if (job === 'bind') this.mount(words[1]!, 'bind', this.node(words[0]!));
       else if (job === 'inside') return this.inside(words, input);
+      // Who has the terminal is told by the file that keeps which one was visible before.
+      else if (job === 'console') this.act(() => (words[0] === 'take' ? this.place(words[2]!, node('file', 0o644, undefined, '1\n'), true) : this.drop(words[2]!)));
       else if (job === 'unmount') this.act(() => this.unmount(words[0]!));
       else throw new Error(`a host in memory cannot do nestbox-native ${job}`);
     },

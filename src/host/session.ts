@@ -20,6 +20,8 @@ export interface RunState {
   directory: string | null;
   /** Number of the X display that belongs to this machine alone, and the file with the key to it. */
   display: { number: number; key: string } | null;
+  /** Its virtual terminal. */
+  terminal: number | null;
   /** What those need who go into it, or change its devices, while it runs. */
   inside: {
     /** Whose programs run in it by default; null: root's. */

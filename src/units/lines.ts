@@ -1,6 +1,7 @@
 import { basename } from 'node:path/posix';
 import type { Step } from '../step.ts';
 import { mountCommands } from '../steps/mounts.ts';
+import { terminalCommands } from '../steps/terminals.ts';
 import { store } from '../store.ts';
 
 /** What one step becomes where systemd takes it: argument lists of the host's programs, each with a program of the table in errors.ts first. */
@@ -66,6 +67,7 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   bind: (step) => ({ start: [mountCommands.bind(step)], stop: [mountCommands.unmount(step)] }),
   tmpfs: (step) => ({ start: [mountCommands.tmpfs(step)], stop: [mountCommands.unmount(step)] }),
   node: ({ path, from, mode, owner }) => ({ start: [['nestbox-native', 'node', octal(mode), `${owner.uid}:${owner.gid}`, from, path]] }),
+  terminal: (step) => ({ start: [terminalCommands.take(step)], stop: [terminalCommands.giveBack(step)] }),
   'linker-cache'(step, kept) {
     const path = kept();
     return { once: [{ ...step, path }], start: [place(path, step.path, 0o644)] };
@@ -76,7 +78,7 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   service: () => ({}), // a unit of its own each
 };
 
-type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
+type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'terminal-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'ports-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
 
 /** All steps of a plan's `passing` half, for the machine `name`. Throws for a step that no run begins with: that is a mistake of ours. */
 export function linesOf(steps: readonly Step[], name: string): Lines {
