@@ -296,6 +296,22 @@ test('killed at any moment, both nestbox unshift and nestbox clean finish it exa
   assert.ok(half >= 5, `${half} of 20 were half done`);
 });
 
+test('a nestbox rm that was cut off is finished by another one, and the machine does not run in between', async (t) => {
+  const root = mixedRoot(`${folder(t)}/root`);
+  manyFiles(root);
+  const before = listing(root);
+  create(t, 'unshift-rm', `users = "shift"\n[root]\ndirectory = "${root}"\n`);
+  const notes = `${scratch}/unshift-rm.owners`;
+  const run = running(t, ['rm', 'unshift-rm']);
+  while (run.child.exitCode === null && !(existsSync(notes) && lstatSync(`${root}/srv/many1/1`).uid * lstatSync(`${root}/srv/many40/400`).uid === 0)) await new Promise((resolve) => setImmediate(resolve));
+  await run.end('SIGKILL');
+  assert.notEqual(lstatSync(root).uid, 0, 'it was cut off');
+  assert.match(nestbox(['run', 'unshift-rm', '--', 'true']).stderr, /nestbox rm unshift-rm was cut off.*\n {2}nestbox rm unshift-rm finishes it/);
+  succeeds(nestbox(['rm', 'unshift-rm']));
+  assert.deepEqual(listing(root), before);
+  assert.deepEqual([...left('unshift-rm'), existsSync(notes)], [false]);
+});
+
 test('Ctrl-C in the middle says how it goes on', async (t) => {
   const root = mixedRoot(`${folder(t)}/root`);
   manyFiles(root);
