@@ -195,6 +195,24 @@ test('users = "shift" takes a root over from systemd-nspawn, and rm gives it the
   assert.deepEqual(untimed(record(root)), untimed(before));
 });
 
+test('a machine is called by its name, and set-user-id programs that everybody can reach are told', (t) => {
+  const own = folder(t);
+  const root = mixedRoot(`${own}/root`);
+  create(t, 'unshift-named', `[root]\ndirectory = "${root}"\n`);
+  const before = listing(root);
+  shift(root, 0, base, `${folder(t)}/notes`);
+  const refused = nestbox(['run', 'unshift-named', '--', 'true']);
+  assert.match(refused.stderr, /\n {2}nestbox unshift unshift-named gives them back\n$/);
+  says('chmod', '0755', own);
+  assert.match(succeeds(nestbox(['unshift', 'unshift-named'])).stderr, new RegExp(`everybody on this host can reach the set-user-id programs in ${root}/.*chmod 0700 ${own} keeps them out, going on`));
+  assert.deepEqual(listing(root), before);
+  shift(root, 0, base, `${folder(t)}/notes`);
+  says('chmod', '0700', own);
+  assert.doesNotMatch(succeeds(nestbox(['unshift', root])).stderr, /everybody/);
+  assert.equal(succeeds(nestbox(['run', 'unshift-named', '--', 'stat', '-c', '%u:%g', '/srv/both'])).stdout, '7:8\n');
+  assert.match(nestbox(['unshift', 'unshift-nobody']).stderr, /there is no machine 'unshift-nobody'/);
+});
+
 /** Ends the job by SIGKILL as it begins the Nth of these system calls; false: it came to its end before. */
 function killedAt(call: string, n: number, words: string[]): boolean {
   const { status, signal, stderr } = spawnSync('strace', ['-qq', '-f', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${n}`, native, ...words], { encoding: 'utf8' });
