@@ -78,7 +78,7 @@ for (const host of hosts) {
 
     // A crash: somebody is still in it on the host as well, and the close waits for the end of that.
     await computer.does('sh', '-c', 'cd /var/lib/machines/work && setsid sleep 4 > /dev/null 2>&1 &');
-    await computer.does('sh', '-c', 'kill -KILL $(pgrep --full nestbox.cjs)');
+    await computer.does('sh', '-c', 'kill -KILL $(pgrep --full "nestbox[.]cjs run")');
     await job.ended;
     assert.match(await open(computer), /nestbox-work/);
     await computer.does('nestbox', 'clean');
