@@ -41,6 +41,12 @@ for (const host of hosts) {
     assert.doesNotMatch(await led(), /8080/);
 
     await computer.does('nestbox', 'stop', 'web');
+    const run = computer.start('nestbox', 'run', '/root/web.toml');
+    await computer.runWith({ seconds: 120 }, 'timeout', '110', 'sh', '-c', 'until nft list map ip io.systemd.nat map_port_ipport | grep 8080; do sleep 1; done'); // it has an address
+    assert.match(await computer.does('nestbox', 'exec', '--root', 'web', '--', 'ip', '-4', '-brief', 'address', 'show', 'host0'), /UP +(10|172|192)\./);
+    await computer.run('nestbox', 'exec', '--root', 'web', '--', 'systemctl', 'poweroff');
+    assert.equal((await run.ended).status, 0);
+    assert.doesNotMatch(await led(), /8080/);
     assert.match(await computer.does('ip', 'netns', 'exec', 'beyond', 'perl', '-e', ask, '10.214.77.1:8080'), /refused/);
     await computer.does('systemctl', 'stop', 'systemd-networkd.service', 'systemd-networkd.socket');
     const refused = await computer.run('nestbox', 'start', '/root/web.toml');
