@@ -19,6 +19,8 @@ export interface Edits {
   groups: number[];
   /** Links within the root, made for a run. */
   links: Link[];
+  /** Text files within the root, there for a run in place of what the root has at that path. */
+  texts: Text[];
   /** Folders inside in which programs find the shared libraries that are bound there. */
   libraries: string[];
   /** Network interfaces of the host that are moved into the machine's network for a run. */
@@ -39,6 +41,12 @@ export interface Link {
   to: string;
 }
 
+/** A file inside that everybody may read and nobody can change: a setting, mostly a drop-in. */
+export interface Text {
+  path: string;
+  text: string;
+}
+
 export interface Interface {
   name: string;
   /** What it is called inside. */
@@ -57,6 +65,8 @@ export interface Bind {
   owner: 'as-is' | 'theirs';
   /** What it covers in the root is made for a run alone: its name is another one after the next update of a driver. */
   passes?: true;
+  /** It is made for the run, and a folder. */
+  folder?: true;
 }
 
 /** A device node that may be opened for reading and writing, unless `rights` says otherwise. */
@@ -132,7 +142,7 @@ export interface Exposure {
   what: string;
 }
 
-export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], classes: [], environment: {}, network: { kind: 'none' }, limits: {}, groups: [], links: [], libraries: [], interfaces: [], capabilities: [], syscalls: [], parameters: [], cgroups: null });
+export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], classes: [], environment: {}, network: { kind: 'none' }, limits: {}, groups: [], links: [], texts: [], libraries: [], interfaces: [], capabilities: [], syscalls: [], parameters: [], cgroups: null });
 
 /** The edits of all grants as one, and where two disagree. `by` is the key of the machine file, such as display.nested. */
 export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Edits; origin: Map<unknown, string>; problems: Problem[] } {
@@ -153,7 +163,7 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     return thing;
   };
   for (const { by, edits } of all) {
-    const { before = [], services = [], binds = [], devices = [], classes = [], environment = {}, network, limits, groups = [], links = [], libraries = [], interfaces = [], capabilities = [], syscalls = [], parameters = [], cgroups, ...rest } = edits;
+    const { before = [], services = [], binds = [], devices = [], classes = [], environment = {}, network, limits, groups = [], links = [], texts = [], libraries = [], interfaces = [], capabilities = [], syscalls = [], parameters = [], cgroups, ...rest } = edits;
     rest satisfies Record<string, never>; // a new kind of edit does not compile until it is merged here
     out.before.push(...before.map((step) => own(step, by)));
     for (const service of services) if (claim(`the service '${service.name}'`, service, by)) out.services.push(own(service, by));
@@ -164,6 +174,7 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     if (network && claim('the network', network, by)) out.network = own(network, by);
     out.groups.push(...groups.filter((group) => !out.groups.includes(group)));
     for (const link of links) if (claim(`the link ${link.path}`, link, by)) out.links.push(own(link, by));
+    for (const text of texts) if (claim(text.path, text, by)) out.texts.push(own(text, by));
     out.libraries.push(...libraries.filter((folder) => !out.libraries.includes(folder)));
     for (const one of interfaces) if (claim(`the network interface ${one.name}`, one, by)) out.interfaces.push(own(one, by));
     out.capabilities.push(...capabilities.filter((name) => !out.capabilities.includes(name)));
@@ -174,6 +185,8 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
   }
   for (const device of out.devices)
     if (out.binds.some((bind) => bind.to === device.path)) problems.push({ at: (origin.get(device) ?? '').split('.'), ...lacks(`${device.path} is asked for as a device and as a file`, 'leave one of the two out') });
+  for (const text of out.texts)
+    if (out.binds.some((bind) => bind.to === text.path)) problems.push({ at: (origin.get(text) ?? '').split('.'), ...lacks(`${text.path} is asked for as a setting and as a file`, 'leave one of the two out') });
   for (const link of out.links)
     if (out.binds.some((bind) => bind.to === link.path)) problems.push({ at: (origin.get(link) ?? '').split('.'), ...lacks(`${link.path} is asked for as a link and as a file`, 'leave one of the two out') });
   if (out.interfaces.length > 0 && out.network.kind === 'host')

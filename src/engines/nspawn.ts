@@ -19,7 +19,7 @@ const nspawn: Engine = {
 
   start(machine, facts) {
     const { name, root, shift, ownership, user, run, argv, edits, hostname, account } = machine;
-    const { before: _, services: __, binds: ___, devices: ____, classes: _________, limits: _____, groups: ______, links: _______, libraries: ________, interfaces, environment, network, capabilities: __________, syscalls, parameters, cgroups, ...rest } = edits; // the binds and devices as they have been prepared: machine.seenBinds; device rights (also those of classes) and limits: machine.place; groups, links and libraries: in its root
+    const { before: _, services: __, binds: ___, devices: ____, classes: _________, limits: _____, groups: ______, links: _______, texts: __________, libraries: ________, interfaces, environment, network, capabilities: ___________, syscalls, parameters, cgroups, ...rest } = edits; // the binds and devices as they have been prepared: machine.seenBinds; device rights (also those of classes) and limits: machine.place; groups, links and libraries: in its root; texts: among the binds
     rest satisfies Record<string, never>; // a new kind of edit does not compile until this engine has a word on it
     const supervised = facts.supervised;
     const gate = network.kind === 'link' ? `${run}/gate` : null;
@@ -34,7 +34,7 @@ const nspawn: Engine = {
         // Where it is put is ours to say: in a scope that it makes by itself, a node that is bound from outside of /dev is refused.
         '--keep-unit', ...(supervised ? [] : ['--register=no']),
         ...(shift === 0 ? ['--private-users=no'] : [`--private-users=${shift}:65536`]),
-        ...(ownership === 'map' ? ['--private-users-ownership=map'] : ownership === 'shift' ? [(facts.systemd ?? 0) < 249 ? '--private-users-chown' : '--private-users-ownership=chown'] : shift !== 0 && (facts.systemd ?? 0) >= 249 ? ['--private-users-ownership=off'] : []),
+        ...(shift !== 0 && (facts.systemd ?? 0) >= 249 ? [`--private-users-ownership=${ownership === 'map' ? 'map' : 'off'}`] : []),
         // An init has set-user-id programs to give to its users; the user namespace is what holds them.
         ...(!machine.boot ? ['--as-pid2', '--no-new-privileges=yes'] : gate ? ['--kill-signal=SIGRTMIN+3'] : ['--boot']), '--link-journal=no', '--timezone=off', '--resolv-conf=off', `--hostname=${hostname}`,
         ...(capabilities.length > 0 ? [`--capability=${capabilities.join(',')}`] : []),

@@ -5,6 +5,7 @@ import audioPlayback from './audio/playback.ts';
 import audioPulse from './audio/pulse.ts';
 import displayHeadless from './display/headless.ts';
 import displayNested from './display/nested.ts';
+import displayVt from './display/vt.ts';
 import displayX11 from './display/x11.ts';
 import gpuCard from './gpu/card.ts';
 import gpuNvidia from './gpu/nvidia.ts';
@@ -26,7 +27,7 @@ import syscalls from './syscalls.ts';
 /** Folders: topic -> kind -> grant. */
 export const topics: Record<string, Record<string, Grant>> = {
   audio: { alsa: audioAlsa, playback: audioPlayback, pulse: audioPulse },
-  display: { headless: displayHeadless, nested: displayNested, x11: displayX11 },
+  display: { headless: displayHeadless, nested: displayNested, vt: displayVt, x11: displayX11 },
   gpu: { card: gpuCard, nvidia: gpuNvidia, render: gpuRender },
   network: { bridge: networkBridge, host: networkHost, networkd: networkNetworkd, private: networkPrivate },
 };

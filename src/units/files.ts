@@ -3,7 +3,7 @@ import type { Service } from '../edits.ts';
 import { Complaint, lacksProgram, type ProgramName } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { assignment, commandLine, continued, iniText, type Section, unitValue } from '../ini.ts';
-import { insideLink, type Machine } from '../machine.ts';
+import { insideLink, type Machine, volumeOf } from '../machine.ts';
 import { privateNetwork, serviceOf, unitOf } from '../names.ts';
 import { steps } from '../plan.ts';
 import { hostCgroups } from '../powers.ts';
@@ -33,6 +33,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
   const lines = linesOf(steps(passing), name);
   const comment = [`${mark} for the machine '${name}', from ${file}.`, `nestbox start ${name} writes it anew; nestbox stop ${name} and nestbox disable ${name} remove it.`];
   const services = machine.edits.services;
+  const opensVolume = volumeOf(machine.source) !== null;
   const network = networkUnit(machine, facts, comment);
   const find = (argv: readonly string[]): string => commandLine(found(facts, argv));
   return {
@@ -43,7 +44,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
       { path: `${units}/${unitOf(name)}`, text: iniText(comment, [
         ['Unit', [['Description', `What the machine ${name} is given`], ['StopWhenUnneeded', 'yes'], ['Before', serviceOf(name)], ['RequiresMountsFor', store.base]]],
         ['Service', [
-          ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', '60'],
+          ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', opensVolume ? '20min' : '60'], // a person may type three passphrases, each within five minutes
           // All in one command of the unit: systemd takes longer to begin one than most of these take.
           ['ExecStart', `${find(['nestbox-native', 'each'])} ${joined([folder(dirname(run), 0o711), folder(run, 0o711), ...lines.start]).map(find).join(continued)}`],
           // Each is tried; the folder itself goes last, and nothing that is mounted in it goes with it.
@@ -134,7 +135,7 @@ function dropIn({ name, edits: { devices, classes, limits, cgroups, network: lin
       ...(link.kind === 'networkd' && link.ports.length > 0 && facts.programs.nft ? [['ExecStopPost', `-${commandLine(found(facts, ['nestbox-native', 'forget-ports', facts.programs.nft, ...link.ports.flatMap(({ protocol, host }) => [protocol, `${host}`])]))}`] as const] : []),
       ['DevicePolicy', 'closed'],
       // By its path, looked at at each start: after a boot the same device may have another number.
-      ...devices.filter(({ type, major, rights }) => rights !== '' && !classes.some((one) => one.type === type && one.majors.includes(major))).map(({ path, from = path, rights = 'rw' }) => ['DeviceAllow', `${unitValue(from)} ${rights}`] as const),
+      ...onceEach(devices.filter(({ type, major, rights }) => rights !== '' && !classes.some((one) => one.type === type && one.majors.includes(major))).map(({ path, from = path, rights = 'rw' }) => ['DeviceAllow', `${unitValue(from)} ${rights}`] as const)),
       ...classes.map(({ name: of, make }) => ['DeviceAllow', `${unitValue(of)} ${make ? 'rwm' : 'rw'}`] as const),
       ...(cpu === undefined ? [] : [['CPUQuota', `${Math.round(cpu * 100)}%`] as const]),
       ...(memory === undefined ? [] : [['MemoryMax', `${memory}`] as const]),
@@ -142,3 +143,6 @@ function dropIn({ name, edits: { devices, classes, limits, cgroups, network: lin
     ]],
   ];
 }
+
+/** A node that is given under two names has one line. */
+const onceEach = <Line extends readonly [string, string]>(lines: Line[]): Line[] => lines.filter(([, value], i) => lines.findIndex(([, other]) => other === value) === i);

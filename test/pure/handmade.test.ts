@@ -62,6 +62,26 @@ for (const { what, nspawn, dropIn = '', machine, absent = [] } of handmade)
     }
   });
 
+test('the settings of a desktop on a terminal of its own are all said by a machine file', () => {
+  const binds = ['/dev/tty8', '/dev/fb0', '/dev/dri', '/dev/input', '/run/udev/data'];
+  const theirs = {
+    nspawn: `[Exec]\nBoot=yes\nPrivateUsers=no\nCapability=all\n\n[Network]\nPrivate=no\nVirtualEthernet=no\n`,
+    dropIn: '[Service]\nEnvironment=SYSTEMD_NSPAWN_USE_CGNS=0\n',
+    rights: ['/dev/tty8', '/dev/dri/card0', 'char-drm', 'char-input'],
+  };
+  for (const systemd of [247, 252, 257, 260]) {
+    const { nspawn, dropIn } = rendered(`${handmade[0]!.machine}devices = ["char-drm"]\n[display.vt]\nterminal = 8\n`, systemd);
+    for (const [ours, wanted] of [[nspawn, settingsOf(theirs.nspawn)], [dropIn, settingsOf(theirs.dropIn)]] as const) for (const [name, values] of wanted) assert.deepEqual(ours.get(name), values, name);
+    for (const call of ['add_key', 'keyctl']) assert.ok(nspawn.get('[Exec] SystemCallFilter')!.includes(call));
+    // What is bound as a folder of devices there is here each node in it: a class has the right to those that come.
+    const seen = [...nspawn.get('[Files] Bind')!, ...nspawn.get('[Files] BindReadOnly')!].map((bind) => bind.split(':').at(-1)!);
+    for (const path of binds) assert.ok(seen.some((one) => one === path || one.startsWith(`${path}/`)), path);
+    // A node that its class covers needs no line.
+    const rights = dropIn.get('[Service] DeviceAllow')!;
+    for (const name of theirs.rights.filter((one) => one !== '/dev/dri/card0')) assert.ok(rights.includes(name), name);
+  }
+});
+
 test('without a word about them a system has the capabilities, calls and groups that systemd-nspawn gives it', () => {
   const { nspawn, dropIn } = rendered('boot = true\nusers = "host"\ncgroups = "own"\n', 252);
   assert.deepEqual(['[Exec] Capability', '[Exec] SystemCallFilter', '[Exec] Parameters'].map((name) => nspawn.get(name)), [undefined, undefined, undefined]);
