@@ -47,7 +47,7 @@ export default defineGrant({
           argv: [
             'pulseaudio', '-n', '-F', '/dev/null', '--daemonize=no', '--use-pid-file=no', '--exit-idle-time=-1', '--disallow-module-loading', '--disallow-exit',
             '--realtime=no', '--high-priority=no', '--disable-shm=yes', '--log-target=stderr',
-            // The sinks first: when the socket is there, they are too. No cookie: only the gate, with the same id, gets in.
+            // The sinks first: when the socket is there, one of them is. No cookie: only the gate, with the same id, gets in.
             ...(facts.sound.pulse ? [] : ['--fail=no']), // PulseAudio before 16 knows no tunnel that waits: it plays nowhere
             ...sinks.flatMap((sink) => ['-L', sink]), '-L', `module-native-protocol-unix socket=${server}/native auth-anonymous=0 auth-cookie-enabled=0`, '-L', 'module-suspend-on-idle',
           ],

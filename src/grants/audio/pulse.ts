@@ -17,7 +17,7 @@ export default defineGrant({
       before: [{ kind: 'mkdir', path: folder, mode: 0o700, owner: facts.person }, { kind: 'mkdir', path: open, mode: 0o755, owner: facts.person }],
       // Not the server's own folder: that is closed to all accounts but one, and is another one when the person has logged out and in.
       // The gate looks for the server by its path for each client; that lets it in as the person, so that no key is needed inside.
-      services: [{ name: 'gate', argv: ['nestbox-native', 'pulse-gate', '--open', `${open}/native`, facts.sound.pulse!], environment: {}, user: facts.person, ready: `${open}/native`, leaves: [] }],
+      services: [{ name: 'pulse', argv: ['nestbox-native', 'pulse-gate', '--open', `${open}/native`, facts.sound.pulse!], environment: {}, user: facts.person, ready: `${open}/native`, leaves: [] }],
       ...soundFrom(open),
     };
   },
