@@ -23,7 +23,7 @@ export function personAt(t: TestContext) {
   writeFileSync(cookie, Buffer.from(Array.from({ length: 256 }, (_, i) => (i * 7 + 3) & 255)), { mode: 0o600 });
   for (const path of [home, `${home}/.config`, `${home}/.config/pulse`, cookie, runtime]) chownSync(path, person, person);
   chmodSync(runtime, 0o700);
-  const env = { PATH: '/usr/bin:/bin', HOME: home, XDG_RUNTIME_DIR: runtime };
+  const env = { PATH: '/usr/bin:/bin', HOME: home, XDG_RUNTIME_DIR: runtime, DBUS_SESSION_BUS_ADDRESS: 'unix:path=/dev/null' };
   const asPerson = (argv: string[], stdio: 'ignore' | 'pipe' = 'pipe'): ChildProcess =>
     spawn('setpriv', [`--reuid=${person}`, `--regid=${person}`, '--clear-groups', '--', ...argv], { env, stdio: ['ignore', 'pipe', stdio] });
   const pactl = (...words: string[]) => spawnSync('setpriv', [`--reuid=${person}`, `--regid=${person}`, '--clear-groups', '--', 'pactl', ...words], { env, encoding: 'utf8' });
@@ -51,8 +51,20 @@ export function personAt(t: TestContext) {
       return await up(follow(t, asPerson(['pulseaudio', '-n', '-F', '/dev/null', '--daemonize=no', '--use-pid-file=no', '--exit-idle-time=-1', '--realtime=no', '--high-priority=no', '--disable-shm=yes',
         '-L', 'module-null-sink sink_name=theirs', '-L', `module-native-protocol-unix socket=${runtime}/pulse/native auth-cookie=${cookie}`])));
     },
-    /** Waits until a server that was started otherwise has a sink named 'theirs'. */
-    up,
+    /** Starts PipeWire with what speaks PulseAudio's protocol, and what links programs to a sink; without a bus, as the person has none here. */
+    async pipeWire(): Promise<Running[]> {
+      const settings = `${home}/.config/wireplumber/main.lua.d`;
+      mkdirSync(settings, { recursive: true });
+      writeFileSync(`${settings}/60-no-bus.lua`, 'alsa_monitor.enabled = false; v4l2_monitor.enabled = false; libcamera_monitor.enabled = false; default_access.properties["enable-flatpak-portal"] = false\n');
+      const started: Running[] = [];
+      for (const [argv, there] of [[['pipewire'], 'pipewire-0'], [['wireplumber', '-c', 'main.conf'], null], [['wireplumber', '-c', 'policy.conf'], null], [['pipewire-pulse'], 'pulse/native']] as const) {
+        started.push(follow(t, asPerson([...argv])));
+        for (const limit = Date.now() + 20_000; there && !existsSync(`${runtime}/${there}`); await pause(20)) assert.ok(Date.now() < limit, `${argv[0]} does not start`);
+      }
+      for (const limit = Date.now() + 20_000; pactl('load-module', 'module-null-sink', 'sink_name=theirs').status !== 0; await pause(100)) assert.ok(Date.now() < limit, 'PipeWire takes no sink');
+      await up(started.at(-1)!);
+      return started;
+    },
     /** Everything that it has played so far, with what the recorder itself is late. */
     async played(): Promise<Sound> {
       await pause(300);
@@ -83,5 +95,12 @@ export const tone = (hertz: number, seconds = 1): string => `perl -e 'print pack
 export function hasPulseAudio(t: TestContext): boolean {
   if (spawnSync('pulseaudio', ['--version']).status === 0) return true;
   t.skip('pulseaudio is not installed: apt install pulseaudio');
+  return false;
+}
+
+/** Whether the host has PipeWire in PulseAudio's place; the test is skipped where it has not. */
+export function hasPipeWire(t: TestContext): boolean {
+  if (['pipewire', 'pipewire-pulse', 'wireplumber', 'pactl'].every((program) => spawnSync(program, ['--version']).status === 0)) return true;
+  t.skip('PipeWire is not installed: apt install pipewire pipewire-pulse wireplumber pulseaudio-utils');
   return false;
 }

@@ -56,3 +56,17 @@ export function assertTone(sound: Sound, hertz: number, seconds: number | null =
   assert.ok(heard.loudness > 2000, told);
   if (seconds !== null) assert.ok(Math.abs(heard.seconds - seconds) < 0.1, told);
 }
+
+/** A fifth of a second of it is that tone: for a server that drops out where the computer is busy. */
+export function assertSomeTone({ rate, samples }: Sound, hertz: number): void {
+  const length = rate / 5;
+  let told: unknown = new Error('nothing was recorded');
+  for (let at = 0; at + length <= samples.length; at += length / 4) {
+    try {
+      return assertTone({ rate, samples: samples.slice(at, at + length) }, hertz, null);
+    } catch (error) {
+      if (samples.slice(at, at + length).some((sample) => Math.abs(sample) > 500)) told = error;
+    }
+  }
+  throw told;
+}

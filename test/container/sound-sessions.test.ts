@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import test, { type TestContext } from 'node:test';
 import { nestbox, running } from '../nestbox.ts';
 import { machine, says, succeeds } from '../roots.ts';
 import { differences, snapshot } from '../snapshot.ts';
-import { assertTone } from '../sound.ts';
-import { hasPulseAudio, killed, pause, personAt, tone } from '../sound-server.ts';
+import { assertSomeTone, assertTone } from '../sound.ts';
+import { hasPipeWire, hasPulseAudio, killed, pause, personAt, tone } from '../sound-server.ts';
 
 /** The sound server of the person in all sessions of a machine that boots, whose accounts are more than its `user`. */
 
@@ -109,6 +110,27 @@ test('what only plays waits for the sound server of a person who logs in later, 
   }
   assert.deepEqual(await inside.end(), []);
 });
+
+for (const kind of ['pulse', 'playback'])
+  test(`audio = "${kind}" reaches PipeWire as it does PulseAudio, also one that starts again`, async (t) => {
+    if (!hasPipeWire(t) || !hasPulseAudio(t)) return;
+    const host = personAt(t);
+    const first = await host.pipeWire();
+    const inside = await booted(t, `sound-pipewire-${kind}`, host, `audio = "${kind}"`);
+    const plays = async (hertz: number) => {
+      host.forget();
+      succeeds(inside.run(ways['a login shell']!(hertz)));
+      await pause(500);
+      assertSomeTone(await host.played(), hertz);
+    };
+    await plays(440);
+    for (const one of first) await killed(one);
+    for (const name of ['pipewire-0', 'pulse/native']) rmSync(`${host.runtime}/${name}`, { force: true }); // what a killed one leaves is not there for the test to wait for
+    await host.pipeWire();
+    for (const limit = Date.now() + 10_000; kind === 'playback' && !/./.test(host.pactl('list', 'short', 'sink-inputs').stdout); await pause(100)) assert.ok(Date.now() < limit, 'the tunnel is not there again');
+    await plays(660);
+    assert.deepEqual(await inside.end(), []);
+  });
 
 test('a display is told to the sessions of the account that it is for, and to none that has brought its own', async (t) => {
   const host = personAt(t);
