@@ -112,6 +112,8 @@ export interface Inside {
   linkerCache: CacheEntry[] | null;
   /** Whether it has an /etc/asound.conf of its own. */
   asound: boolean;
+  /** Whether it starts a display manager. */
+  displayManager?: boolean;
   /** Versions of the libraries of NVIDIA's driver in it. */
   nvidia: string[];
 }
