@@ -16,6 +16,9 @@ const ttyMajor = 4;
 
 const framebuffer = '/dev/fb0';
 
+/** What libudev looks at, of the host's own: entries of devices, and lists of those with a tag. Not of power switches: those are the host's. */
+const database = ['/run/udev/data', ...['seat', 'master-of-seat', 'uaccess'].map((tag) => `/run/udev/tags/${tag}`)];
+
 export default defineGrant({
   summary: 'a virtual terminal of its own: the whole screen at native speed, with the graphics card, keyboards and mice',
   options: v.strictObject({
@@ -24,7 +27,7 @@ export default defineGrant({
     manager: v.optional(v.pipe(v.picklist(Object.keys(managers)), says('The program that starts the desktop inside, where it takes no drop-ins: its own file is covered for a run by one that names the terminal. LightDM, SDDM and seatd need nothing said. See docs/desktop.md.'))),
   }),
 
-  paths: (_, { nvidia }) => [framebuffer, ...nvidiaPaths(nvidia)],
+  paths: (_, { nvidia }) => [framebuffer, '/dev/input', ...database, ...nvidiaPaths(nvidia)],
 
   needs({ terminal, card }, { facts, machine, shift }): Problem[] {
     const { terminals } = facts;
@@ -59,9 +62,7 @@ export default defineGrant({
       }],
       binds: [...(boots ? [{ from: facts.programs['nestbox-native']!, to: consoleInside, write: false, owner: 'as-is' as const }] : []), ...hostInput ? [
         // Read-only: else root inside could give the host's own nodes to anybody. They can be opened for writing all the same.
-        { from: '/dev/input', to: '/dev/input', write: false, owner: 'as-is' as const },
-        { from: '/run/udev/data', to: '/run/udev/data', write: false, owner: 'as-is' as const },
-        ...['seat', 'master-of-seat', 'uaccess'].map((tag) => ({ from: `/run/udev/tags/${tag}`, to: `/run/udev/tags/${tag}`, write: false, owner: 'as-is' as const })),
+        ...['/dev/input', ...database].filter((path) => facts.paths[path]).map((path) => ({ from: path, to: path, write: false, owner: 'as-is' as const })),
         // Without it libudev takes it that there is no udev, and listens to nobody: sd-device/device-monitor.c.
         { from: `${run}/udev/control`, to: '/run/udev/control', write: false, owner: 'as-is' as const },
       ] : [
