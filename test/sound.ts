@@ -63,7 +63,8 @@ export function assertSomeTone({ rate, samples }: Sound, hertz: number): void {
   let told: unknown = new Error('nothing was recorded');
   for (let at = 0; at + length <= samples.length; at += length / 4) {
     try {
-      return assertTone({ rate, samples: samples.slice(at, at + length) }, hertz, null);
+      assertTone({ rate, samples: samples.slice(at, at + length) }, hertz, null);
+      return;
     } catch (error) {
       if (samples.slice(at, at + length).some((sample) => Math.abs(sample) > 500)) told = error;
     }
