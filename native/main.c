@@ -46,7 +46,7 @@ static const struct {
 	{ "pulse-gate", "LISTEN SERVER", pulse_gate_job },
 	{ "ready", "PATH", ready_job },
 	{ "true", "", true_job },
-	{ "udev-relay", "[--seat SEAT] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE", udev_relay_job },
+	{ "udev-relay", "[--seat SEAT] [--visible TERMINAL] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE", udev_relay_job },
 	{ "unmount", "TARGET", unmount_job },
 	{ "wait", "PIPE -- PROGRAM [ARGUMENT]...", wait_job },
 };

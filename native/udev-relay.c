@@ -1,7 +1,7 @@
 /* udev-relay: keyboards and mice that are plugged in while a container runs. No udevd runs inside, and what the host's says is
  * not heard there: its messages reach one network alone, and libudev takes them from root of its own user namespace only. So
  * nodes, entries and messages are passed on from here, in this order: what is inside hears of a device that it can open. */
-#include "udev-relay.h"
+#include "mirror.h"
 #include <arpa/inet.h>
 #include <linux/netlink.h>
 #include <linux/securebits.h>
@@ -139,6 +139,8 @@ static void pass_on(size_t length) {
 	if (!action || !device_of(length, &device))
 		return;
 	int ours = is_of_seat(&device, property(length, "ID_SEAT")), had = has_device(&device);
+	mirror_device(&device, ours && strcmp(action, "remove") != 0);
+	ours = ours && is_given(&device);
 	if (strcmp(action, "remove") == 0) {
 		if (!ours && !had)
 			return;
@@ -167,15 +169,20 @@ static void take_words(int argc, char **argv) {
 			relay.machine = argv[at + 1];
 		else if (strcmp(argv[at], "--group") == 0)
 			relay.group = argv[at + 1];
+		else if (strcmp(argv[at], "--visible") == 0)
+			relay.terminal = number(argv[at + 1], "a terminal");
 		else
 			at = argc;
 	char *colon = argc - at == 4 ? strchr(argv[at + 2], ':') : NULL;
 	if (!colon || !relay.machine == !relay.group)
-		die("udev-relay [--seat SEAT] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE");
+		die("udev-relay [--seat SEAT] [--visible TERMINAL] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE");
 	if (relay.seat && !is_plain(relay.seat))
 		die("'%s' is not the name of a seat", relay.seat);
 	if (relay.machine && (strchr(relay.machine, '/') || *relay.machine == '.' || *relay.machine == '\0'))
 		die("'%s' is not the name of a machine", relay.machine);
+	relay.name = relay.machine ? relay.machine : strrchr(relay.group, '/') ? strrchr(relay.group, '/') + 1 : relay.group;
+	if (relay.terminal && !relay.seat)
+		relay.seat = "seat0"; /* terminals are of this one alone */
 	*colon = '\0';
 	relay.uid = number(argv[at + 2], "a user");
 	relay.gid = number(colon + 1, "a group");
@@ -192,12 +199,16 @@ int udev_relay_job(int argc, char **argv) {
 	signal(SIGCHLD, SIG_IGN);
 	take_words(argc, argv);
 	int file = listener();
+	if (relay.terminal)
+		open_mirrors();
 	enumerate();
-	say_ready();
-	for (int lost = 0;;) {
-		struct pollfd files[] = { { .fd = file, .events = POLLIN }, { .fd = container_end(), .events = POLLIN } };
-		if (poll(files, 2, -1) < 0 && errno != EINTR)
+	for (int lost = 0, ready = 0;;) {
+		if (!ready && (ready = mirrors_are_known()))
+			say_ready();
+		struct pollfd files[] = { { .fd = file, .events = POLLIN }, { .fd = container_end(), .events = POLLIN }, { .fd = mirrors_file(), .events = POLLIN } };
+		if (poll(files, 3, mirrors_wait()) < 0 && errno != EINTR)
 			die("poll");
+		serve_mirrors();
 		if (files[1].revents) /* our sender would keep its network alive */
 			leave_container();
 		for (ssize_t length; (length = next_message(file));)
