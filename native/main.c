@@ -30,8 +30,11 @@ static const struct {
 	const char *name, *takes;
 	int (*run)(int argc, char **argv);
 } jobs[] = {
+	{ "activate", "VG/LV NODE MARK", activate_job },
 	{ "bind", "FROM TO UID_MAP GID_MAP [read-only]", bind_job },
+	{ "check", "DEVICE TARGET VOLUME", check_job },
 	{ "console", "take|give-back TERMINAL FILE | show TERMINAL", console_job },
+	{ "deactivate", "VG/LV MARK", deactivate_job },
 	{ "each", "PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...", each_job },
 	{ "enter", "PID STARTED [--cgroup FOLDER]... [--user NAME|UID] [--directory FOLDER] [--terminal] [--die-with PID] --login | --open DEVICE | -- PROGRAM [ARGUMENT]...", enter_job },
 	{ "forget-devices", "UNIT SYSTEMCTL", forget_devices_job },
@@ -41,12 +44,15 @@ static const struct {
 	{ "inside", "PID STARTED node PATH c|b MAJOR MINOR MODE UID GID | file PATH | remove PATH [c|b MAJOR MINOR] | look PATH", inside_job },
 	{ "launch", "[--cgroup FOLDER]... [--user UID:GID[,GID]...] [--die-with PID [--gently]] [--own-mounts [--bind FROM TO]...] [--no-sync] -- PROGRAM [ARGUMENT]...", launch_job },
 	{ "leftover", "PATH...", leftover_job },
+	{ "lock", "MAPPING", lock_job },
+	{ "mount", "DEVICE TARGET VOLUME", mount_job },
 	{ "node", "MODE UID:GID FROM PATH [FROM PATH]...", node_job },
 	{ "overlay", "TARGET TOP UPPER WORK LOWER [SHIFT]", overlay_job },
+	{ "owners", "preview DIRECTORY FROM TO | change DIRECTORY FROM TO NOTES", owners_job },
 	{ "pulse-gate", "LISTEN SERVER", pulse_gate_job },
 	{ "ready", "PATH", ready_job },
-	{ "true", "", true_job },
 	{ "udev-relay", "[--seat SEAT] [--visible TERMINAL] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE", udev_relay_job },
+	{ "unlock", "DEVICE MAPPING MACHINE [--discards] [--key-file FILE] [--passphrase-fd N]", unlock_job },
 	{ "unmount", "TARGET", unmount_job },
 	{ "wait", "PIPE -- PROGRAM [ARGUMENT]...", wait_job },
 };

@@ -19,11 +19,17 @@ void ignore_sync(void);
 /* Puts this process into a control group, or ends it. */
 void join_group(const char *group);
 
+/* Waits until `is_there` says so of the path: 1; or until so many seconds are over: 0. No limit: -1. */
+int await_change(const char *path, int (*is_there)(const char *path), int seconds);
+
 /* What is started under the name 'nestbox'. */
 int front(int argc, char **argv);
 
+int activate_job(int argc, char **argv);
 int bind_job(int argc, char **argv);
+int check_job(int argc, char **argv);
 int console_job(int argc, char **argv);
+int deactivate_job(int argc, char **argv);
 int each_job(int argc, char **argv);
 int enter_job(int argc, char **argv);
 int forget_devices_job(int argc, char **argv);
@@ -33,11 +39,14 @@ int in_network_job(int argc, char **argv);
 int inside_job(int argc, char **argv);
 int launch_job(int argc, char **argv);
 int leftover_job(int argc, char **argv);
+int lock_job(int argc, char **argv);
+int mount_job(int argc, char **argv);
 int node_job(int argc, char **argv);
 int overlay_job(int argc, char **argv);
+int owners_job(int argc, char **argv);
 int pulse_gate_job(int argc, char **argv);
 int ready_job(int argc, char **argv);
-int true_job(int argc, char **argv);
 int udev_relay_job(int argc, char **argv);
+int unlock_job(int argc, char **argv);
 int unmount_job(int argc, char **argv);
 int wait_job(int argc, char **argv);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* The folder of a path, or the nearest one above that there is. */
 static void folder_of(char *path) {
@@ -25,9 +26,14 @@ static void folder_of(char *path) {
 }
 
 /* Waits until `is_there` says so: asked again at each change of the folder, and once a second, as a server may listen some
- * time after its socket has appeared. systemd's own limit of time ends it. */
-static void await_change(const char *path, int (*is_there)(const char *path)) {
+ * time after its socket has appeared. Without a limit it is systemd's own that ends it. */
+int await_change(const char *path, int (*is_there)(const char *path), int seconds) {
+	struct timespec began, now;
+	clock_gettime(CLOCK_MONOTONIC, &began);
 	while (!is_there(path)) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (seconds >= 0 && now.tv_sec - began.tv_sec >= seconds)
+			return 0;
 		char folder[4096];
 		snprintf(folder, sizeof folder, "%s", path);
 		folder_of(folder);
@@ -39,6 +45,7 @@ static void await_change(const char *path, int (*is_there)(const char *path)) {
 			poll(&poll_, 1, 1000);
 		close(changes);
 	}
+	return 1;
 }
 
 static int takes_connections(const char *path) {
@@ -62,7 +69,7 @@ static int is_ready(const char *path) {
 int ready_job(int argc, char **argv) {
 	if (argc != 2)
 		die("ready PATH");
-	await_change(argv[1], is_ready);
+	await_change(argv[1], is_ready, -1);
 	return 0;
 }
 
@@ -113,7 +120,7 @@ int in_network_job(int argc, char **argv) {
 		die("in-network MACHINE -- PROGRAM");
 	char path[4096];
 	snprintf(path, sizeof path, "/run/systemd/machines/%s", argv[1]);
-	await_change(path, is_registered);
+	await_change(path, is_registered, -1);
 	snprintf(path, sizeof path, "/proc/%d/ns/net", leader);
 	int network = open(path, O_RDONLY | O_CLOEXEC);
 	if (network < 0 || setns(network, CLONE_NEWNET) < 0)
@@ -225,7 +232,7 @@ int node_job(int argc, char **argv) {
 		struct stat stat_;
 		if (!is_device(argv[i])) {
 			fprintf(stderr, "waiting for the device %s\n", argv[i]);
-			await_change(argv[i], is_device);
+			await_change(argv[i], is_device, -1);
 		}
 		if (stat(argv[i], &stat_) < 0)
 			die("%s", argv[i]);

@@ -20,20 +20,21 @@ interface Command {
 }
 
 const json: Option = { type: 'boolean', does: 'as JSON' };
+const passphrase: Option = { type: 'string', takes: 'N', does: 'read the passphrase of its encrypted root from this descriptor' };
 const verbose: Option = { type: 'boolean', short: 'v', does: 'say each step' };
 
 /** Every command, its words and its options: help is made from this table alone. */
 export const commands: Record<string, Command> = {
   run: {
     takes: 'FILE|NAME [-- PROGRAM [ARGUMENT]...]', does: 'run the program of a machine, or another one in it, and take everything back at its end',
-    options: { 'record-audio': { type: 'string', takes: 'FILE.wav', does: 'write down what it plays (audio = "playback")' }, verbose }, load: () => import('./commands/run.ts'),
+    options: { 'record-audio': { type: 'string', takes: 'FILE.wav', does: 'write down what it plays (audio = "playback")' }, 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/run.ts'),
   },
-  start: { takes: 'FILE|NAME...', does: 'have systemd run machines, and wait until they are ready', options: { verbose }, load: () => import('./commands/start.ts') },
+  start: { takes: 'FILE|NAME...', does: 'have systemd run machines, and wait until they are ready', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/start.ts') },
   stop: { takes: 'NAME...', does: 'stop machines, and take back what systemd was given for them', options: { verbose }, load: () => import('./commands/stop.ts') },
-  restart: { takes: 'FILE|NAME...', does: 'stop machines and start them as their files say now', options: { verbose }, load: () => import('./commands/restart.ts') },
-  enable: { takes: 'FILE|NAME...', does: 'let machines come up with this host', options: { now: { type: 'boolean', does: 'and start them' }, verbose }, load: () => import('./commands/enable.ts') },
+  restart: { takes: 'FILE|NAME...', does: 'stop machines and start them as their files say now', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/restart.ts') },
+  enable: { takes: 'FILE|NAME...', does: 'let machines come up with this host', options: { now: { type: 'boolean', does: 'and start them' }, 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/enable.ts') },
   disable: { takes: 'NAME...', does: 'let machines not come up with this host', options: { now: { type: 'boolean', does: 'and stop them' }, verbose }, load: () => import('./commands/disable.ts') },
-  create: { takes: 'FILE', does: 'make a machine and install its file, to be used by name', options: { verbose }, load: () => import('./commands/create.ts') },
+  create: { takes: 'FILE', does: 'make a machine and install its file, to be used by name', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/create.ts') },
   plan: { takes: 'FILE|NAME [-- PROGRAM [ARGUMENT]...]', does: 'print all that run would do, and which line asked for it', options: { json }, load: () => import('./commands/plan.ts') },
   logs: {
     takes: 'NAME', does: 'show what a machine that systemd runs has written',
@@ -63,7 +64,11 @@ export const commands: Record<string, Command> = {
     takes: '[TEMPLATE]...', does: 'list what machines are made from, and which of them use it',
     options: { prune: { type: 'boolean', does: 'remove those that no machine uses' }, json }, load: () => import('./commands/templates.ts'),
   },
-  rm: { takes: 'NAME...', does: 'remove machines with all that they have changed', options: { verbose }, load: () => import('./commands/rm.ts') },
+  rm: { takes: 'NAME...', does: 'remove machines with all that they have changed', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/rm.ts') },
+  unshift: {
+    takes: 'NAME|DIRECTORY', does: 'give the files of a root back the owners that an older systemd-nspawn --private-users-chown took from them',
+    options: { 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, from: { type: 'string', takes: 'ID', does: 'the first of the 65536 ids that they have; told from the root folder if absent' }, json, verbose }, load: () => import('./commands/unshift.ts'),
+  },
   clean: { takes: '[NAME]...', does: 'take back what crashed runs have left', options: { verbose }, load: () => import('./commands/clean.ts') },
   doctor: { takes: '', does: 'print what is known of this host', options: { json }, load: () => import('./commands/doctor.ts') },
 };

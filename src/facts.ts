@@ -2,6 +2,7 @@ import type { CdiSpec } from './cdi/schema.ts';
 import type { Library } from './elf.ts';
 import type { ProgramName } from './errors.ts';
 import type { CacheEntry } from './linker.ts';
+import type { Volume } from './volumes.ts';
 
 /** All that is known of this host: plain data, read once, so that everything between reading and acting is a pure function. */
 export interface Facts {
@@ -55,6 +56,8 @@ export interface Facts {
   store: { templates: string[]; machines: MachineRecord[]; services: ServiceRecord[] };
   /** What is at each path that the machine file names; null: nothing. */
   paths: Record<string, PathFact | null>;
+  /** What is known of the volume that the machine's root is on; absent for other roots. */
+  volume?: VolumeFact;
   /** The accounts in the machine's root, null while it is still to be built. */
   accounts: Accounts | null;
   /** Which init is in the machine's root; null while that is still to be built. */
@@ -76,6 +79,32 @@ export interface TakenPort {
   port: number;
   /** null: a program of the host listens there. */
   machine: string | null;
+}
+
+/** The block devices of this host, and what there is at the path of one volume. */
+export interface VolumeFact {
+  /** null: nothing, as of a logical volume that is not active. */
+  kind: 'block' | 'file' | 'other' | null;
+  /** The kernel's name of it, or of the loop device over the file: sda2, dm-3, loop0. */
+  device: string | null;
+  /** By its first bytes; null: they cannot be read. */
+  format: 'luks1' | 'luks2' | 'ext' | 'xfs' | 'btrfs' | 'f2fs' | 'lvm' | 'swap' | 'other' | null;
+  /** All block devices, by the kernel's names. */
+  devices: Record<string, BlockDevice>;
+  /** Which of them is mounted where. */
+  mounted: { at: string; device: string }[];
+  swaps: string[];
+  /** What is where it will be mounted. */
+  there: 'nothing' | 'empty' | 'mounted' | 'other';
+}
+
+export interface BlockDevice {
+  /** Of the device mapper: vg-work and LVM-..., nestbox-work and CRYPT-LUKS2-... */
+  mapper?: { name: string; uuid: string };
+  /** The devices that it is made of. */
+  of: string[];
+  /** Whose partition it is. */
+  disk?: string;
 }
 
 export interface Inside {
@@ -188,6 +217,8 @@ export interface MachineRecord {
   /** Key of the template below it; null where a directory of the person's is used in place. */
   template: string | null;
   directory: string | null;
+  /** The volume that has to be opened before the directory is there. */
+  volume?: Volume;
   /** Whether the files of the directory have been given these ids on the disk. */
   shifted?: boolean;
   /** First id of the host that the machine's ids are shown as; null: the host's own ids. */

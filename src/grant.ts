@@ -31,7 +31,7 @@ export interface Exposed {
 }
 
 /** The facts that are known before any path is looked at. */
-export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia'>;
+export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia' | 'store'>;
 
 type OptionsSchema = v.GenericSchema<unknown, unknown>;
 

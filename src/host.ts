@@ -42,6 +42,8 @@ export interface Host {
   isMounted(path: string): Promise<boolean>;
   /** Never a shell, never the caller's PATH; the first word is a program of the table in errors.ts. */
   run(argv: readonly string[], input?: string): Promise<{ code: number; stdout: string; stderr: string }>;
+  /** The same for what opens an encrypted volume: it is given the passphrase, or asks the person for it. */
+  unlock(argv: readonly string[]): Promise<void>;
   build(step: Of<'build'>): Promise<void>;
   /** Refuses while the machine runs that the tree belongs to. */
   copyTree(step: Of<'copy-tree'>): Promise<void>;
@@ -71,4 +73,10 @@ export interface X11 {
 export async function must(host: Host, argv: string[]): Promise<void> {
   const { code, stderr } = await host.run(argv);
   if (code !== 0) throw new Complaint(`this failed with exit status ${code}: ${pasteable(argv)}`, stderr.trim().split('\n').slice(-5).join('\n'));
+}
+
+/** Of a job of nestbox-native that says itself, for people, what is wrong: the first line, and what to do: the others. */
+export function saidBy(stderr: string, argv: readonly string[], code: number): Complaint {
+  const [what, ...mend] = stderr.trim().split('\n');
+  return what ? new Complaint(what, mend.join('\n')) : new Complaint(`this failed with exit status ${code}: ${pasteable(argv)}`);
 }

@@ -10,12 +10,13 @@ import type { Context, Grant, KnownFirst } from './grant.ts';
 import { topics, values } from './grants/index.ts';
 import { type CacheEntry, cacheWith, linksTo } from './linker.ts';
 import { portsOf } from './ports.ts';
-import { helperId, linkNames, pickShift, scopeOf, serviceOf } from './names.ts';
+import { helperId, linkNames, pickShift, scopeOf, serviceOf, shiftOf } from './names.ts';
 import type { Source } from './root.ts';
 import { roots } from './roots/index.ts';
 import type { Spec } from './spec.ts';
 import type { Owner, Place } from './step.ts';
 import { store } from './store.ts';
+import { isOpen, needsOfVolume, type Volume } from './volumes.ts';
 
 export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind | Text };
 
@@ -38,7 +39,9 @@ export interface Machine {
   run: string;
   /** First id of the host that its ids are shown as; 0: the host's own. */
   shift: number;
-  /** How the root gets its owners: an overlay maps them, nspawn maps them, nspawn changes them, or they stay. */
+  /** First of the ids that the files of a directory have on the disk before it is made. */
+  idsBefore: number;
+  /** How the root gets its owners: an overlay maps them, nspawn maps them, they are changed on the disk, or they stay. */
   ownership: 'overlay' | 'map' | 'shift' | 'host';
   user: string | null;
   /** Of `user`, inside. */
@@ -81,6 +84,7 @@ export function withAttached(spec: Spec, facts: Pick<Facts, 'store'>): Spec {
 /** The paths of the host that must be looked at for this spec. */
 export const pathsOf = (spec: Spec, facts: KnownFirst): string[] => [
   ...roots[spec.root.source]!.paths(spec.root.options),
+  ...facts.store.machines.flatMap(({ name, directory }) => (directory && (name === spec.name || name === (spec.root.options as { clone?: string }).clone) ? [directory] : [])),
   ...spec.grants.flatMap((asked) => grantOf(asked).paths?.(asked.options, facts) ?? []),
 ];
 
@@ -98,6 +102,9 @@ export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grant
 /** Whether it asks for a virtual terminal: those of the host are looked at then. */
 export const wantsTerminal = ({ grants }: Spec): boolean => grants.some(({ topic, kind }) => topic === 'display' && kind === 'vt');
 
+/** The volume that has to be opened before its root is there. */
+export const volumeOf = (source: Source): Volume | null => (source.kind === 'directory' ? (source.volume ?? null) : null);
+
 /** The key of the template that a root is a layer over. */
 export const templateOf = (source: Source): string | null => (source.kind === 'template' ? source.key : source.kind === 'clone' ? source.template : null);
 
@@ -114,10 +121,10 @@ function rootOf(spec: Spec, facts: Facts): { source?: Source; problems: Problem[
     if (record.directory && root.once) return { source: { kind: 'directory', path: record.directory }, problems: [] };
   }
   if (lacking) {
-    const built = builtBefore(() => root.source(spec.root.options, facts, ''), facts);
+    const built = builtBefore(() => root.source(spec.root.options, facts, '', spec.name), facts);
     return built ? { source: built, problems: [] } : { problems };
   }
-  const source = root.source(spec.root.options, facts, `${store.machine(spec.name)}/root`);
+  const source = root.source(spec.root.options, facts, `${store.machine(spec.name)}/root`, spec.name);
   // Thrown away at its end: a layer over the other's directory does.
   return { source: source.kind === 'directory' && source.copy && spec.ephemeral ? { kind: 'directory', path: source.copy.from } : source, problems };
 }
@@ -137,7 +144,7 @@ export function layersOf(spec: Spec, facts: Facts): string[] {
   const { source } = rootOf(spec, facts);
   const own = recordOf(spec, facts) && !spec.ephemeral ? [`${store.machine(spec.name)}/top/upper`] : [];
   switch (source?.kind) {
-    case 'directory': return [source.copy?.from ?? source.path];
+    case 'directory': return source.volume && !isOpen(spec.name, facts.volume) ? [] : [source.copy?.from ?? source.path];
     case 'host': return ['/'];
     case 'clone': return [`${source.top}/upper`, store.template(source.template)];
     case 'template': return facts.store.templates.includes(source.key) ? [...own, store.template(source.key)] : [];
@@ -186,7 +193,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const machine: Machine = {
     name, way, hostname: spec.hostname, engine: spec.engine, ephemeral: spec.ephemeral || source.kind === 'host', source, record,
     layers: top === null ? [lower] : source.kind === 'host' ? [`${store.scratch(name)}/host`, lower] : [`${top}/upper`, lower],
-    top, root: inPlace ? lower : `${run}/root`, run, shift, ownership, user: user?.name ?? null,
+    top, root: inPlace ? lower : `${run}/root`, run, shift, idsBefore: idsOnDisk(source, facts), ownership, user: user?.name ?? null,
     account: { uid: account.uid, gid: account.gid, home: account.home },
     accounts: { add, known: facts.accounts !== null },
     boot: !spec.boot ? null : facts.init === 'other' ? 'other' : 'systemd',
@@ -204,15 +211,46 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   return machine;
 }
 
+/** Which ids the files of a directory have on the disk; see shiftOf(). */
+const idsOf = (source: Source, { paths }: Facts): ReturnType<typeof shiftOf> => {
+  const found = source.kind === 'directory' ? paths[source.copy?.from ?? source.path] : null;
+  return found ? shiftOf(found) : 0;
+};
+
+const idsOnDisk = (source: Source, facts: Facts): number => {
+  const ids = idsOf(source, facts);
+  return typeof ids === 'number' ? ids : 0;
+};
+
+/** Files that an earlier systemd-nspawn has given other owners: with ids that are mapped, or the host's own, nothing in there would be whose it was. */
+function needsOfOwners({ name, users, ephemeral }: Spec, facts: Facts, source: Source, record: MachineRecord | null): Problem[] {
+  const ids = idsOf(source, facts);
+  if (source.kind !== 'directory' || ids === 0 || ids === null) return [];
+  const path = source.copy?.from ?? source.path;
+  const back = `nestbox unshift ${record && !source.copy ? name : path} gives them back`;
+  if (record?.shifted && users === 'shift')
+    return ids === record.shift ? [] : [{ what: `the files of ${path} do not have the ids any more that '${name}' has given them`, mend: `nestbox rm ${name}; then ${back.replace(name, path)}`, fatal: true, at: ['root'] }];
+  if (ids === 'half') return [{ what: `an earlier systemd-nspawn was cut off while it gave the files of ${path} other owners: some have them, some do not`, mend: back, fatal: true, at: ['root'] }];
+  if (users === 'shift') return [];
+  return [{
+    what: `the files of ${path} have ids from ${ids} on, from an older systemd-nspawn --private-users-chown: ${users === 'own' ? 'in the machine they would be nobody\'s' : 'with the host\'s ids nothing in there would be root\'s'}`,
+    mend: record || ephemeral ? back : `${back}, or say users = "shift"`, fatal: true, at: ['root'],
+  }];
+}
+
 function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machine['ownership'], record: MachineRecord | null): Problem[] {
   const problems: Problem[] = [];
   const at = ['root'];
   if (record && source.kind === 'template' && record.template !== source.key)
     problems.push({ what: `the machine '${spec.name}' was made from another root (${record.template ?? record.directory})`, mend: `nestbox rm ${spec.name} makes room for a new one, or give this one another name`, fatal: true, at });
-  if (record && source.kind === 'directory' && record.directory !== source.path)
-    problems.push({ what: `the machine '${spec.name}' was made from another root (${record.template ?? record.directory})`, mend: `nestbox rm ${spec.name} forgets it, or give this one another name`, fatal: true, at });
+  if (record && source.kind === 'directory' && (record.directory !== source.path || record.volume?.path !== source.volume?.path))
+    problems.push({ what: `the machine '${spec.name}' was made from another root (${record.template ?? record.volume?.path ?? record.directory})`, mend: `nestbox rm ${spec.name} forgets it, or give this one another name`, fatal: true, at });
+  const volume = volumeOf(source);
+  if (volume) problems.push(...needsOfVolume(spec.name, volume, facts));
+  if (volume && ownership === 'shift')
+    problems.push({ what: 'users = "shift" gives all files of a root other owners, and a volume is only there while the machine runs', mend: 'say users = "own" or "host"', fatal: true, at: ['users'] });
   if (spec.users === 'own') {
-    const folders = source.kind === 'directory' ? [source.path] : source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : [];
+    const folders = volume && !isOpen(spec.name, facts.volume) ? [] : source.kind === 'directory' ? [source.path] : source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : [];
     const layer = ownership === 'overlay' ? [store.base] : [];
     const why = ownership === 'overlay' && !kernelIsAtLeast(facts, 5, 19)
       ? [`Linux ${facts.kernel} cannot put a writable layer over a root with mapped ids (5.19 can)`]
@@ -224,6 +262,7 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
     problems.push({ what: 'users = "shift" gives the files of a root other owners, and templates are shared', mend: 'unpack the root into a directory and use that, or say users = "host"', fatal: true, at: ['users'] });
   if (ownership === 'shift' && spec.ephemeral)
     problems.push({ what: 'users = "shift" gives the files of the directory other owners until nestbox rm, and ephemeral = true changes nothing', mend: 'leave one of the two out', fatal: true, at: ['users'] });
+  problems.push(...needsOfOwners(spec, facts, source, record));
   const shifted = ownership === 'shift';
   if (record?.directory && (record.shifted ?? false) !== shifted && !spec.ephemeral)
     problems.push({ what: `the machine '${spec.name}' was made ${shifted ? 'without' : 'with'} users = "shift"`, mend: `nestbox rm ${spec.name} ${shifted ? 'makes room for a new one' : 'gives the files their owners back'}`, fatal: true, at: ['users'] });

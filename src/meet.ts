@@ -5,10 +5,11 @@ import type { CdiFile, Facts, TakenPort } from './facts.ts';
 import { classesOf, layersOf, type Machine, meetsInside, namesCdi, namesPorts, pathsOf, resolve, wantsTerminal, type Way, withAttached } from './machine.ts';
 import { positionOf } from './positions.ts';
 import { portsOf } from './ports.ts';
-import { look, probe, readAccounts, readCdiTexts, readInit, readInside, readListening, readTerminals } from './probe.ts';
+import { look, probe, readAccounts, readCdiTexts, readInit, readInside, readListening, readTerminals, readVolume } from './probe.ts';
 import { roots } from './roots/index.ts';
 import { readSpec, type Spec } from './spec.ts';
 import { store } from './store.ts';
+import { mountPointOf } from './volumes.ts';
 import { nearest } from './words.ts';
 
 /** A machine file that has been read, and where it came from. */
@@ -58,6 +59,8 @@ export async function meet(written: Spec, file: string, base: Facts = probe(proc
   const spec = withAttached(written, base);
   const known = namesCdi(spec) ? { ...base, cdi: await readCdiFiles() } : base;
   let facts = look(wantsTerminal(spec) ? { ...known, terminals: readTerminals(known) } : known, pathsOf(spec, known), classesOf(spec));
+  const volume = roots[spec.root.source]!.volume?.(spec.root.options);
+  if (volume) facts = { ...facts, volume: readVolume(volume, mountPointOf(spec.name)) };
   if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) {
     const layers = layersOf(spec, facts);
     facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }) };

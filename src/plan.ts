@@ -4,12 +4,13 @@ import { engines } from './engines/index.ts';
 import { Complaint } from './errors.ts';
 import type { Facts } from './facts.ts';
 import { assignment, iniText } from './ini.ts';
-import { bootedVariables, groupsOf, lacksAccounts, type Machine, namesServers, templateOf, textFile } from './machine.ts';
+import { bootedVariables, groupsOf, lacksAccounts, type Machine, namesServers, templateOf, textFile, volumeOf } from './machine.ts';
 import { privateNetwork, unitOf } from './names.ts';
 import { modeInside } from './nodes.ts';
 import { natOf } from './ports.ts';
 import type { Place, Step } from './step.ts';
 import { store } from './store.ts';
+import { opening } from './volumes.ts';
 
 /** A step and the key of the machine file that asked for it; '' where nobody did. */
 export interface Planned {
@@ -19,6 +20,8 @@ export interface Planned {
 
 /** All that a run will do, in order, before any of it is done. */
 export interface Plan {
+  /** Opens the volume that the root is on, before all else; taken back at the end of whatever it was opened for. Empty for other roots. */
+  opening: Planned[];
   /** Makes the root and the machine; stays until the machine is removed. */
   lasting: Planned[];
   /** Taken back when the machine ends. */
@@ -32,13 +35,25 @@ export function plan(machine: Machine, facts: Facts, positionOf: (at: (string | 
     throw new Complaint(fatal.map(({ what, mend, at, accept }) => `${at && at.length > 0 ? positionOf(at) : ''}${what}\n  ${mend}${accept && !mend.includes(accept) ? `, or say accept = ["${accept}"]` : ''}`).join('\n'));
   // As a service, the container is the last of its units, and they are made of the rest.
   const last = machine.way === 'service' ? [] : container(machine, facts);
-  return { lasting: [...template(machine, facts), ...making(machine)], passing: [...preparing(machine), ...granting(machine, facts), ...last] };
+  return { opening: volume(machine), lasting: [...template(machine, facts), ...making(machine)], passing: [...seeing(machine), ...granting(machine, facts), ...last] };
 }
+
+/** What is done before the container of a service starts. */
+export const preparing = ({ opening, passing }: Plan): Planned[] => [...opening, ...passing];
 
 export const steps = (planned: readonly Planned[]): Step[] => planned.map(({ step }) => step);
 
 const by = (key: string, steps: Step[]): Planned[] => steps.map((step) => ({ step, by: key }));
 const folder = (path: string, mode = 0o755): Step => ({ kind: 'mkdir', path, mode });
+
+function volume({ name, source, run, way }: Machine): Planned[] {
+  const found = volumeOf(source);
+  // A service's folder is otherwise made by its units, which may find the volume open.
+  return found ? by('root', [...(found.lv && way === 'service' ? [folder(dirname(run), 0o711), folder(run, 0o711)] : []), ...opening(name, found, run)]) : [];
+}
+
+/** What a driver puts into the root of a service on a volume stays there until the machine is removed: when it is stopped, systemd has closed the volume already. */
+const staysInside = (machine: Machine): boolean => machine.way === 'service' && volumeOf(machine.source) !== null && !machine.ephemeral;
 
 /** Builds the template beside its place and moves it there when it is whole. */
 function template({ source, name, run }: Machine, facts: Facts): Planned[] {
@@ -90,6 +105,7 @@ function contents(machine: Machine): Planned[] {
     ...by('root', [{ kind: 'places', layers: layersAt(machine, '/') }]),
     ...by('root', [...(account.uid === 0 ? [{ path: account.home, type: 'directory' as const }] : []), ...points]
       .map(({ path, type }) => ({ kind: 'mount-point', layers: layersAt(machine, path), path, type }))),
+    ...(staysInside(machine) ? visiting(machine) : []),
   ];
 }
 
@@ -100,28 +116,28 @@ const layersAt = ({ source, layers }: Machine, path: string): string[] =>
 const isBelow = (path: string, folders: string[]): boolean => folders.some((folder) => path === `/${folder}` || path.startsWith(`/${folder}/`));
 
 function making(machine: Machine): Planned[] {
-  const { name, ephemeral, record, source, top, shift, file, ownership, run } = machine;
+  const { name, ephemeral, record, source, top, shift, idsBefore, file, ownership } = machine;
   if (ephemeral) return [];
   if (record) return contents(machine);
   const own = store.machine(name);
   const text = JSON.stringify({
     name, template: templateOf(source),
-    directory: source.kind === 'directory' ? source.path : null, ...(ownership === 'shift' && { shifted: true }), shift: shift || null, file,
+    directory: source.kind === 'directory' ? source.path : null, ...(volumeOf(source) && { volume: volumeOf(source)! }), ...(ownership === 'shift' && { shifted: true }), shift: shift || null, file,
   });
   return [
     ...(top ? layer(machine, own) : [
       ...by('root', [{ kind: 'workspace', path: own }, ...(source.kind === 'directory' && source.copy ? [{ kind: 'copy-tree' as const, from: source.copy.from, to: source.path, of: source.copy.of }] : [])]),
       ...contents(machine),
     ]),
-    ...(ownership === 'shift' && source.kind === 'directory' ? by('users', [{ kind: 'owners', directory: source.path, shift, scratch: `${run}/owners` }]) : []),
+    ...(ownership === 'shift' && source.kind === 'directory' ? by('users', [{ kind: 'owners', directory: source.path, from: idsBefore, to: shift, notes: store.owners(name) }]) : []),
     ...by('name', [{ kind: 'write', path: `${own}/machine.json`, text: `${text}\n`, mode: 0o600 }]),
   ];
 }
 
 /** The root as it will be seen inside. */
-function preparing(machine: Machine): Planned[] {
+function seeing(machine: Machine): Planned[] {
   const { name, ephemeral, top, root, layers, shift, source, account } = machine;
-  if (!top) return visiting(machine);
+  if (!top) return staysInside(machine) ? [] : visiting(machine);
   const scratch = store.scratch(name);
   const mounted = { kind: 'overlay', at: root, top, upper: 'upper', work: 'work', lower: layers[1]!, shift } as const;
   if (source.kind !== 'host')

@@ -5,7 +5,7 @@ import { parseAccounts } from './accounts.ts';
 import { classEdit, parseClasses } from './classes.ts';
 import { type Library, libraryOf } from './elf.ts';
 import { packages, type ProgramName } from './errors.ts';
-import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord, TakenPort, Terminals } from './facts.ts';
+import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord, TakenPort, Terminals, VolumeFact } from './facts.ts';
 import { readState } from './host/session.ts';
 import { readCache } from './linker.ts';
 import { enabledLink, serviceOf } from './names.ts';
@@ -68,14 +68,14 @@ function cgroups(mounts: { at: string; type: string; options: string }[]): Cgrou
     : { version: null, own: {}, controllers: [] };
 }
 
-/** /proc/self/mountinfo, proc(5); what is mounted over comes before what is mounted there. */
-export function readMounts(): (Mount & { options: string })[] {
+/** /proc/self/mountinfo, or that of another process, proc(5); what is mounted over comes before what is mounted there. `device`: its MAJOR:MINOR; `root`: what of its file system is seen. */
+export function readMounts(of = 'self'): (Mount & { options: string; device: string; root: string; source: string })[] {
   const unescape = (path: string) => path.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-  return lines('/proc/self/mountinfo').map((line) => {
+  return lines(`/proc/${of}/mountinfo`).map((line) => {
     const [before = '', after = ''] = line.split(' - ');
     const fields = before.split(' ');
-    const [type = '', , options = ''] = after.split(' ');
-    return { at: unescape(fields[4] ?? ''), type, readOnly: `${fields[5]},${options}`.split(',').includes('ro'), options };
+    const [type = '', source = '', options = ''] = after.split(' ');
+    return { at: unescape(fields[4] ?? ''), device: fields[2] ?? '', root: unescape(fields[3] ?? ''), type, readOnly: `${fields[5]},${options}`.split(',').includes('ro'), options, source: unescape(source) };
   });
 }
 
@@ -300,6 +300,53 @@ export function look(facts: Facts, paths: readonly string[], classes: readonly s
     return fact && (libraries.length > 0 ? { ...fact, libraries } : fact);
   };
   return { ...facts, nodes: { ...facts.nodes, ...findNodes(paths), ...findNodesOf(facts, classes) }, paths: Object.fromEntries(paths.map((path) => [path, factOf(path)])) };
+}
+
+/** The block devices of this host, what there is at the path of one volume, and at the folder where it will be mounted. */
+export function readVolume(path: string, at: string): VolumeFact {
+  const folder = '/sys/class/block';
+  const numbers = Object.fromEntries(list(folder).map((name) => [text(`${folder}/${name}/dev`).trim(), name]));
+  const named = (node: string) => attempt(() => (statSync(node).isBlockDevice() ? (numbers[`${major(statSync(node).rdev)}:${minor(statSync(node).rdev)}`] ?? null) : null), null);
+  const stat = attempt(() => statSync(path), null);
+  const file = stat?.isFile() ? realpathSync(path) : null;
+  const place = attempt(() => lstatSync(at), null);
+  const mounts = readMounts();
+  return {
+    kind: stat ? (stat.isBlockDevice() ? 'block' : file ? 'file' : 'other') : null,
+    device: file ? (list(folder).find((name) => text(`${folder}/${name}/loop/backing_file`).trim() === file) ?? null) : named(path),
+    format: stat?.isBlockDevice() || file ? attempt(() => formatOf(path), null) : null,
+    devices: Object.fromEntries(list(folder).map((name) => [name, {
+      ...(existsSync(`${folder}/${name}/dm`) && { mapper: { name: text(`${folder}/${name}/dm/name`).trim(), uuid: text(`${folder}/${name}/dm/uuid`).trim() } }),
+      of: list(`${folder}/${name}/slaves`),
+      ...(existsSync(`${folder}/${name}/partition`) && { disk: basename(dirname(realpathSync(`${folder}/${name}`))) }),
+    }])),
+    // A btrfs has a number of its own: it is its source that tells.
+    mounted: mounts.flatMap((mount) => {
+      const device = numbers[mount.device] ?? (mount.source.startsWith('/dev/') ? named(mount.source) : null);
+      return device ? [{ at: mount.at, device }] : [];
+    }),
+    swaps: lines('/proc/swaps').slice(1).flatMap((line) => named(line.split(/\s/)[0] ?? '') ?? []),
+    there: !place ? 'nothing' : !place.isDirectory() ? 'other' : mounts.some((mount) => mount.at === at) ? 'mounted' : attempt(() => readdirSync(at).length, 1) === 0 ? 'empty' : 'other',
+  };
+}
+
+/** What a device begins with, as libblkid knows it: superblocks/*.c of util-linux. */
+function formatOf(path: string): VolumeFact['format'] {
+  const bytes = Buffer.alloc(0x10048);
+  const file = openSync(path, 'r');
+  try {
+    readSync(file, bytes, 0, bytes.length, 0);
+  } finally {
+    closeSync(file);
+  }
+  const has = (offset: number, word: string) => bytes.subarray(offset, offset + word.length).equals(Buffer.from(word, 'latin1'));
+  if (has(0, 'LUKS\xba\xbe')) return bytes.readUInt16BE(6) === 1 ? 'luks1' : 'luks2';
+  if (has(0, 'XFSB')) return 'xfs';
+  if (has(0x438, '\x53\xef')) return 'ext';
+  if (has(0x10040, '_BHRfS_M')) return 'btrfs';
+  if (has(0x400, '\x10\x20\xf5\xf2')) return 'f2fs';
+  if ([0, 1, 2, 3].some((sector) => has(sector * 512, 'LABELONE'))) return 'lvm';
+  return has(4086, 'SWAPSPACE2') ? 'swap' : 'other';
 }
 
 /** Of a CDI file: the largest that are known have some hundred kilobytes. */

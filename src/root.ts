@@ -2,13 +2,14 @@ import type * as v from 'valibot';
 import type { Problem } from './errors.ts';
 import type { Facts } from './facts.ts';
 import type { Step } from './step.ts';
+import type { Volume } from './volumes.ts';
 
 /** Where a machine's root file system comes from, once the host is known. */
 export type Source =
   /** Built once into a template that machines share; `key` names everything that it is built from. `seen` is the target where any user can reach it. */
   | { kind: 'template'; key: string; build: (target: string, seen: string) => Step[] }
-  /** A directory used where it is: the person's, or a copy of another machine's that is made with this one. */
-  | { kind: 'directory'; path: string; copy?: { of: string; from: string } }
+  /** A directory used where it is: the person's, a copy of another machine's that is made with this one, or where a volume is mounted. */
+  | { kind: 'directory'; path: string; copy?: { of: string; from: string }; volume?: Volume }
   /** A copy of what another machine has changed, over the same template. */
   | { kind: 'clone'; of: string; template: string; top: string }
   /** The running system, seen through overlays over some folders of its root; others are links. */
@@ -25,11 +26,13 @@ export interface Root<Schema extends OptionsSchema = OptionsSchema> {
   once?: boolean;
   /** The options with what a root needs to boot. */
   booted?(options: v.InferOutput<Schema>): v.InferOutput<Schema>;
+  /** The block device, or file, that it is on. */
+  volume?(options: v.InferOutput<Schema>): string;
   /** Paths of the host that must be looked at before anything can be said. */
   paths(options: v.InferOutput<Schema>): string[];
   needs(options: v.InferOutput<Schema>, facts: Facts): Problem[];
   /** `own`: where the machine keeps a directory of its own, if it has one. */
-  source(options: v.InferOutput<Schema>, facts: Facts, own: string): Source;
+  source(options: v.InferOutput<Schema>, facts: Facts, own: string, machine: string): Source;
 }
 
 export const defineRoot = <Schema extends OptionsSchema>(root: Root<Schema>): Root<Schema> => root;

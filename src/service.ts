@@ -7,15 +7,17 @@ import { openSession, type Session } from './host/session.ts';
 import { writeStamp } from './host/stamp.ts';
 import { keptJournal } from './journal.ts';
 import { meet, readMachineFile } from './meet.ts';
-import type { Machine } from './machine.ts';
+import { type Machine, volumeOf } from './machine.ts';
 import { enabledLink, serviceOf, unitsPattern } from './names.ts';
-import { plan, steps } from './plan.ts';
-import { probe } from './probe.ts';
+import { plan, preparing, steps } from './plan.ts';
+import { probe, readStore } from './probe.ts';
 import type { Step } from './step.ts';
 import { store } from './store.ts';
+import { note } from './text.ts';
 import { installing, mark, type Units, unitsOf } from './units/files.ts';
 import type { Somebody } from './units/inside.ts';
 import { needsSession } from './units/lines.ts';
+import { closing } from './volumes.ts';
 import { listed } from './words.ts';
 
 /** Machines that systemd runs: what commands do with their units. */
@@ -33,15 +35,15 @@ export const unit = (name: string, want: 'started' | 'stopped'): Step => ({ kind
 /** Gives systemd the machine's units, unless it has just these. Returns the paths of their files. */
 export async function install(machine: Machine, facts: Facts, place: (at: (string | number)[]) => string, session: Session, host: Host, tell: (step: Step) => void): Promise<string[]> {
   const { name } = machine;
-  const { passing } = plan(machine, facts, place);
-  const units = unitsOf(machine, facts, passing);
+  const each = preparing(plan(machine, facts, place));
+  const units = unitsOf(machine, facts, each);
   const record = recordOf(name, facts);
   const paths = units.files.map(({ path }) => path);
   if (record && (await isInstalled(units, host))) return paths;
   await refuseStrangers(units, host);
   if (record) await takeBack(name, host, tell);
   await apply(installing(name, units), host, session.journal, tell);
-  if (record?.enabled) await enable(name, steps(passing), session, host, tell);
+  if (record?.enabled) await enable(name, steps(each), session, host, tell);
   return paths;
 }
 
@@ -51,12 +53,16 @@ export async function refresh(name: string, host: Host): Promise<void> {
   if (!recordOf(name, base)) return;
   const file = readMachineFile(name, base);
   const { machine, facts } = await meet(file.spec, file.file, base, 'service');
-  const { files } = unitsOf(machine, facts, plan(machine, facts, file.place).passing);
+  if (volumeOf(machine.source) && !machine.accounts.known) {
+    note(`the root of '${name}' is closed, and its units are written when it is open: nestbox start or nestbox enable, going on`);
+    return;
+  }
+  const { files } = unitsOf(machine, facts, preparing(plan(machine, facts, file.place)));
   const session = openSession(name, base.programs);
   try {
     await apply([{ kind: 'reload', on: 'back' }, ...files.map(({ path, text }): Step => ({ kind: 'write', path, text, mode: 0o644 })), { kind: 'reload', on: 'way' }], host, session.journal);
     await session.keepService();
-    writeStamp(name, [file.file, ...files.map(({ path }) => path)]);
+    if (!volumeOf(machine.source)) writeStamp(name, [file.file, ...files.map(({ path }) => path)]);
   } finally {
     session.close();
   }
@@ -90,9 +96,11 @@ export async function takeBack(name: string, host: Host, tell: (step: Step) => v
   await undo(host, keptJournal(lines), tell);
 }
 
-/** Stops it, and takes its units back unless it is to come up with the host again. */
+/** Stops it, and takes its units back unless it is to come up with the host again. What its unit could not close is closed here: whoever is in its way is named. */
 export async function stop(name: string, record: ServiceRecord, host: Host, tell: (step: Step) => void): Promise<void> {
   await apply([unit(name, 'stopped')], host, null, tell);
+  const volume = readStore().machines.find((machine) => machine.name === name)?.volume;
+  if (volume) await apply(closing(name, volume), host, null, tell);
   if (!record.enabled) await takeBack(name, host, tell);
 }
 

@@ -50,6 +50,15 @@ export type Step =
   | { kind: 'bind'; from: string; at: string; owner: Owner; shownAs: Owner; write: boolean }
   | { kind: 'tmpfs'; at: string; mode: number; bytes: number; owner: Owner; devices: boolean }
   | { kind: 'unmount'; at: string }
+  /** A logical volume. `mark` is a file that says that it was nestbox who has activated it. */
+  | { kind: 'activate'; lv: string; node: string; mark: string }
+  | { kind: 'deactivate'; lv: string; mark: string }
+  /** `keyFile`: null where the passphrase is given or asked for. */
+  | { kind: 'unlock'; device: string; mapping: string; machine: string; keyFile: string | null; discard: boolean }
+  | { kind: 'lock'; mapping: string }
+  /** `volume`: what people call it. Neither is done to what is mounted there already. */
+  | { kind: 'check-file-system'; device: string; at: string; volume: string }
+  | { kind: 'mount-volume'; device: string; at: string; volume: string }
   /** `from`: the host's own node with these numbers. */
   | { kind: 'node'; path: string; from: string; type: 'c' | 'b'; major: number; minor: number; mode: number; owner: Owner }
   /** A virtual terminal; `file` keeps which one was on the screen before. */
@@ -85,8 +94,11 @@ export type Step =
   | { kind: 'copy-tree'; from: string; to: string; of: string }
   /** All that was written to the file system of `path` is on the disk. */
   | { kind: 'sync'; path: string }
-  /** All files of a directory in place of the person's get ids from `shift` on, by nspawn. `scratch` is a folder made for the time of it. */
-  | { kind: 'owners'; directory: string; shift: number; scratch: string }
+  /**
+   * The files of a directory whose ids are among the 65536 from `from` on get those from `to` on. `notes`: a file that is there as long as this is
+   * under way, with what a file loses together with its owner. `onward`: what was cut off is not taken back, but finished.
+   */
+  | { kind: 'owners'; directory: string; from: number; to: number; notes: string; onward?: true }
   | { kind: 'link'; name: string; peer: string; address: string; bridge: string | null; nat: Nat | null }
   | { kind: 'link-end'; name: string; nat: string | null }
   /** Ports that systemd-nspawn sends on, and has left behind when it was killed. */

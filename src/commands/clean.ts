@@ -1,13 +1,14 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { Complaint } from '../errors.ts';
 import { linux } from '../host/linux.ts';
 import { Busy, openSession, removeEmptyStore, type Session } from '../host/session.ts';
 import { probe } from '../probe.ts';
 import { recordOf, stop } from '../service.ts';
-import { describe, undo } from '../apply.ts';
+import { apply, describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { note } from '../text.ts';
+import { closing, mappingOf, mountPointOf } from '../volumes.ts';
 
 /** Takes back what runs that were cut off have left, of one machine or of all. */
 export default async function clean(names: string[], { verbose }: { verbose?: boolean }): Promise<number> {
@@ -23,14 +24,17 @@ export default async function clean(names: string[], { verbose }: { verbose?: bo
   const host = linux(facts.programs, note);
   const tell = (step: Step) => (verbose ? note(describe(step)) : undefined);
   const services = facts.store.services.filter(({ leader, enabled }) => leader === null && !enabled).map(({ name }) => name); // it has ended by itself, or with the host
-  const all = names.length > 0 ? names : [...new Set([...list(store.journals), ...list(store.runs), ...services])].sort();
+  const open = facts.store.machines.filter(({ name, volume }) => volume && (facts.mounts.some(({ at }) => at === mountPointOf(name)) || existsSync(`/dev/mapper/${mappingOf(name)}`))).map(({ name }) => name);
+  const all = names.length > 0 ? names : [...new Set([...list(store.journals), ...list(store.runs), ...services, ...open])].sort();
   const failures: string[] = [];
   for (const name of all) {
     let session: Session | null = null;
     try {
       session = openSession(name, facts.programs);
-      if (await session.interrupted()) note(`'${name}': taking back what was left`);
+      if (await session.interrupted()) note(name.includes('.') ? 'an earlier nestbox unshift was cut off: finishing it' : `'${name}': taking back what was left`);
       await undo(host, session.journal, tell);
+      // Its units have a folder as long as they want the volume open.
+      if (open.includes(name) && !existsSync(store.serviceRun(name))) await apply(closing(name, facts.store.machines.find((machine) => machine.name === name)!.volume!), host, null, tell);
       if (services.includes(name)) await stop(name, recordOf(name, facts)!, host, tell);
     } catch (error) {
       if (error instanceof Busy && names.length === 0) continue; // it runs, or is being made

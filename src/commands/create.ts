@@ -1,25 +1,22 @@
 import { Complaint } from '../errors.ts';
 import { readMachineFile } from '../meet.ts';
 import { probe } from '../probe.ts';
-import { apply } from '../apply.ts';
 import { store } from '../store.ts';
 import { note } from '../text.ts';
-import { inSession, make } from './run.ts';
+import { type Asks, inSession, make } from './run.ts';
 
 /** Makes a machine's root, and installs its file under /etc/nestbox, so that every command takes it by name. */
-export default async function create([argument, ...more]: string[], options: { verbose?: boolean }): Promise<number> {
+export default async function create([argument, ...more]: string[], options: Asks): Promise<number> {
   if (!argument || more.length > 0) throw new Complaint('which machine file?', 'nestbox create FILE');
   const facts = probe(process.env);
   const file = readMachineFile(argument, facts);
-  const { name, ephemeral } = file.spec;
+  const { name } = file.spec;
   const installed = `${store.files}/${name}.toml`;
   if (facts.store.machines.some((machine) => machine.name === name)) throw new Complaint(`there is a machine '${name}' already`, `nestbox rm ${name} removes it`);
   return inSession(file, facts, options, async (session, host, tell) => {
     const there = await host.read(installed);
     if (there !== null && there !== file.text) throw new Complaint(`${installed} is there already, and says something else`, 'remove it, or give this machine another name');
-    await apply([{ kind: 'mkdir', path: store.files, mode: 0o755 }, { kind: 'write', path: installed, text: file.text, mode: 0o644 }], host, session.journal, tell);
-    await make({ ...file, file: installed }, facts, session, host, tell);
-    if (ephemeral) await session.keep();
+    await make({ ...file, file: installed }, facts, session, host, tell, 'run', [{ kind: 'mkdir', path: store.files, mode: 0o755 }, { kind: 'write', path: installed, text: file.text, mode: 0o644 }]);
     note(`'${name}' is made: nestbox ${file.spec.boot ? 'start' : 'run'} ${name}`);
     return 0;
   });

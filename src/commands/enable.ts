@@ -1,15 +1,17 @@
 import { Complaint } from '../errors.ts';
 import { writeStamp } from '../host/stamp.ts';
+import { volumeOf } from '../machine.ts';
 import { meet, readMachineFile } from '../meet.ts';
 import { plan, steps } from '../plan.ts';
 import { probe } from '../probe.ts';
 import { enable as enableService, install, recordOf } from '../service.ts';
-import { inSession, make, warn } from './run.ts';
+import { type Asks, inSession, make, mustBeOne, warn } from './run.ts';
 import start from './start.ts';
 
 /** Lets machines come up with the host. */
-export default async function enable(words: string[], options: { verbose?: boolean; now?: boolean }): Promise<number> {
+export default async function enable(words: string[], options: Asks & { now?: boolean }): Promise<number> {
   if (words.length === 0) throw new Complaint('which machine?', 'nestbox enable FILE|NAME...');
+  mustBeOne(words, options);
   for (const argument of words) {
     const facts = probe(process.env);
     const file = readMachineFile(argument, facts);
@@ -20,7 +22,7 @@ export default async function enable(words: string[], options: { verbose?: boole
       const units = record?.leader ? null : await install(machine, met, file.place, session, host, tell); // one that runs has its units
       if (!record?.enabled) await enableService(file.spec.name, steps(plan(machine, met, file.place).passing), session, host, tell);
       await session.keepService();
-      if (units) writeStamp(file.spec.name, [file.file, ...units]);
+      if (units && !volumeOf(machine.source)) writeStamp(file.spec.name, [file.file, ...units]);
       return 0;
     });
     if (options.now) await start([argument], options);

@@ -16,7 +16,7 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
       return [];
     }
   };
-  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs), ...services.map(({ name }) => name)])].sort();
+  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs).filter((name) => !name.includes('.')), ...services.map(({ name }) => name)])].sort();
   const left = new Set(names(store.journals));
   const rows = all.map((name) => {
     const record = machines.find((machine) => machine.name === name);
@@ -25,7 +25,7 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
     return {
       name, state: running || service?.leader ? 'running' : left.has(name) ? 'cut off' : record ? 'ready' : 'not made', pid: running?.pid ?? service?.leader ?? null, service: service !== null, enabled: service?.enabled ?? false,
       terminal: terminals?.machines.find((machine) => machine.name === name)?.number ?? null,
-      root: record?.template ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
+      root: record?.template ?? record?.volume?.path ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
     };
   });
   const screen = (terminal: number | null) => (terminal === null ? '-' : `terminal ${terminal}${terminal === terminals?.active ? ', visible' : ''}`);

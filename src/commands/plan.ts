@@ -13,11 +13,11 @@ export default async function plan([argument, ...argv]: string[], { json }: { js
   const read = readMachineFile(argument, base);
   const spec = argv.length > 0 ? { ...read.spec, run: argv } : read.spec;
   const { machine, facts } = await meet(spec, read.file, base);
-  const { lasting, passing } = planOf(machine, facts, read.place);
+  const { opening, lasting, passing } = planOf(machine, facts, read.place);
   const lineOf = (by: string) => (by === '' || !named(read.text, by) ? null : positionOf(read.text, by.split('.')).line);
   if (json) {
     const show = (planned: typeof lasting) => planned.map(({ step, by }) => ({ ...step, by: by || null, line: lineOf(by) }));
-    console.log(JSON.stringify({ lasting: show(lasting), passing: show(passing) }, null, 2));
+    console.log(JSON.stringify({ ...(opening.length > 0 && { opening: show(opening) }), lasting: show(lasting), passing: show(passing) }, null, 2));
     return 0;
   }
   const show = (title: string, planned: typeof lasting) => {
@@ -29,6 +29,7 @@ export default async function plan([argument, ...argv]: string[], { json }: { js
       console.log(`${(line === null ? '-' : `${line}`).padStart(4)}  ${first}${rest.map((more) => `\n      ${more}`).join('')}`);
     }
   };
+  show('before all else, taken back at the end', opening);
   show(`once, kept until 'nestbox rm ${machine.name}'`, lasting);
   show('at each run, taken back at its end', passing);
   return 0;

@@ -1,6 +1,6 @@
 import { Complaint } from '../errors.ts';
 import { meet, readMachineFile } from '../meet.ts';
-import { plan } from '../plan.ts';
+import { plan, preparing } from '../plan.ts';
 import { probe } from '../probe.ts';
 import { unitsOf } from '../units/files.ts';
 
@@ -11,7 +11,7 @@ export default async function render([argument, ...more]: string[], { json }: { 
   const file = readMachineFile(argument, base);
   // Files can be written anywhere; it is starting them that needs systemd.
   const { machine, facts } = await meet(file.spec, file.file, { ...base, supervised: true, networkd: true }, 'service');
-  const { files, image } = unitsOf(machine, facts, plan(machine, facts, file.place).passing);
+  const { files, image } = unitsOf(machine, facts, preparing(plan(machine, facts, file.place)));
   if (json) console.log(JSON.stringify({ files, links: [image] }, null, 2));
   else console.log([...files.map(({ path, text }) => `# ${path}\n${text}`), ...(image.path === image.to ? [] : [`# ${image.path} -> ${image.to}`])].join('\n'));
   return 0;

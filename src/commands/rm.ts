@@ -1,22 +1,26 @@
 import { Complaint } from '../errors.ts';
 import { linux } from '../host/linux.ts';
 import { openSession } from '../host/session.ts';
-import { keptJournal } from '../journal.ts';
-import { probe } from '../probe.ts';
+import type { Host } from '../host.ts';
+import { type Journal, keptJournal, parseJournal } from '../journal.ts';
+import { probe, readVolume } from '../probe.ts';
 import { mustNotServe, recordOf, stop } from '../service.ts';
-import { describe, undo } from '../apply.ts';
+import { apply, describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { note } from '../text.ts';
+import { isInside, isThere, mountPointOf, opening, type Volume } from '../volumes.ts';
 import { nearest } from '../words.ts';
+import { type Asks, mustBeOne, passphraseOf } from './run.ts';
 
 /** Removes machines with all that they have changed. What they were made from stays: templates, and directories of the person's. */
-export default async function rm(names: string[], { verbose }: { verbose?: boolean }): Promise<number> {
+export default async function rm(names: string[], options: Asks): Promise<number> {
   if (names.length === 0) throw new Complaint('which machine?', 'nestbox rm NAME...');
+  mustBeOne(names, options);
   const facts = probe(process.env);
   if (!facts.root) throw new Complaint('only root can remove machines', `sudo nestbox rm ${names.join(' ')}`);
-  const host = linux(facts.programs, note);
-  const tell = (step: Step) => (verbose ? note(describe(step)) : undefined);
+  const host = linux(facts.programs, note, passphraseOf(options));
+  const tell = (step: Step) => (options.verbose ? note(describe(step)) : undefined);
   for (const name of names) {
     const installed = `${store.files}/${name}.toml`;
     if (!facts.store.machines.some((machine) => machine.name === name) && (await host.kind(installed)) === null) {
@@ -33,13 +37,28 @@ export default async function rm(names: string[], { verbose }: { verbose?: boole
       const path = `${store.machine(name)}/undo`;
       await host.mustBeUnmounted(store.machine(name));
       const lines = (await host.read(path)) ?? '';
-      await undo(host, keptJournal(lines), tell);
+      const volume = facts.store.machines.find((machine) => machine.name === name)?.volume;
+      const kept = volume ? await openFor(name, volume, lines, host, session.journal, tell) : lines;
+      await undo(host, keptJournal(kept), tell);
+      await undo(host, session.journal, tell);
       await host.removeTree(store.machine(name));
       if ((await host.kind(installed)) !== null) await host.remove(installed);
       await host.removeLeftover(store.files);
     } finally {
-      session.close();
+      await undo(host, session.journal, tell).finally(() => session.close());
     }
   }
   return 0;
+}
+
+/** What was put into a root on a volume can only be taken out while that is open. Returns the ways back that can be gone: where the volume is not there any more, those in it cannot. */
+async function openFor(name: string, volume: Volume, lines: string, host: Host, journal: Journal, tell: (step: Step) => void): Promise<string> {
+  const all = parseJournal(lines);
+  if (!all.flat().some((step) => isInside(name, step))) return lines;
+  if (isThere(volume, readVolume(volume.path, mountPointOf(name)))) {
+    await apply(opening(name, volume, store.run(name)), host, journal, tell);
+    return lines;
+  }
+  note(`${volume.path} is not there, or holds something else by now: what was put into the root of '${name}' stays in it, going on`);
+  return all.map((steps) => `${JSON.stringify(steps.filter((step) => !isInside(name, step)))}\n`).join('');
 }

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { fstatSync, writeFileSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
 import { Complaint } from '../errors.ts';
 import type { Facts } from '../facts.ts';
@@ -15,12 +15,17 @@ import type { Spec } from '../spec.ts';
 import { mustNotServe } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
+import { store } from '../store.ts';
 import { terminalIn } from '../terminals.ts';
 import { note } from '../text.ts';
 
-interface Options {
-  'record-audio'?: string;
+export interface Asks {
+  'passphrase-fd'?: string;
   verbose?: boolean;
+}
+
+interface Options extends Asks {
+  'record-audio'?: string;
 }
 
 /** Runs a machine's program in the foreground; returns its exit status. */
@@ -50,16 +55,19 @@ function withRecording(spec: Spec, path: string | undefined): Spec {
 
 /** Does what is to be done with the lock of the machine held, and takes back whatever is in the journal at the end. */
 export async function inSession(
-  { spec: { name } }: MachineFile, facts: Facts, { verbose }: { verbose?: boolean },
+  { spec: { name } }: MachineFile, facts: Facts, options: Asks,
   work: (session: Session, host: Host & Processes, tell: (step: Step) => void, facts: Facts) => Promise<number>,
 ): Promise<number> {
   if (!facts.root) throw new Complaint('only root can start machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
+  const host = linux(facts.programs, note, passphraseOf(options));
   const session = openSession(name, facts.programs);
-  const host = linux(facts.programs, note);
-  const tell = (step: Step) => (verbose ? note(describe(step)) : undefined);
+  const tell = (step: Step) => (options.verbose ? note(describe(step)) : undefined);
   host.takeSignals();
   try {
-    if (!(await session.interrupted())) return await work(session, host, tell, facts);
+    if (!(await session.interrupted())) {
+      if ((await host.kind(store.owners(name))) !== null) throw new Complaint(`nestbox rm ${name} was cut off: some files of the root have their owners back, some do not`, `nestbox rm ${name} finishes it`);
+      return await work(session, host, tell, facts);
+    }
     note(`an earlier run of '${name}' was cut off: taking back what it left`);
     await undo(host, session.journal, tell);
     return await work(session, host, tell, probe(process.env));
@@ -71,13 +79,20 @@ export async function inSession(
   }
 }
 
-/** Makes the root and the machine unless they are there. What it returns holds; null when it has changed the host. */
-export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void, way: Way = 'run'): Promise<Awaited<ReturnType<typeof meet>> | null> {
-  const met = await meet(file.spec, file.file, { ...base, store: readStore() }, way);
+/** Makes the root and the machine unless they are there; `before` is done first, and kept with them. What it returns holds; null when it has changed the host. */
+export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void, way: Way = 'run', before: Step[] = []): Promise<Awaited<ReturnType<typeof meet>> | null> {
+  let met = await meet(file.spec, file.file, { ...base, store: readStore() }, way);
+  const { opening } = plan(met.machine, met.facts, file.place);
+  if (opening.length > 0) {
+    await apply(steps(opening), host, session.journal, tell);
+    await session.hold();
+    met = await meet(file.spec, file.file, probe(process.env), way); // now its root can be read
+  }
   const { lasting }: Plan = plan(met.machine, met.facts, file.place);
-  if (lasting.length === 0) return met;
-  await apply(steps(lasting), host, session.journal, tell);
-  if ((await session.journal.entries()).length === 0) return met; // all of it was there
+  const all = [...before, ...steps(lasting)];
+  if (all.length === 0) return met;
+  await apply(all, host, session.journal, tell);
+  if (!(await session.hasMore())) return met; // all of it was there
   // The template was not there to be read when the accounts were planned: with it they are others.
   if (!met.machine.accounts.known) {
     const again = await meet(file.spec, file.file, probe(process.env), way);
@@ -87,6 +102,23 @@ export async function make(file: MachineFile, base: Facts, session: Session, hos
   return null;
 }
 
+/** The descriptor that a passphrase is read from: one that was opened for us. null: it is asked for. */
+export function passphraseOf({ 'passphrase-fd': word }: Asks): number | null {
+  if (word === undefined) return null;
+  const descriptor = /^\d{1,9}$/.test(word) ? Number(word) : -1;
+  try {
+    fstatSync(descriptor);
+    return descriptor;
+  } catch {
+    throw new Complaint(`--passphrase-fd ${word}: no such descriptor is open`, 'nestbox ... --passphrase-fd 3 3< FILE');
+  }
+}
+
+/** One passphrase opens one volume. */
+export function mustBeOne(words: string[], options: Asks): void {
+  if (words.length > 1 && options['passphrase-fd'] !== undefined) throw new Complaint('--passphrase-fd is for one machine at a time');
+}
+
 export function warn({ problems }: Machine, { place }: MachineFile): void {
   for (const { what, mend, fatal, at } of problems) if (!fatal) note(`${at && at.length > 0 ? place(at) : ''}${what}; ${mend}`);
 }
@@ -94,7 +126,7 @@ export function warn({ problems }: Machine, { place }: MachineFile): void {
 function writeState({ run, edits, argv, source, user, account: { uid, gid }, shift, environment, place }: Machine, { file }: MachineFile): void {
   const own = edits.before.some(({ kind }) => kind === 'cookie');
   const state: RunState = {
-    pid: process.pid, started: Date.now(), file, argv, template: templateOf(source), terminal: terminalIn(edits),
+    pid: process.pid, started: Date.now(), file, argv, template: templateOf(source), terminal: terminalIn(edits), directory: source.kind === 'directory' ? source.path : null,
     inside: { user, account: { uid, gid }, shift, environment: { ...environment, ...edits.environment }, place },
     display: own ? { number: Number(edits.environment.DISPLAY!.slice(1)), key: clientCookie({ run }) } : null,
   };

@@ -1,15 +1,17 @@
 import { apply } from '../apply.ts';
 import { Complaint } from '../errors.ts';
 import { writeStamp } from '../host/stamp.ts';
+import { volumeOf } from '../machine.ts';
 import { meet, readMachineFile } from '../meet.ts';
 import { probe } from '../probe.ts';
 import { install, recordOf, unit } from '../service.ts';
 import { note } from '../text.ts';
-import { inSession, make, warn } from './run.ts';
+import { type Asks, inSession, make, mustBeOne, warn } from './run.ts';
 
 /** Has systemd run a machine: returns when the machine says that it is ready, and nothing of nestbox stays behind it. */
-export default async function start(words: string[], options: { verbose?: boolean }): Promise<number> {
+export default async function start(words: string[], options: Asks): Promise<number> {
   if (words.length === 0) throw new Complaint('which machine?', 'nestbox start FILE|NAME...');
+  mustBeOne(words, options);
   for (const argument of words) {
     const facts = probe(process.env);
     const file = readMachineFile(argument, facts);
@@ -23,8 +25,8 @@ export default async function start(words: string[], options: { verbose?: boolea
       warn(machine, file);
       const units = await install(machine, met, file.place, session, host, tell);
       await apply([unit(name, 'started')], host, session.journal, tell);
-      await session.keepService();
-      writeStamp(name, [file.file, ...units]);
+      await session.keepService('forgotten'); // a volume that was opened for it is closed by its unit
+      if (!volumeOf(machine.source)) writeStamp(name, [file.file, ...units]); // else nestbox is to look into the root at each start
       return 0;
     });
   }

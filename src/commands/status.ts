@@ -26,7 +26,7 @@ export default async function status([name, ...more]: string[], { json }: { json
     console.log(`${name}: ${running ? `running, process ${running.pid}, since ${new Date(running.started).toISOString()}` : service?.leader ? 'running, as a service of systemd' : left.length > 0 ? `cut off; nestbox clean ${name} takes back what is left` : record ? 'ready' : 'not made'}`);
     if (service) console.log(`  service: ${serviceOf(name)}${service.leader ? `, running, its first process is ${service.leader}` : ', not running'}${service.enabled ? '; it comes up with the host' : ''}`);
     console.log(`  file: ${running?.file ?? record?.file ?? `${store.files}/${name}.toml`}`);
-    if (record) console.log(`  root: ${record.template ? store.template(record.template) : record.directory}${record.shift ? `, ids from ${record.shift}` : ", the host's ids"}`);
+    if (record) console.log(`  root: ${record.template ? store.template(record.template) : record.volume ? `${record.volume.path}, mounted on ${record.directory} while it runs` : record.directory}${record.shift ? `, ids from ${record.shift}` : ", the host's ids"}`);
     if (running) console.log(`  runs: ${pasteable(running.argv)}`);
     if (running?.display) console.log(`  display: :${running.display.number}`);
     if (record?.devices) console.log(`  attached at each start: ${record.devices.join(', ')}`);

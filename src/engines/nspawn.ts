@@ -34,7 +34,7 @@ const nspawn: Engine = {
         // Where it is put is ours to say: in a scope that it makes by itself, a node that is bound from outside of /dev is refused.
         '--keep-unit', ...(supervised ? [] : ['--register=no']),
         ...(shift === 0 ? ['--private-users=no'] : [`--private-users=${shift}:65536`]),
-        ...(ownership === 'map' ? ['--private-users-ownership=map'] : ownership === 'shift' ? [(facts.systemd ?? 0) < 249 ? '--private-users-chown' : '--private-users-ownership=chown'] : shift !== 0 && (facts.systemd ?? 0) >= 249 ? ['--private-users-ownership=off'] : []),
+        ...(shift !== 0 && (facts.systemd ?? 0) >= 249 ? [`--private-users-ownership=${ownership === 'map' ? 'map' : 'off'}`] : []),
         // An init has set-user-id programs to give to its users; the user namespace is what holds them.
         ...(!machine.boot ? ['--as-pid2', '--no-new-privileges=yes'] : gate ? ['--kill-signal=SIGRTMIN+3'] : ['--boot']), '--link-journal=no', '--timezone=off', '--resolv-conf=off', `--hostname=${hostname}`,
         ...(capabilities.length > 0 ? [`--capability=${capabilities.join(',')}`] : []),

@@ -71,16 +71,21 @@ export class Tree {
     return this.mounts.map(({ at }) => at).filter((at) => at === path || at.startsWith(`${path}/`));
   }
 
-  /** Every file below the root, not what is mounted: one line each. */
+  /** Every file below the root, not what is mounted. */
   lines(): string[] {
-    const out: string[] = [];
-    const walk = (path: string, { kind, mode, uid, gid, text, children }: Node) => {
-      out.push(`${path || '/'} ${kind} ${mode.toString(8)} ${uid}:${gid} ${JSON.stringify(text)}`);
-      for (const [name, child] of [...children].sort(([a], [b]) => (a < b ? -1 : 1))) walk(`${path}/${name}`, child);
-    };
-    walk('', this.root);
-    return out;
+    return linesOf(this.root);
   }
+}
+
+/** One line for each file. */
+export function linesOf(root: Node): string[] {
+  const out: string[] = [];
+  const walk = (path: string, { kind, mode, uid, gid, text, children }: Node) => {
+    out.push(`${path || '/'} ${kind} ${mode.toString(8)} ${uid}:${gid} ${JSON.stringify(text)}`);
+    for (const [name, child] of [...children].sort(([a], [b]) => (a < b ? -1 : 1))) walk(`${path}/${name}`, child);
+  };
+  walk('', root);
+  return out;
 }
 
 export function copyNode({ children, ...rest }: Node): Node {

@@ -1,7 +1,7 @@
 import { Complaint, packages } from '../errors.ts';
-import type { Host, Stat, X11 } from '../host.ts';
+import { type Host, saidBy, type Stat, type X11 } from '../host.ts';
 import type { Owner, Place, Step } from '../step.ts';
-import { copyNode, merged, type Node, node, Tree, visit } from './memory-tree.ts';
+import { copyNode, linesOf, merged, type Node, node, Tree, visit } from './memory-tree.ts';
 
 type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
 
@@ -24,6 +24,8 @@ export class MemoryHost implements Host {
   readonly links = new Map<string, { peer: string; set: string[] }>();
   readonly tables = new Map<string, string[]>();
   readonly displays = new Map<number, { admitted: Set<string>; keys: Set<number> }>();
+  /** Volumes by their path, with the tree of their file system; a logical one has a node while it is active. */
+  readonly volumes = new Map<string, Node>();
   /** Effects so far. */
   effects = 0;
   /** Which effect fails; `late`: it has come about all the same, as when the power goes right after it. */
@@ -56,7 +58,7 @@ export class MemoryHost implements Host {
   /** All that there is, as lines that can be compared. */
   snapshot(): string[] {
     return [
-      ...this.tree.lines(), ...this.tree.mounts.map(({ at, type }) => `mount ${type} ${at}`), ...this.processes.map(({ name }) => `process ${name}`),
+      ...this.tree.lines(), ...[...this.volumes].flatMap(([path, root]) => linesOf(root).map((line) => `in ${path}: ${line}`)), ...this.tree.mounts.map(({ at, type }) => `mount ${type} ${at}`), ...this.processes.map(({ name }) => `process ${name}`),
       ...[...this.links].map(([name, { peer, set }]) => `link ${name} ${peer} ${set.join(' ')}`), ...[...this.tables].map(([name, rules]) => `table ${name} ${rules.join(' ')}`),
       ...[...this.displays].flatMap(([number, { admitted, keys }]) => [...[...admitted].map((user) => `display :${number} admits ${user}`), ...[...keys].map((key) => `display :${number} has key ${key}`)]),
     ];
@@ -242,6 +244,7 @@ export class MemoryHost implements Host {
       else if (job === 'inside') return this.inside(words, input);
       // Who has the terminal is told by the file that keeps which one was visible before.
       else if (job === 'console') this.act(() => (words[0] === 'take' ? this.place(words[2]!, node('file', 0o644, undefined, '1\n'), true) : this.drop(words[2]!)));
+      else if (job === 'unlock' || job === 'lock' || job === 'activate' || job === 'deactivate' || job === 'check' || job === 'mount') this.volume(job, words);
       else if (job === 'unmount') this.act(() => this.unmount(words[0]!));
       else throw new Error(`a host in memory cannot do nestbox-native ${job}`);
     },
@@ -299,6 +302,33 @@ export class MemoryHost implements Host {
     return '';
   }
 
+  private volume(job: 'unlock' | 'lock' | 'activate' | 'deactivate' | 'check' | 'mount', [first = '', second = '', third = '']: string[]): void {
+    const there = (path: string) => this.tree.find(path) !== null;
+    const appear = (path: string) => there(path) || this.act(() => this.put(path, node('other', 0o600, undefined, 'a block device')));
+    if (job === 'activate' && !there(second)) {
+      this.act(() => this.place(third, node('file', 0o600), true));
+      appear(second);
+    } else if (job === 'deactivate' && there(second)) {
+      for (const [path] of this.volumes) if (path.endsWith(first) && there(path)) this.act(() => this.drop(path));
+      this.act(() => this.drop(second));
+    } else if (job === 'unlock') {
+      this.node(first);
+      appear(`/dev/mapper/${second}`);
+    } else if (job === 'lock') {
+      if (this.tree.mounts.some(({ type }) => type === `volume ${first}`)) throw new Complaint(`/dev/mapper/${first} stays open`);
+      this.act(() => this.drop(`/dev/mapper/${first}`));
+    } else if (job === 'mount' && !this.tree.mounts.some(({ at }) => at === second)) {
+      this.node(first);
+      if (!there(second)) this.act(() => this.place(second, node('directory', 0o755)));
+      this.mount(second, `volume ${first.slice('/dev/mapper/'.length)}`, this.volumes.get(third)!);
+    }
+  }
+
+  async unlock(argv: readonly string[]): Promise<void> {
+    const { code, stderr } = await this.run(argv);
+    if (code !== 0) throw saidBy(stderr, argv, code);
+  }
+
   private node(path: string): Node {
     const found = this.tree.find(path);
     if (!found) throw new Complaint(`${path}: No such file or directory`);
@@ -346,8 +376,14 @@ export class MemoryHost implements Host {
     for (const [name, child] of copy.children) this.act(() => made.children.set(name, child));
   }
 
-  async changeOwners({ directory, shift }: Of<'owners'>): Promise<void> {
-    this.act(() => visit(directory, this.node(directory), (_, found) => Object.assign(found, { uid: (found.uid % 0x10000) + shift, gid: (found.gid % 0x10000) + shift })));
+  /** A file at a time, the directory itself as the last. */
+  async changeOwners({ directory, from, to, notes }: Of<'owners'>): Promise<void> {
+    const all: Node[] = [];
+    visit(directory, this.node(directory), (_, found) => all.unshift(found));
+    const now = (id: number) => (id >= from && id < from + 0x10000 ? id - from + to : id);
+    await this.write(notes, '', 0o600);
+    for (const found of all) if (now(found.uid) !== found.uid || now(found.gid) !== found.gid) this.act(() => Object.assign(found, { uid: now(found.uid), gid: now(found.gid) }));
+    await this.remove(notes);
   }
 
   private start(name: string, place: Place, link: string | null = null): Process {

@@ -4,7 +4,7 @@ import { constants as os } from 'node:os';
 import type { Readable } from 'node:stream';
 import { Complaint, lacksProgram, packages, type ProgramName } from '../errors.ts';
 import type { Facts } from '../facts.ts';
-import { type Host, must } from '../host.ts';
+import { type Host, must, saidBy } from '../host.ts';
 import { programFolders } from '../probe.ts';
 import type { Place, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
@@ -16,21 +16,24 @@ import { takesConnections, until } from './ready.ts';
 
 const cleanEnvironment = { PATH: programFolders.join(':'), LANG: 'C.UTF-8' };
 
-export interface Processes extends Pick<Host, 'run' | 'build' | 'serve' | 'contain' | 'stop' | 'endGroup' | 'interrupted'> {
+export interface Processes extends Pick<Host, 'run' | 'unlock' | 'build' | 'serve' | 'contain' | 'stop' | 'endGroup' | 'interrupted'> {
   /** Exit status of the container that has ended. */
   status: number;
   /** Runs a program on the person's own terminal; returns its exit status. */
   foreground(argv: readonly string[]): Promise<number>;
   /** From now on signals of the person are noted, or passed on to the container, and end nothing by themselves. */
   takeSignals(): void;
-  build(step: Extract<Step, { kind: 'build' }>, environment?: Record<string, string>): Promise<void>;
+  /** `lasting`: the program waits for the disk where it wants to; what others make would be made anew after a power cut. */
+  build(step: Extract<Step, { kind: 'build' }>, lasting?: boolean): Promise<void>;
 }
 
 const passedOn = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2'] as const;
 
-export function processes(programs: Facts['programs'], progress: (line: string) => void): Processes {
+/** `passphrase`: an open descriptor that it can be read from; null: it is asked for. */
+export function processes(programs: Facts['programs'], progress: (line: string) => void, passphrase: number | null): Processes {
   let asked: (typeof passedOn)[number] | null = null;
   let builder: ChildProcess | null = null;
+  let asking: ChildProcess | null = null;
   let container: { child: ChildProcess; boots: boolean; told: Set<string> } | null = null;
 
   const find = (argv: readonly string[], reason = 'go on'): string[] => {
@@ -54,11 +57,11 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   };
   const host = { run } as Host; // all that must() asks for
 
-  async function build({ argv, what, target, seen }: Extract<Step, { kind: 'build' }>, environment: Record<string, string> = {}): Promise<void> {
+  async function build({ argv, what, target, seen }: Extract<Step, { kind: 'build' }>, lasting = false): Promise<void> {
     progress(what);
     // Namespaces of its own: killed with us, it ends whole, and the mounts that it made are gone with it.
-    const [program = '', ...rest] = launch(['--no-sync', ...(seen ? ['--own-mounts', '--bind', target, seen] : [])], ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', ...find(argv, what)]);
-    const child = spawn(program, rest, { env: { ...cleanEnvironment, ...environment }, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' });
+    const [program = '', ...rest] = launch([...(lasting ? [] : ['--no-sync']), ...(seen ? ['--own-mounts', '--bind', target, seen] : [])], ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', ...find(argv, what)]);
+    const child = spawn(program, rest, { env: cleanEnvironment, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' });
     builder = child;
     const last: string[] = [];
     for (const stream of [child.stdout, child.stderr])
@@ -74,6 +77,22 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     });
     interrupted();
     if (code !== 0) throw new Complaint(`${what}: this failed with exit status ${code}: ${pasteable(argv)}`, last.join('\n'));
+  }
+
+  /** Its own standard input is the person's terminal, if there is one. It ends with us, and what it has started with it. */
+  async function unlock(argv: readonly string[]): Promise<void> {
+    const [program = '', ...rest] = launch([], passphrase === null ? argv : [...argv, '--passphrase-fd', '3']);
+    const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }) }, stdio: ['inherit', 'ignore', 'pipe', ...(passphrase === null ? [] : [passphrase])] });
+    asking = child;
+    if (asked) child.kill('SIGTERM');
+    let said = '';
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => { said += text; });
+    const over = new Promise((resolve) => child.once('close', resolve));
+    const code = await ended(child);
+    await over;
+    asking = null;
+    interrupted();
+    if (code !== 0) throw saidBy(said, argv, code);
   }
 
   /** By the first process of its namespace, whose death is over only when all others there are dead too. */
@@ -164,6 +183,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
         if (!container) {
           asked ??= signal;
           if (builder) endBuilder();
+          asking?.kill('SIGTERM'); // else it would go on waiting for a passphrase
           return;
         }
         const program = container.boots ? undefined : descendants(container.child.pid!).filter((pid) => namespace(pid, 'pid') !== namespace('self', 'pid') && !isFirst(pid))[0];
@@ -194,7 +214,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     for (const folder of there) await removeGroup(folder);
   }
 
-  const processesOf: Processes = { status: 0, run, foreground, build, serve, contain, stop, endGroup, interrupted, takeSignals };
+  const processesOf: Processes = { status: 0, run, unlock, foreground, build, serve, contain, stop, endGroup, interrupted, takeSignals };
   return processesOf;
 }
 

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, fstatSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
 import { Complaint, reasons } from '../errors.ts';
 import type { Facts } from '../facts.ts';
-import { type Journal, type JournalFile, journalOn } from '../journal.ts';
+import { type Journal, type JournalFile, journalOn, parseJournal } from '../journal.ts';
 import type { Place } from '../step.ts';
 import { store } from '../store.ts';
 import { mountsBelow } from './files.ts';
@@ -16,6 +16,8 @@ export interface RunState {
   argv: string[];
   /** Key of the template that its root is a layer over, if it is. */
   template: string | null;
+  /** The directory that its root is, or is a layer over, if it is. */
+  directory: string | null;
   /** Number of the X display that belongs to this machine alone, and the file with the key to it. */
   display: { number: number; key: string } | null;
   /** Its virtual terminal. */
@@ -40,10 +42,14 @@ export interface Session {
   journal: Journal;
   /** Whether an earlier run was cut off before it could take everything back. */
   interrupted(): Promise<boolean>;
+  /** What has been done so far is for this session alone: what is kept later is kept without it. */
+  hold(): Promise<void>;
+  /** Whether anything has been done besides. */
+  hasMore(): Promise<boolean>;
   /** Keeps what the journal says has been done: the ways back go to the machine, for the day that it is removed. */
   keep(): Promise<void>;
-  /** The same of what systemd has been given, for the day that it is stopped and not to be started again. */
-  keepService(): Promise<void>;
+  /** The same of what systemd has been given, for the day that it is stopped and not to be started again. `held` is forgotten where the units take it back. */
+  keepService(held?: 'back' | 'forgotten'): Promise<void>;
   close(): void;
 }
 
@@ -70,19 +76,24 @@ export function openSession(name: string, programs: Facts['programs'], busy: 'co
   }
   const file = fileOf(store.journal(name));
   const journal = journalOn(file);
+  let held = 0; // characters at the beginning of the journal
+  /** What is not held goes to the end of another journal. Twice in the journals after a crash in between is harmless; in neither would lose the way back. */
+  const move = async (to: string | null, forget = false): Promise<void> => {
+    const text = await file.read();
+    if (to !== null) await fileOf(to).append(text.slice(held), true);
+    if (held === 0 || forget) await file.remove();
+    else await file.cut(Buffer.byteLength(text.slice(0, held)));
+    if (forget) held = 0;
+  };
   return {
     journal,
     interrupted: async () => (await journal.entries()).length > 0,
-    async keep() {
-      const machine = store.machine(name);
-      // Twice in the journals after a crash in between is harmless; in neither would lose the way back.
-      if (statSync(machine, { throwIfNoEntry: false })) await fileOf(`${machine}/undo`).append(await file.read(), true);
-      await file.remove();
+    async hold() {
+      held = (await file.read()).length;
     },
-    async keepService() {
-      await fileOf(store.undoOfService(name)).append(await file.read(), true);
-      await file.remove();
-    },
+    hasMore: async () => parseJournal((await file.read()).slice(held)).length > 0,
+    keep: () => move(statSync(store.machine(name), { throwIfNoEntry: false }) ? `${store.machine(name)}/undo` : null),
+    keepService: (back = 'back') => move(store.undoOfService(name), back === 'forgotten'),
     close() {
       // All in there is the machine's own: logs, sockets, what its host programs have left.
       if (mountsBelow(folder).length === 0 && textOf(store.journal(name)) === '') for (const entry of readdirSync(folder)) rmSync(`${folder}/${entry}`, { recursive: true, force: true });
@@ -147,7 +158,7 @@ function takeLock(folder: string, name: string, programs: Facts['programs'], bus
   }
 }
 
-export function fileOf(path: string): JournalFile {
+export function fileOf(path: string): JournalFile & { cut(length: number): Promise<void> } {
   let file: number | null = null;
   return {
     async append(line, sync) {
@@ -161,6 +172,9 @@ export function fileOf(path: string): JournalFile {
       }
     },
     read: async () => textOf(path),
+    async cut(length) {
+      if (file !== null) ftruncateSync(file, length);
+    },
     async remove() {
       if (file !== null) closeSync(file);
       file = null;

@@ -13,6 +13,7 @@ export default defineRoot({
   needs: ({ clone }, { store: { machines } }) => {
     const other = machines.find(({ name }) => name === clone);
     if (other?.shifted) return [{ ...lacks(`the files of '${clone}' have other owners on the disk (users = "shift")`, 'clone a machine whose ids are mapped'), at: ['clone'] }];
+    if (other?.volume) return [{ ...lacks(`the root of '${clone}' is on a volume of its own (${other.volume.path})`, 'copy that volume, and name the copy'), at: ['clone'] }];
     if (other) return [];
     const names = machines.map(({ name }) => name);
     const meant = nearest(clone, names);

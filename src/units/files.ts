@@ -3,7 +3,7 @@ import type { Service } from '../edits.ts';
 import { Complaint, lacksProgram, type ProgramName } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { assignment, commandLine, continued, iniText, type Section, unitValue } from '../ini.ts';
-import { insideLink, type Machine } from '../machine.ts';
+import { insideLink, type Machine, volumeOf } from '../machine.ts';
 import { privateNetwork, serviceOf, unitOf } from '../names.ts';
 import { steps } from '../plan.ts';
 import { hostCgroups } from '../powers.ts';
@@ -33,6 +33,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
   const lines = linesOf(steps(passing), name);
   const comment = [`${mark} for the machine '${name}', from ${file}.`, `nestbox start ${name} writes it anew; nestbox stop ${name} and nestbox disable ${name} remove it.`];
   const services = machine.edits.services;
+  const opensVolume = volumeOf(machine.source) !== null;
   const network = networkUnit(machine, facts, comment);
   const find = (argv: readonly string[]): string => commandLine(found(facts, argv));
   return {
@@ -43,7 +44,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
       { path: `${units}/${unitOf(name)}`, text: iniText(comment, [
         ['Unit', [['Description', `What the machine ${name} is given`], ['StopWhenUnneeded', 'yes'], ['Before', serviceOf(name)], ['RequiresMountsFor', store.base]]],
         ['Service', [
-          ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', '60'],
+          ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', opensVolume ? '20min' : '60'], // a person may type three passphrases, each within five minutes
           // All in one command of the unit: systemd takes longer to begin one than most of these take.
           ['ExecStart', `${find(['nestbox-native', 'each'])} ${joined([folder(dirname(run), 0o711), folder(run, 0o711), ...lines.start]).map(find).join(continued)}`],
           // Each is tried; the folder itself goes last, and nothing that is mounted in it goes with it.

@@ -2,7 +2,9 @@ import { basename } from 'node:path/posix';
 import type { Step } from '../step.ts';
 import { mountCommands } from '../steps/mounts.ts';
 import { terminalCommands } from '../steps/terminals.ts';
+import { volumeCommands } from '../steps/volumes.ts';
 import { store } from '../store.ts';
+import { machinesFolder } from '../volumes.ts';
 
 /** What one step becomes where systemd takes it: argument lists of the host's programs, each with a program of the table in errors.ts first. */
 export interface Lines {
@@ -23,8 +25,8 @@ const octal = (mode: number): string => mode.toString(8).padStart(4, '0');
 
 const owned = ({ uid, gid }: { uid: number; gid: number } = { uid: 0, gid: 0 }): string[] => ['-o', `${uid}`, '-g', `${gid}`];
 
-/** What is below the store stays over a boot, and is made by nestbox; all else is to be made anew. */
-const lasts = (path: string): boolean => path.startsWith(`${store.base}/`);
+/** What is below the store, and the folder of systemd's machines, stays over a boot, and is made by nestbox; all else is to be made anew. */
+const lasts = (path: string): boolean => path.startsWith(`${store.base}/`) || path === machinesFolder;
 
 const once = (step: Step): Partial<Lines> => ({ once: [step] });
 
@@ -66,6 +68,10 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   overlay: (step) => ({ start: [mountCommands.overlay(step)], stop: [mountCommands.unmount(step)] }),
   bind: (step) => ({ start: [mountCommands.bind(step)], stop: [mountCommands.unmount(step)] }),
   tmpfs: (step) => ({ start: [mountCommands.tmpfs(step)], stop: [mountCommands.unmount(step)] }),
+  activate: (step) => ({ start: [volumeCommands.activate(step)], stop: [volumeCommands.deactivate(step)] }),
+  unlock: (step) => ({ start: [volumeCommands.unlock(step)], stop: [volumeCommands.lock(step)] }),
+  'check-file-system': (step) => ({ start: [volumeCommands.check(step)] }),
+  'mount-volume': (step) => ({ start: [volumeCommands.mount(step)], stop: [mountCommands.unmount(step), ['rmdir', '--ignore-fail-on-non-empty', step.at]] }),
   node: ({ path, from, mode, owner }) => ({ start: [['nestbox-native', 'node', octal(mode), `${owner.uid}:${owner.gid}`, from, path]] }),
   terminal: (step) => ({ start: [terminalCommands.take(step)], stop: [terminalCommands.giveBack(step)] }),
   'linker-cache'(step, kept) {
@@ -78,7 +84,7 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   service: () => ({}), // a unit of its own each
 };
 
-type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'terminal-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'ports-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
+type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'terminal-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'deactivate' | 'lock' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'ports-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
 
 /** All steps of a plan's `passing` half, for the machine `name`. Throws for a step that no run begins with: that is a mistake of ours. */
 export function linesOf(steps: readonly Step[], name: string): Lines {
@@ -105,7 +111,8 @@ export function joined(commands: readonly string[][]): string[][] {
     const last = out.at(-1);
     const many = manyAtOnce.find(({ begins }) => begins.every((word, i) => argv[i] === word));
     const same = many && last && argv.slice(0, -many.operands).every((word, i) => last[i] === word);
-    if (same) last.push(...argv.slice(-many.operands));
+    const operands = argv.slice(-(many?.operands ?? 0));
+    if (same) last.push(...(many.operands === 1 && last.includes(operands[0]!) ? [] : operands));
     else out.push([...argv]);
   }
   return out;

@@ -42,7 +42,5 @@ export function settings(machine: Machine, facts: Facts, comment: readonly strin
 
 /** The setting had another name, and no 'map', before 249. */
 function ownership({ ownership }: Machine, version: number): readonly [string, string] {
-  const shifted = ownership === 'shift';
-  if (version < 249) return ['PrivateUsersChown', shifted ? 'yes' : 'no'];
-  return ['PrivateUsersOwnership', shifted ? 'chown' : ownership === 'map' ? 'map' : 'off'];
+  return version < 249 ? ['PrivateUsersChown', 'no'] : ['PrivateUsersOwnership', ownership === 'map' ? 'map' : 'off'];
 }

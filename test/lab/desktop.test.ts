@@ -42,7 +42,7 @@ async function logIn(computer: Computer): Promise<void> {
   await computer.type(`${person.password}\n`);
   await computer.until(...there(`${home('work')}/.session`));
   await computer.press('ctrl-alt-t');
-  await computer.until(...there(`${home('work')}/.terminal`));
+  await reads(computer, /ready/);
 }
 
 /** A keyboard that comes while the machine runs types as soon as whoever reads keys there has opened it. */
@@ -68,7 +68,7 @@ for (const host of hosts)
     assert.equal(await visible(computer), 'tty8');
 
     await start(computer, 'private');
-    await computer.until(...there(`${home('private')}/.terminal`));
+    await reads(computer, /ready/);
     assert.equal(await visible(computer), 'tty9');
     await types(computer, 'private', 'second');
     assert.match(await computer.does('nestbox', 'list'), /private +running .*terminal 9, visible.*\n.*work +running .*terminal 8 /);
@@ -126,6 +126,6 @@ for (const host of hosts)
       await logIn(computer);
       await plugs(computer, 'work', 'Xorg');
       await start(computer, 'private', more);
-      await computer.until(...there(`${home('private')}/.terminal`));
+      await reads(computer, /ready/);
       await plugs(computer, 'private', 'labwc');
     });

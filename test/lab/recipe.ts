@@ -100,13 +100,13 @@ export const person = { name: 'person', password: 'secret' };
 /** Ctrl, Alt and T open a terminal. */
 const openbox = `<?xml version="1.0"?>
 <openbox_config xmlns="http://openbox.org/3.4/rc">
-  <keyboard><keybind key="C-A-t"><action name="Execute"><command>xterm -maximized</command></action></keybind></keyboard>
+  <keyboard><keybind key="C-A-t"><action name="Execute"><command>xterm -maximized -fa Mono -fs 20</command></action></keybind></keyboard>
 </openbox_config>
 `;
 
-/** Tells the tests what they would else have to guess from the screen. */
+/** Tells the tests what they would else have to guess; the prompt is one that can be read from a picture. */
 const told = {
-  [`/home/${person.name}/.bashrc`]: 'echo ready > ~/.terminal\n',
+  [`/home/${person.name}/.bashrc`]: 'PS1="ready> "\n',
   [`/home/${person.name}/.config/openbox/autostart`]: 'echo ready > ~/.session\n',
 };
 
@@ -121,7 +121,7 @@ User=${person.name}
 PAMName=login
 Environment=LIBSEAT_BACKEND=seatd WLR_RENDERER=pixman XDG_SESSION_TYPE=wayland
 WorkingDirectory=~
-ExecStart=labwc -s foot
+ExecStart=labwc -s "foot -m -f monospace:size=20"
 Restart=on-failure
 
 [Install]

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Complaint } from '../../src/errors.ts';
-import { plan, type Planned } from '../../src/plan.ts';
+import { plan, type Planned, preparing } from '../../src/plan.ts';
 import { positionOf } from '../../src/positions.ts';
 import { readSpec } from '../../src/spec.ts';
 import { unitsOf } from '../../src/units/files.ts';
@@ -27,8 +27,7 @@ function served(host: string, example: string, systemd = storedHost(host).system
   const file = `${example}.toml`;
   try {
     const { machine, facts } = meetStored(readSpec(exampleText(example), file), { ...storedHost(host), systemd }, `/etc/nestbox/${file}`, 'service');
-    const { passing } = plan(machine, facts, placeIn(example));
-    const { once, files, image } = unitsOf(machine, facts, passing);
+    const { once, files, image } = unitsOf(machine, facts, preparing(plan(machine, facts, placeIn(example))));
     return [...once.map((step) => `# once: ${describe(step).replaceAll('\n', '\n#       ')}`), ...files.map(({ path, text }) => `# ${path}\n${text}`), `# ${image.path} -> ${image.to}`, ''].join('\n');
   } catch (error) {
     if (!(error instanceof Complaint)) throw error;
@@ -42,13 +41,13 @@ function outcome(host: string, example: string): string {
   const place = placeIn(example);
   try {
     const { machine, facts } = meetStored(readSpec(text, file), storedHost(host), `/etc/nestbox/${file}`);
-    const { lasting, passing } = plan(machine, facts, place);
+    const { opening, lasting, passing } = plan(machine, facts, place);
     const container = passing.at(-1)!.step;
     assert.equal(container.kind, 'container');
     const { argv, environment, inside, place: where, leftovers } = container as Extract<typeof container, { kind: 'container' }>;
     return [
       ...machine.problems.map(({ what, mend, at }) => `warning: ${at && at.length > 0 ? place(at) : ''}${what}; ${mend}`), ...(machine.problems.length > 0 ? [''] : []),
-      ...rows('once, kept until the machine is removed', lasting), ...rows('at each run, taken back at its end', passing.slice(0, -1)),
+      ...rows('before all else, taken back at the end', opening), ...rows('once, kept until the machine is removed', lasting), ...rows('at each run, taken back at its end', passing.slice(0, -1)),
       'the container:', ...Object.entries(environment).map(([name, value]) => `  ${name}=${value}`), ...argv.map((word) => `  ${word}`),
       `  in ${where.kind === 'unit' ? where.name : where.folders.join(' ')}`, ...(inside ? [`  its network: ${JSON.stringify(inside)}`] : []), ...leftovers.map((path) => `  may leave ${path}`), '',
       'what that exposes:', ...machine.exposures.map(({ risk, what, by }) => `  ${risk.padEnd(7)} ${by}: ${what}`), '',

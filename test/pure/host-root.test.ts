@@ -5,7 +5,7 @@ import host from '../../src/roots/host.ts';
 import { storedHost } from './hosts.ts';
 
 const folder: PathFact = { kind: 'directory', uid: 0, gid: 0, mode: 0o755, size: 4096, modified: 0 };
-const from = (paths: Record<string, PathFact | null>) => host.source({ host: true }, { ...storedHost('laptop'), paths }, '');
+const from = (paths: Record<string, PathFact | null>) => host.source({ host: true }, { ...storedHost('laptop'), paths }, '', 'law');
 
 test('where /usr is merged, what leads into it is a link inside too, and what is not there is not made', () => {
   assert.deepEqual(from({ '/bin': { ...folder, link: 'usr/bin' }, '/lib': { ...folder, link: '/usr/lib' }, '/lib64': null }), { kind: 'host', folders: ['usr', 'etc'], links: { bin: 'usr/bin', lib: '/usr/lib' } });

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { readCdi } from '../../src/cdi/read.ts';
-import type { Accounts, CdiFile, Facts, Inside } from '../../src/facts.ts';
+import type { Accounts, CdiFile, Facts, Inside, VolumeFact } from '../../src/facts.ts';
 import { layersOf, type Machine, meetsInside, namesCdi, pathsOf, resolve, type Way } from '../../src/machine.ts';
 import { roots } from '../../src/roots/index.ts';
 import type { Spec } from '../../src/spec.ts';
@@ -12,6 +12,12 @@ const folder = new URL('hosts/', import.meta.url);
 export const hostNames: string[] = readdirSync(folder).map((name) => name.replace('.json', '')).sort();
 
 export const storedHost = (name: string): Facts => JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8')) as Facts;
+
+/** What is known of a volume there: `blocks` and `volumes` of a stored host; one that these do not name is a logical volume that is not active. */
+function storedVolume(stored: Facts, path: string): VolumeFact {
+  const { blocks, volumes } = stored as Facts & { blocks?: Pick<VolumeFact, 'devices' | 'mounted' | 'swaps'>; volumes?: Record<string, Pick<VolumeFact, 'kind' | 'device' | 'format'>> };
+  return { devices: {}, mounted: [], swaps: [], ...blocks, kind: null, device: null, format: null, ...volumes?.[path], there: 'nothing' };
+}
 
 export const here = (path: string): URL => new URL(path, import.meta.url);
 
@@ -43,7 +49,8 @@ export function meetStored(spec: Spec, host: Facts, file: string, way: Way = 'ru
   const asked = pathsOf(spec, stored);
   const unknown = asked.filter((path) => !(path in stored.paths));
   if (unknown.length > 0) throw new Error(`the stored host does not say what is at ${unknown.join(', ')}`);
-  const facts: Facts = { ...stored, paths: Object.fromEntries(asked.map((path) => [path, stored.paths[path] ?? null])), accounts: null, init: null };
+  const volume = roots[spec.root.source]!.volume?.(spec.root.options);
+  const facts: Facts = { ...stored, ...(volume && { volume: storedVolume(stored, volume) }), paths: Object.fromEntries(asked.map((path) => [path, stored.paths[path] ?? null])), accounts: null, init: null };
   const there = roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal) && layersOf(spec, facts).length > 0;
   const met: Facts = { ...facts, accounts: there ? accountsOf(spec, stored) : null, init: there ? 'systemd' as const : null, ...(meetsInside(spec) && { inside: there ? (stored.inside ?? insideDebian) : null }) };
   return { machine: resolve(spec, met, file, way), facts: met };

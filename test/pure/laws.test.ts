@@ -71,7 +71,7 @@ const combined: Case[] = hostNames.flatMap((hostName) => {
 const rooted: Case[] = hostNames.flatMap((hostName) => {
   const options: Record<string, object> = {
     arch: { arch: true, packages: [], config: '/etc/pacman.conf' }, clone: { clone: 'steam' }, debian: { debian: 'trixie', packages: ['x11-apps'], variant: 'apt', components: ['main'] },
-    directory: { directory: '/srv/chroot/old' }, host: { host: true }, tar: { tar: '/srv/images/server.tar.zst' },
+    directory: { directory: '/srv/chroot/old' }, host: { host: true }, luks: { luks: '/dev/vg/work', discard: true }, tar: { tar: '/srv/images/server.tar.zst' }, volume: { volume: '/dev/vg/private' },
   };
   assert.deepEqual(Object.keys(options), Object.keys(roots), 'this test has no sample of a source of roots');
   const grants = everyGrant.filter((grant) => ['environment', 'network.private', 'files'].includes(nameOf(grant)));
@@ -119,8 +119,8 @@ function firstWith(cases: Case[]): Case[] {
   });
 }
 
-/** What makes one step another than one that has been tried: a driver's many libraries are all alike. */
-const alike = (step: Step): string => (['link-inside', 'link-inside-end', 'mount-point', 'remove-empty', 'node'].includes(step.kind) ? step.kind : JSON.stringify(step));
+/** What makes one step another than one that has been tried: a driver's many libraries are all alike, and so are the files that get other owners. */
+const alike = (step: Step): string => (['link-inside', 'link-inside-end', 'mount-point', 'remove-empty', 'node', 'owners'].includes(step.kind) ? step.kind : JSON.stringify(step));
 
 test('whichever effect fails, or is the last before the power goes, all is taken back without a trace', async () => {
   const tried = new Set<string>(); // a step that another machine had is not tried again: only what is new about each
@@ -264,8 +264,8 @@ test('a program that a grant or a root starts is one that it says it needs', () 
     }
   }
   for (const [source, { needs }] of Object.entries(roots)) {
-    if (source === 'clone' || source === 'directory' || source === 'host') continue; // they start nothing
-    assert.ok(needs({ [source]: '/srv/images/server.tar.zst', packages: [], config: '/x' }, { ...storedHost('laptop'), programs: {} }).some(({ fatal, what }) => fatal && what.includes('is not installed')), source);
+    if (source === 'clone' || source === 'directory' || source === 'host' || source === 'volume') continue; // they start nothing
+    assert.ok(needs({ [source]: '/srv/images/server.tar.zst', luks: '/dev/vg/work', packages: [], config: '/x' }, { ...storedHost('laptop'), programs: {} }).some(({ fatal, what }) => fatal && what.includes('is not installed')), source);
   }
 });
 

@@ -1,10 +1,12 @@
+import { dirname } from 'node:path/posix';
 import * as v from 'valibot';
 import type { Facts } from '../../src/facts.ts';
 import { topics, values } from '../../src/grants/index.ts';
 import { MemoryHost } from '../../src/host/memory.ts';
 import { node } from '../../src/host/memory-tree.ts';
 import { type Journal, journalOn } from '../../src/journal.ts';
-import type { Machine } from '../../src/machine.ts';
+import { type Machine, volumeOf } from '../../src/machine.ts';
+import type { Plan } from '../../src/plan.ts';
 import type { Spec } from '../../src/spec.ts';
 import type { Step } from '../../src/step.ts';
 import { store } from '../../src/store.ts';
@@ -37,7 +39,14 @@ export function world(facts: Facts, machine: Machine): MemoryHost {
   }
   for (const key of facts.store.templates) root(host, store.template(key));
   for (const { name } of facts.store.machines) file(`${store.machine(name)}/top/upper/etc/written-inside`);
-  if (machine.source.kind === 'directory') root(host, machine.source.path);
+  const volume = volumeOf(machine.source);
+  if (volume) {
+    root(host, '/srv/other');
+    host.volumes.set(volume.path, host.folders('/srv/other'));
+    host.folders('/srv').children.delete('other');
+    for (const path of ['/dev/mapper', dirname(volume.path)]) host.folders(path);
+    if (!volume.lv) file(volume.path, 'a block device');
+  } else if (machine.source.kind === 'directory') root(host, machine.source.path);
   return host;
 }
 
@@ -130,4 +139,4 @@ export const machineWith = (facts: Facts, grants: Asked[], more: Partial<Spec> =
 });
 
 /** The steps apart from those that take long and are of the template alone. */
-export const stepsOf = ({ lasting, passing }: { lasting: { step: Step }[]; passing: { step: Step }[] }): Step[] => [...lasting, ...passing].map(({ step }) => step);
+export const stepsOf = ({ opening, lasting, passing }: Plan): Step[] => [...opening, ...lasting, ...passing].map(({ step }) => step);
