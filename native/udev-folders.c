@@ -267,6 +267,17 @@ void drop_node(const char *name) {
 	remove_from(nodes, name);
 }
 
+static void sweep_any(const char *name, const void *of) {
+	struct stat found;
+	(void)of;
+	if (fstatat(nodes, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(found.st_mode))
+		drop_node(name);
+}
+
+void remove_nodes(void) {
+	each_in(nodes, sweep_any, NULL);
+}
+
 static void sweep_node(const char *name, const void *of) {
 	(void)of;
 	char path[512];

@@ -3,6 +3,7 @@
  * nodes, entries and messages are passed on from here, in this order: what is inside hears of a device that it can open. */
 #include "mirror.h"
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/securebits.h>
 #include <poll.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 
 enum {
 	UDEV_GROUP = 2, /* MONITOR_GROUP_UDEV of systemd's sd-device */
@@ -190,14 +192,40 @@ static void take_words(int argc, char **argv) {
 	open_folders(argv[at], argv[at + 1]);
 }
 
+/* With the job its mirrors go, and the next device that is plugged in gets the number of a node that would still be there. So there
+ * are two processes: whichever is left removes the nodes, and the first one begins anew. Returns, in the second, what is readable
+ * when the first one has ended. */
+static int guarded(void) {
+	for (;;) {
+		int ends[2], status;
+		if (pipe2(ends, O_CLOEXEC) < 0)
+			die("pipe");
+		pid_t job = fork();
+		if (job < 0)
+			die("fork");
+		close(ends[job == 0]);
+		if (job == 0)
+			return ends[0];
+		while (waitpid(job, &status, 0) < 0 && errno == EINTR)
+			;
+		close(ends[1]);
+		remove_nodes();
+		if (!WIFSIGNALED(status))
+			exit(1);
+		fprintf(stderr, "nestbox-native: udev-relay was killed (signal %d): it begins anew, going on\n", WTERMSIG(status));
+		sleep(1);
+	}
+}
+
 int udev_relay_job(int argc, char **argv) {
 	errno = 0;
 	umask(0);
 	/* A change of the user must not take the capabilities with it: nodes are made as their owner, messages sent as root inside. */
 	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
 		die("securebits");
-	signal(SIGCHLD, SIG_IGN);
 	take_words(argc, argv);
+	int guard = relay.terminal ? guarded() : -1;
+	signal(SIGCHLD, SIG_IGN);
 	int file = listener();
 	if (relay.terminal)
 		open_mirrors();
@@ -205,9 +233,13 @@ int udev_relay_job(int argc, char **argv) {
 	for (int lost = 0, ready = 0;;) {
 		if (!ready && (ready = mirrors_are_known()))
 			say_ready();
-		struct pollfd files[] = { { .fd = file, .events = POLLIN }, { .fd = container_end(), .events = POLLIN }, { .fd = mirrors_file(), .events = POLLIN } };
-		if (poll(files, 3, mirrors_wait()) < 0 && errno != EINTR)
+		struct pollfd files[] = { { .fd = file, .events = POLLIN }, { .fd = container_end(), .events = POLLIN }, { .fd = mirrors_file(), .events = POLLIN }, { .fd = guard } };
+		if (poll(files, 4, mirrors_wait()) < 0 && errno != EINTR)
 			die("poll");
+		if (files[3].revents) {
+			remove_nodes();
+			return 1;
+		}
 		serve_mirrors();
 		if (files[1].revents) /* our sender would keep its network alive */
 			leave_container();

@@ -39,6 +39,7 @@ void drop_node(const char *name); /* its entry stays, so that its end is still t
 int has_device(const struct device *device);
 void enumerate(void);
 void say_ready(void);
+void remove_nodes(void);
 
 /* udev-sender.c: the network of the container. */
 void send_inside(const void *bytes, size_t length);
