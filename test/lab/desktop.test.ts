@@ -6,11 +6,12 @@ import { reads, wordsOn } from './screen.ts';
 
 /** Machines with screens of their own: Xorg under LightDM in 'work', a Wayland compositor with seatd in 'private'. */
 
-const desktop = (name: 'work' | 'private', more = '') => `name = "${name}"
+const desktop = (name: 'work' | 'private', more = '', input = 'all') => `name = "${name}"
 boot = true
 user = "${person.name}"
 ${more}
 [display.vt]
+input = "${input}"
 [root]
 directory = "/srv/desktops/${name}"
 `;
@@ -21,8 +22,8 @@ const visible = async (computer: Computer) => (await computer.does('cat', '/sys/
 const console = async (computer: Computer, number = 1) => (await computer.get(`/dev/vcs${number}`)).replace(/\s+/g, ' ').trim();
 const there = (path: string) => ['test', '-s', path];
 
-async function start(computer: Computer, name: 'work' | 'private', more = ''): Promise<void> {
-  await computer.write(`/root/${name}.toml`, desktop(name, more));
+async function start(computer: Computer, name: 'work' | 'private', more = '', input = 'all'): Promise<void> {
+  await computer.write(`/root/${name}.toml`, desktop(name, more, input));
   await computer.does('nestbox', 'start', `/root/${name}.toml`);
 }
 
@@ -46,11 +47,12 @@ async function logIn(computer: Computer): Promise<void> {
 }
 
 /** A keyboard that comes while the machine runs types as soon as whoever reads keys there has opened it. */
-async function plugs(computer: Computer, name: string, reader: string): Promise<void> {
+async function plugs(computer: Computer, name: string, reader: string, input: string): Promise<void> {
   for (let i = 0; i < 5; i++) {
     const path = await computer.plug(`${name}${i}`);
-    const node = (await computer.does('readlink', '-f', path)).trim();
-    await computer.until('sh', '-c', `ls -l /proc/$(pgrep -x ${reader})/fd | grep -q '${node}$'`);
+    const event = (await computer.does('basename', (await computer.does('readlink', '-f', path)).trim())).trim();
+    const node = input === 'all' ? event : `$(cd /sys/class/input; grep -lx nestbox/${name}/${event} event*/device/phys | cut -d/ -f1)`;
+    await computer.until('sh', '-c', `ls -l /proc/$(pgrep -x ${reader})/fd | grep -q "/dev/input/${node}$"`);
     await types(computer, name, `plugged${i}`);
     await computer.unplug(`${name}${i}`);
   }
@@ -120,12 +122,12 @@ for (const host of hosts)
 
 for (const host of hosts)
   for (const [what, more] of [['ids of its own and a network of its own', ''], ['ids of its own', 'network = "host"'], ['a network of its own', 'users = "host"'], ['nothing of its own', 'users = "host"\nnetwork = "host"']] as const)
-    test(`${host}: keyboards come and go in machines with ${what}`, async (t) => {
+    for (const input of ['all', 'visible']) test(`${host}: keyboards come and go in machines with ${what}, which hear ${input} input`, async (t) => {
       const computer = await power(t, host);
-      await start(computer, 'work', more);
+      await start(computer, 'work', more, input);
       await logIn(computer);
-      await plugs(computer, 'work', 'Xorg');
-      await start(computer, 'private', more);
+      await plugs(computer, 'work', 'Xorg', input);
+      await start(computer, 'private', more, input);
       await reads(computer, /ready/);
-      await plugs(computer, 'private', 'labwc');
+      await plugs(computer, 'private', 'labwc', input);
     });
