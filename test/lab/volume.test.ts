@@ -126,7 +126,7 @@ for (const host of hosts) {
     await computer.does('sh', '-ec', 'lvchange -ay vg/plain; debugfs -w -R "clri <2>" /dev/vg/plain; debugfs -w -R "ssv state 2" /dev/vg/plain; lvchange -an vg/plain');
     await computer.write('/root/plain.toml', machine('volume = "/dev/vg/plain"').replace('work', 'plain'));
     const broken = await computer.run('nestbox', 'run', '/root/plain.toml', '--', 'true');
-    assert.match(broken.stderr, /the file system on \/dev\/vg\/plain has errors that are not repaired without being asked\n {2}open it by hand/);
+    assert.match(broken.stderr, /the file system on \/dev\/vg\/plain has errors that are not repaired without being asked\n {2}e2fsck -f \/dev\/vg\/plain\n/);
     await computer.does('sh', '-ec', 'lvchange -ay vg/plain; fill() { mkfs.ext4 -qF "$1"; mount "$1" /mnt/x; mkdir -p /mnt/x/usr; umount /mnt/x; }; fill /dev/vg/plain; lvchange -an vg/plain');
     const bare = await computer.run('nestbox', 'run', '/root/plain.toml', '--', '/nothing');
     assert.doesNotMatch(bare.stderr, /volume/); // it was mounted: what is lacking is the program
