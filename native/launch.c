@@ -81,12 +81,6 @@ int launch_job(int argc, char **argv) {
 	die("%s", argv[i + 1]);
 }
 
-/* true: what a container runs that is started only for what happens to its root. */
-int true_job(int argc, char **argv) {
-	(void)argc, (void)argv;
-	return 0;
-}
-
 /* wait PIPE -- PROGRAM: inside a container, becomes the program once somebody outside has opened the pipe for writing
  * and closed it again: until then its network is not there. */
 int wait_job(int argc, char **argv) {

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/inotify.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -243,12 +244,19 @@ int node_job(int argc, char **argv) {
 	return 0;
 }
 
-/* forget-devices UNIT SYSTEMCTL: takes away the drop-ins that gave devices to a machine while it ran (src/steps/devices.ts). What
- * else was made for them has ended with the container. */
+/* forget-devices UNIT SYSTEMCTL: takes away the drop-ins that gave devices to a machine while it ran (src/steps/devices.ts), as
+ * what else was made for them has ended with the container; and what a systemd-nspawn that was killed has left mounted. */
 int forget_devices_job(int argc, char **argv) {
 	if (argc != 3)
 		die("forget-devices UNIT SYSTEMCTL");
 	char path[4096];
+	/* 256 and later refuse to start where it is still mounted. */
+	const char *machine = strchr(argv[1], '@');
+	if (machine) {
+		snprintf(path, sizeof path, "/run/systemd/nspawn/unix-export/%.*s", (int)strcspn(machine + 1, "."), machine + 1);
+		if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+			rmdir(path);
+	}
 	snprintf(path, sizeof path, "/run/systemd/system/%s.d", argv[1]);
 	DIR *folder = opendir(path);
 	int removed = 0;
@@ -260,6 +268,27 @@ int forget_devices_job(int argc, char **argv) {
 	rmdir(path); /* unless there is something of somebody else's in it */
 	execl(argv[2], argv[2], "daemon-reload", (char *)NULL);
 	die("%s", argv[2]);
+}
+
+/* forget-ports NFT PROTOCOL PORT [PROTOCOL PORT]...: takes ports of the host out of the table in which systemd-nspawn sends them on: one
+ * that was killed leaves them there. Mostly they are gone already, and nobody wants to read that. */
+int forget_ports_job(int argc, char **argv) {
+	if (argc < 4 || argc % 2)
+		die("forget-ports NFT PROTOCOL PORT [PROTOCOL PORT]...");
+	for (int i = 2; i < argc; i += 2)
+		for (int six = 0; six < 2; six++) {
+			char words[256];
+			snprintf(words, sizeof words, "delete element %s io.systemd.nat map_port_ipport { %s . %s }", six ? "ip6" : "ip", argv[i], argv[i + 1]);
+			pid_t pid = fork();
+			if (pid == 0) {
+				int nothing = open("/dev/null", O_WRONLY);
+				dup2(nothing, 2);
+				execl(argv[1], argv[1], words, (char *)NULL);
+				_exit(127);
+			}
+			waitpid(pid, NULL, 0);
+		}
+	return 0;
 }
 
 /* each PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...: one after the other; the first that fails is the last, and its

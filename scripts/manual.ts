@@ -50,10 +50,10 @@ One of:
 ${(schema.properties.root!.anyOf as (Json & { properties: Json })[]).map((root) => `\n### \`${Object.keys(root.properties)[0]}\`: ${root.description}\n${keys(root)}`).join('')}
 ${Object.entries(topics).map(([topic, kinds]) => `\n## \`${topic}\`
 ${Object.entries(kinds).map(([kind, grant]) => `\n### \`${kind}\`: ${grant.summary}\n${keys(kindOf(topic, kind))}${exposed(grant)}`).join('')}`).join('')}
-${Object.entries(values).map(([name, { summary }]) => {
+${Object.entries(values).map(([name, { summary, example, onlyBooted }]) => {
     const value = schema.properties[name]!;
     const entry = ((value.items as Json | undefined)?.anyOf as Json[] | undefined)?.find(({ type }) => type === 'object') ?? value;
-    return `\n## \`${name}\`: ${summary}\n\n${value.type === 'array' ? `A list${entry === value ? `, such as \`["/dev/kvm", "char-alsa", "nvidia.com/gpu=all"]\`` : '; each is a path, or a table with'}:` : 'A table.'}\n${keys(entry)}`;
+    return `\n## \`${name}\`: ${summary}\n\n${onlyBooted ? 'With `boot = true`. ' : ''}${value.type === 'array' ? `A list${entry === value ? `, such as \`${example}\`.` : '; each is a path, or a table with:'}` : value.type === 'object' ? 'A table.' : `${typeOf(value)}.`}\n${keys(entry)}`;
   }).join('')}`;
 }
 

@@ -8,12 +8,13 @@ import { keys } from './steps/keys.ts';
 import { mounts } from './steps/mounts.ts';
 import { programs } from './steps/programs.ts';
 import { roots } from './steps/roots.ts';
+import { terminals } from './steps/terminals.ts';
 import { units } from './steps/units.ts';
 import { volumes } from './steps/volumes.ts';
 
 /** Acting and undoing: the one place that takes steps. */
 
-const kinds: Kinds<Step['kind']> = { ...devices, ...files, ...keys, ...mounts, ...programs, ...roots, ...units, ...volumes };
+const kinds: Kinds<Step['kind']> = { ...devices, ...files, ...keys, ...mounts, ...programs, ...roots, ...terminals, ...units, ...volumes };
 
 const of = (step: Step) => kinds[step.kind] as unknown as Kind<Step>;
 

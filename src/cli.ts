@@ -58,12 +58,17 @@ export const commands: Record<string, Command> = {
     options: { now: { type: 'boolean', does: 'from the one that runs' }, always: { type: 'boolean', does: 'from the next start on' } }, load: () => import('./commands/detach.ts'),
   },
   why: { takes: 'FILE|NAME /dev/...', does: 'tell which layer keeps a device from being opened in a machine; tries it when the machine runs', options: { json }, load: () => import('./commands/why.ts') },
+  switch: { takes: 'NAME|host', does: 'bring the screen of a machine, or that of the host, to be seen ([display.vt])', options: {}, load: () => import('./commands/switch.ts') },
   screenshot: { takes: 'NAME FILE.png', does: 'write a picture of what a running machine shows (display = "nested" or "headless")', options: {}, load: () => import('./commands/screenshot.ts') },
   templates: {
     takes: '[TEMPLATE]...', does: 'list what machines are made from, and which of them use it',
     options: { prune: { type: 'boolean', does: 'remove those that no machine uses' }, json }, load: () => import('./commands/templates.ts'),
   },
   rm: { takes: 'NAME...', does: 'remove machines with all that they have changed', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/rm.ts') },
+  unshift: {
+    takes: 'NAME|DIRECTORY', does: 'give the files of a root back the owners that an older systemd-nspawn --private-users-chown took from them',
+    options: { 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, from: { type: 'string', takes: 'ID', does: 'the first of the 65536 ids that they have; told from the root folder if absent' }, json, verbose }, load: () => import('./commands/unshift.ts'),
+  },
   clean: { takes: '[NAME]...', does: 'take back what crashed runs have left', options: { verbose }, load: () => import('./commands/clean.ts') },
   doctor: { takes: '', does: 'print what is known of this host', options: { json }, load: () => import('./commands/doctor.ts') },
 };

@@ -19,16 +19,32 @@ export interface Edits {
   groups: number[];
   /** Links within the root, made for a run. */
   links: Link[];
+  /** Text files within the root, there for a run in place of what the root has at that path. */
+  texts: Text[];
   /** Folders inside in which programs find the shared libraries that are bound there. */
   libraries: string[];
   /** Network interfaces of the host that are moved into the machine's network for a run. */
   interfaces: Interface[];
+  /** Of root inside, besides the usual ones; 'all'. */
+  capabilities: string[];
+  /** Names and @groups that may be called besides the usual ones; with ~ before them, that may not. */
+  syscalls: string[];
+  /** Words on the command line of the init inside. */
+  parameters: string[];
+  /** Whether what is inside sees the tree of control groups from its own one on, or the host's; null: nobody said, its own. */
+  cgroups: 'own' | 'host' | null;
 }
 
 /** As `ln -sf to path` inside. */
 export interface Link {
   path: string;
   to: string;
+}
+
+/** A file inside that everybody may read and nobody can change: a setting, mostly a drop-in. */
+export interface Text {
+  path: string;
+  text: string;
 }
 
 export interface Interface {
@@ -49,6 +65,8 @@ export interface Bind {
   owner: 'as-is' | 'theirs';
   /** What it covers in the root is made for a run alone: its name is another one after the next update of a driver. */
   passes?: true;
+  /** It is made for the run, and a folder. */
+  folder?: true;
 }
 
 /** A device node that may be opened for reading and writing, unless `rights` says otherwise. */
@@ -98,8 +116,17 @@ export interface Service {
 export type Network =
   | { kind: 'host' }
   | { kind: 'none' }
-  /** A link to the host; `nat`: from there on to wherever the host goes, under the host's address. */
-  | { kind: 'link'; address: string; gateway: string | null; bridge: string | null; nat: boolean; nameservers: string[] };
+  /** A link to the host; `nat`: from there on to wherever the host goes, under the host's address, at which `ports` are reached. */
+  | { kind: 'link'; address: string; gateway: string | null; bridge: string | null; nat: boolean; nameservers: string[]; ports: Port[] }
+  /** A link that systemd-nspawn makes, to which systemd-networkd of the host gives addresses; `nameservers` null: what is inside has its own. */
+  | { kind: 'networkd'; bridge: string | null; nameservers: string[] | null; ports: Port[] };
+
+/** A port of the host at which one of the machine is reached. */
+export interface Port {
+  protocol: 'tcp' | 'udp';
+  host: number;
+  inside: number;
+}
 
 export interface Limits {
   /** Processors' worth of time: 1.5 is one and a half. */
@@ -115,7 +142,7 @@ export interface Exposure {
   what: string;
 }
 
-export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], classes: [], environment: {}, network: { kind: 'none' }, limits: {}, groups: [], links: [], libraries: [], interfaces: [] });
+export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], classes: [], environment: {}, network: { kind: 'none' }, limits: {}, groups: [], links: [], texts: [], libraries: [], interfaces: [], capabilities: [], syscalls: [], parameters: [], cgroups: null });
 
 /** The edits of all grants as one, and where two disagree. `by` is the key of the machine file, such as display.nested. */
 export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Edits; origin: Map<unknown, string>; problems: Problem[] } {
@@ -136,7 +163,7 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     return thing;
   };
   for (const { by, edits } of all) {
-    const { before = [], services = [], binds = [], devices = [], classes = [], environment = {}, network, limits, groups = [], links = [], libraries = [], interfaces = [], ...rest } = edits;
+    const { before = [], services = [], binds = [], devices = [], classes = [], environment = {}, network, limits, groups = [], links = [], texts = [], libraries = [], interfaces = [], capabilities = [], syscalls = [], parameters = [], cgroups, ...rest } = edits;
     rest satisfies Record<string, never>; // a new kind of edit does not compile until it is merged here
     out.before.push(...before.map((step) => own(step, by)));
     for (const service of services) if (claim(`the service '${service.name}'`, service, by)) out.services.push(own(service, by));
@@ -147,12 +174,19 @@ export function merge(all: { by: string; edits: Partial<Edits> }[]): { edits: Ed
     if (network && claim('the network', network, by)) out.network = own(network, by);
     out.groups.push(...groups.filter((group) => !out.groups.includes(group)));
     for (const link of links) if (claim(`the link ${link.path}`, link, by)) out.links.push(own(link, by));
+    for (const text of texts) if (claim(text.path, text, by)) out.texts.push(own(text, by));
     out.libraries.push(...libraries.filter((folder) => !out.libraries.includes(folder)));
     for (const one of interfaces) if (claim(`the network interface ${one.name}`, one, by)) out.interfaces.push(own(one, by));
+    out.capabilities.push(...capabilities.filter((name) => !out.capabilities.includes(name)));
+    out.syscalls.push(...syscalls.filter((name) => !out.syscalls.includes(name)));
+    out.parameters.push(...parameters);
+    if (cgroups && claim('the control groups', cgroups, by)) out.cgroups = cgroups;
     for (const [name, value] of Object.entries(limits ?? {})) if (claim(`the limit of ${name}`, value, by)) Object.assign(out.limits, { [name]: value });
   }
   for (const device of out.devices)
     if (out.binds.some((bind) => bind.to === device.path)) problems.push({ at: (origin.get(device) ?? '').split('.'), ...lacks(`${device.path} is asked for as a device and as a file`, 'leave one of the two out') });
+  for (const text of out.texts)
+    if (out.binds.some((bind) => bind.to === text.path)) problems.push({ at: (origin.get(text) ?? '').split('.'), ...lacks(`${text.path} is asked for as a setting and as a file`, 'leave one of the two out') });
   for (const link of out.links)
     if (out.binds.some((bind) => bind.to === link.path)) problems.push({ at: (origin.get(link) ?? '').split('.'), ...lacks(`${link.path} is asked for as a link and as a file`, 'leave one of the two out') });
   if (out.interfaces.length > 0 && out.network.kind === 'host')

@@ -29,7 +29,7 @@ export interface Facts {
   /** Numbers of the X displays that run or have left a lock behind. */
   displaysInUse: number[];
   /** Sockets of the person's sound servers that exist. */
-  sound: { pulse: string | null; cookie: string | null; pipewire: string | null; cards: SoundCard[] };
+  sound: { pulse: string | null; pipewire: string | null; cards: SoundCard[] };
   graphics: GraphicsCard[];
   /** NVIDIA's own driver, where it is loaded. */
   nvidia?: NvidiaDriver | null;
@@ -41,9 +41,15 @@ export interface Facts {
   deviceClasses: { type: 'c' | 'b'; major: number; name: string }[];
   /** Names of the groups of /etc/group, by id. */
   groups: Record<string, string>;
+  /** The virtual terminals of this computer, looked at when the machine file asks for one; null: it has none. */
+  terminals?: Terminals | null;
   mounts: Mount[];
   /** Ranges of ids in /etc/subuid and /etc/subgid that belong to somebody. */
   subordinate: { start: number; count: number }[];
+  /** Whether systemd-networkd runs. */
+  networkd?: boolean;
+  /** Ports at which programs of the host listen, and which other machines have; told when the machine file names ports. */
+  ports?: TakenPort[];
   /** Name servers that a machine with a network of its own can reach: those on loopback are left out. */
   nameservers: string[];
   /** What nestbox keeps under /var/lib/nestbox. */
@@ -58,6 +64,21 @@ export interface Facts {
   init: Init | null;
   /** What else is in the machine's root that libraries and settings of the host meet there; null or absent as `accounts`. */
   inside?: Inside | null;
+}
+
+export interface Terminals {
+  /** The one that is on the screen. */
+  active: number;
+  /** Those that somebody of the host is logged in at, or runs a program on. */
+  used: { number: number; by: string }[];
+  machines: { name: string; number: number }[];
+}
+
+export interface TakenPort {
+  protocol: 'tcp' | 'udp';
+  port: number;
+  /** null: a program of the host listens there. */
+  machine: string | null;
 }
 
 /** The block devices of this host, and what there is at the path of one volume. */
@@ -91,6 +112,8 @@ export interface Inside {
   linkerCache: CacheEntry[] | null;
   /** Whether it has an /etc/asound.conf of its own. */
   asound: boolean;
+  /** Whether it starts a display manager. */
+  displayManager?: boolean;
   /** Versions of the libraries of NVIDIA's driver in it. */
   nvidia: string[];
 }
@@ -138,6 +161,8 @@ export interface Cgroups {
   own: Record<string, string>;
   /** Controllers that groups below the root can have. */
   controllers: string[];
+  /** Of version 1: controllers of the kernel that nobody has mounted. */
+  unmounted?: string[];
 }
 
 export interface SoundCard {

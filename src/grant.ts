@@ -19,10 +19,19 @@ export interface Context {
   accept: readonly Acceptable[];
   /** Whether the machine shares the host's network. */
   sharesNetwork: boolean;
+  /** Whether the root's own init is started, and not a program. */
+  boots: boolean;
+}
+
+/** What decides how far a program inside gets with what it is given. */
+export interface Exposed {
+  /** Whether root inside is root of the host. */
+  isHostRoot: boolean;
+  sharesNetwork: boolean;
 }
 
 /** The facts that are known before any path is looked at. */
-export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia'>;
+export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia' | 'store'>;
 
 type OptionsSchema = v.GenericSchema<unknown, unknown>;
 
@@ -30,6 +39,10 @@ type OptionsSchema = v.GenericSchema<unknown, unknown>;
 export interface Grant<Schema extends OptionsSchema = OptionsSchema> {
   /** One line: what the machine gets. */
   summary: string;
+  /** Its value, where that is a list of words: as it stands in a machine file. */
+  example?: string;
+  /** It is something of an init: a machine that runs a program has no use for it. */
+  onlyBooted?: true;
   /** Its table in the machine file, each key with a description: help and the JSON Schema are read off it. */
   options: Schema;
   /** Paths of the host that must be looked at before anything can be said. */
@@ -40,8 +53,8 @@ export interface Grant<Schema extends OptionsSchema = OptionsSchema> {
   needs(options: v.InferOutput<Schema>, context: Context): Problem[];
   /** Only asked for when nothing fatal is lacking. */
   edits(options: v.InferOutput<Schema>, context: Context): Partial<Edits>;
-  /** `facts` are left out where it is to be told in general, as in the manual. */
-  exposes(options: v.InferOutput<Schema>, facts?: Facts): Exposure[];
+  /** `facts` and `machine` are left out where it is to be told in general, as in the manual. */
+  exposes(options: v.InferOutput<Schema>, facts?: Facts, machine?: Exposed): Exposure[];
 }
 
 export const defineGrant = <Schema extends OptionsSchema>(grant: Grant<Schema>): Grant<Schema> => grant;

@@ -1,6 +1,8 @@
 import { dirname } from 'node:path/posix';
 import { Complaint } from './errors.ts';
 import { type Host, must } from './host.ts';
+import { firstId } from './names.ts';
+import type { Owner } from './step.ts';
 
 /**
  * A root as the folders that an overlay is made of, uppermost first; one folder for a root that is used in place. They
@@ -67,7 +69,7 @@ export async function topPath(host: Host, layers: readonly string[], path: strin
       const below = await inLayers(host, layers, parent);
       const like = below ? await host.stat(below) : null;
       if (like && like.kind === 'link') throw leads(path, await host.resolve(below!));
-      await host.mkdir(top, like ? like.mode & 0o7777 : 0o755, { uid: like?.uid ?? 0, gid: like?.gid ?? 0 });
+      await host.mkdir(top, like ? like.mode & 0o7777 : 0o755, like ? { uid: like.uid, gid: like.gid } : await rootOf(host, layers));
     }
     const folder = await host.resolve(top);
     if (folder === null || !isWithin(folder, layers[0]!)) throw leads(path, folder);
@@ -75,17 +77,24 @@ export async function topPath(host: Host, layers: readonly string[], path: strin
   return `${layers[0]}${path}`;
 }
 
+/** Root, as the files of the layer have it: users = "shift" has given them other ids. */
+async function rootOf(host: Host, layers: readonly string[]): Promise<Owner> {
+  const stat = await host.stat(layers[0]!);
+  return { uid: firstId(stat?.uid ?? 0), gid: firstId(stat?.gid ?? 0) };
+}
+
 export async function makeMountPoint(host: Host, layers: readonly string[], path: string, type: 'file' | 'directory'): Promise<void> {
   const top = await topPath(host, layers, path);
   if ((await host.stat(top)) !== null) return;
-  if (type === 'directory') await host.mkdir(top, 0o755, { uid: 0, gid: 0 });
-  else await host.write(top, '', 0o644, { uid: 0, gid: 0 });
+  const owner = await rootOf(host, layers);
+  if (type === 'directory') await host.mkdir(top, 0o755, owner);
+  else await host.write(top, '', 0o644, owner);
 }
 
 /** A link at `path`, in the place of another link there, and of nothing else: it is in the way of what a person has in the root. */
 export async function makeLinkInside(host: Host, layers: readonly string[], path: string, to: string): Promise<void> {
   const there = await inLayers(host, layers, path);
-  if (there !== null && (await host.kind(there)) !== 'link') throw new Complaint(`${path} in the machine's root is ${(await host.kind(there)) === 'directory' ? 'a folder' : 'a file'}, and a link to ${to} belongs there`, `remove it in the machine: a device or a driver of the host brings its own`);
+  if (there !== null && (await host.kind(there)) !== 'link') throw new Complaint(`${path} in the machine's root is ${(await host.kind(there)) === 'directory' ? 'a folder' : 'a file'}, and a link to ${to} belongs there`, `move it away in the machine: ${to === '/dev/null' ? 'what is a file of its own there cannot be masked' : 'a device or a driver of the host brings its own'}`);
   const top = await topPath(host, layers, path);
   if ((await host.stat(top)) !== null) await host.remove(top);
   await host.symlink(to, top);

@@ -1,4 +1,5 @@
 import { type Host, must } from './host.ts';
+import { dropCommand, tableCommand } from './ports.ts';
 import type { Step } from './step.ts';
 
 /** The host's end of a machine's network: ip-link(8), ip-address(8), nft(8). */
@@ -8,8 +9,7 @@ export async function makeLink(host: Host, { name, peer, address, bridge, nat }:
   else await must(host, ['ip', 'address', 'add', address, 'dev', name]);
   await must(host, ['ip', 'link', 'set', name, 'up']);
   if (!nat) return;
-  const table = `ip ${nat.table}`; // all of it in one transaction, or none
-  await must(host, ['nft', `add table ${table} ; add chain ${table} out { type nat hook postrouting priority srcnat ; } ; add rule ${table} out ip saddr ${nat.network} oifname != "${name}" masquerade`]);
+  await must(host, ['nft', tableCommand(name, nat)]);
   await forward(host);
 }
 
@@ -38,8 +38,7 @@ async function forward(host: Host): Promise<void> {
   await host.set(forwarding, '1');
 }
 
-/** Also where it is not there: added first. */
-const removeTable = (host: Host, table: string): Promise<void> => must(host, ['nft', `add table ip ${table} ; delete table ip ${table}`]);
+const removeTable = (host: Host, table: string): Promise<void> => must(host, ['nft', dropCommand(table)]);
 
 async function tables(host: Host): Promise<{ ours: boolean; marked: boolean }> {
   const names = (await host.run(['nft', 'list tables ip'])).stdout.split('\n').map((line) => line.replace('table ip ', ''));

@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path/posix';
 import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
-import { type Bind, type Edits, type Exposure, type Link, merge } from './edits.ts';
+import { type Bind, type Edits, type Exposure, type Link, merge, type Network, type Text } from './edits.ts';
 import { scopeProperties } from './devices.ts';
 import { isCdiName } from './cdi/names.ts';
 import { engines } from './engines/index.ts';
@@ -9,15 +9,17 @@ import { cannotMap, type Facts, kernelIsAtLeast, type MachineRecord } from './fa
 import type { Context, Grant, KnownFirst } from './grant.ts';
 import { topics, values } from './grants/index.ts';
 import { type CacheEntry, cacheWith, linksTo } from './linker.ts';
-import { helperId, linkNames, pickShift, scopeOf, serviceOf } from './names.ts';
+import { portsOf } from './ports.ts';
+import { helperId, linkNames, pickShift, scopeOf, serviceOf, shiftOf } from './names.ts';
 import type { Source } from './root.ts';
 import { roots } from './roots/index.ts';
 import type { Spec } from './spec.ts';
 import type { Owner, Place } from './step.ts';
 import { store } from './store.ts';
 import { isOpen, needsOfVolume, type Volume } from './volumes.ts';
+import { variablesOf } from './variables.ts';
 
-export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind };
+export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind | Text };
 
 /** A spec that has met a host: nothing left to decide, nothing yet done. */
 export interface Machine {
@@ -38,7 +40,9 @@ export interface Machine {
   run: string;
   /** First id of the host that its ids are shown as; 0: the host's own. */
   shift: number;
-  /** How the root gets its owners: an overlay maps them, nspawn maps them, nspawn changes them, or they stay. */
+  /** First of the ids that the files of a directory have on the disk before it is made. */
+  idsBefore: number;
+  /** How the root gets its owners: an overlay maps them, nspawn maps them, they are changed on the disk, or they stay. */
   ownership: 'overlay' | 'map' | 'shift' | 'host';
   user: string | null;
   /** Of `user`, inside. */
@@ -81,6 +85,7 @@ export function withAttached(spec: Spec, facts: Pick<Facts, 'store'>): Spec {
 /** The paths of the host that must be looked at for this spec. */
 export const pathsOf = (spec: Spec, facts: KnownFirst): string[] => [
   ...roots[spec.root.source]!.paths(spec.root.options),
+  ...facts.store.machines.flatMap(({ name, directory }) => (directory && (name === spec.name || name === (spec.root.options as { clone?: string }).clone) ? [directory] : [])),
   ...spec.grants.flatMap((asked) => grantOf(asked).paths?.(asked.options, facts) ?? []),
 ];
 
@@ -89,8 +94,14 @@ export const classesOf = (spec: Spec): string[] => spec.grants.flatMap((asked) =
 /** Whether it names a device that files of the host describe: these are read for it. */
 export const namesCdi = ({ grants }: Spec): boolean => grants.some(({ topic, options }) => topic === 'devices' && (options as string[]).some((name) => isCdiName(name)));
 
-/** Whether libraries or settings of the host come into its root beside what is there. */
-export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || (topic === 'audio' && kind === 'alsa'));
+/** Whether it wants ports of the host, which others may have. */
+export const namesPorts = ({ grants }: Spec): boolean => grants.some(({ topic, options }) => topic === 'network' && portsOf(options).length > 0);
+
+/** Whether what its root has decides on what comes into it: libraries or settings of the host, or a display beside that of a display manager. */
+export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || (topic === 'audio' && kind === 'alsa') || (topic === 'display' && spec.boot));
+
+/** Whether it asks for a virtual terminal: those of the host are looked at then. */
+export const wantsTerminal = ({ grants }: Spec): boolean => grants.some(({ topic, kind }) => topic === 'display' && kind === 'vt');
 
 /** The volume that has to be opened before its root is there. */
 export const volumeOf = (source: Source): Volume | null => (source.kind === 'directory' ? (source.volume ?? null) : null);
@@ -166,17 +177,21 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const account = found ?? made ?? { uid: 0, gid: 0, home: '/root' };
   const inside = { name: user?.name ?? 'root', home: account.home, uid: shift + account.uid, gid: shift + account.gid };
   const helper: Owner = facts.person.uid !== 0 ? facts.person : shift !== 0 ? { uid: shift + helperId, gid: shift + helperId } : { uid: 65534, gid: 65534 };
-  const context: Context = {
-    machine: name, facts, run, shift, inside, helper, accept: spec.accept,
-    sharesNetwork: spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host'),
-  };
+  const sharesNetwork = spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host');
+  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot };
 
-  const grantProblems = spec.grants.flatMap((asked) =>
+  const grants = spec.grants.filter((asked) => spec.boot || !grantOf(asked).onlyBooted); // of a machine that boots, a program can be run all the same
+  const grantProblems = grants.flatMap((asked) =>
     grantOf(asked).needs(asked.options, context).map((problem) => (asked.attached
       ? { ...problem, at: [], mend: `${problem.mend}, or nestbox detach --always ${name} ${(asked.options as string[])[Number(problem.at?.[0])]}` }
       : { ...problem, at: [asked.topic, ...(asked.kind ? [asked.kind] : []), ...(problem.at ?? [])] })));
   const problems: Problem[] = [...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
-  const { edits, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : spec.grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })));
+  const { edits: granted, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })));
+
+  const boot = !spec.boot ? null : facts.init === 'other' ? 'other' : 'systemd';
+  const told = boot === null ? [] : variablesOf(granted.environment, boot, account.uid, facts.inside?.displayManager ?? false);
+  for (const text of told) origin.set(text, 'environment');
+  const edits: Edits = { ...granted, texts: [...granted.texts, ...told] };
 
   const gids = [...edits.devices.flatMap(({ group }) => (group === null ? [] : [group])), ...edits.groups];
   const libraries = librariesOf(edits, facts);
@@ -184,10 +199,10 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const machine: Machine = {
     name, way, hostname: spec.hostname, engine: spec.engine, ephemeral: spec.ephemeral || source.kind === 'host', source, record,
     layers: top === null ? [lower] : source.kind === 'host' ? [`${store.scratch(name)}/host`, lower] : [`${top}/upper`, lower],
-    top, root: inPlace ? lower : `${run}/root`, run, shift, ownership, user: user?.name ?? null,
+    top, root: inPlace ? lower : `${run}/root`, run, shift, idsBefore: idsOnDisk(source, facts), ownership, user: user?.name ?? null,
     account: { uid: account.uid, gid: account.gid, home: account.home },
     accounts: { add, known: facts.accounts !== null },
-    boot: !spec.boot ? null : facts.init === 'other' ? 'other' : 'systemd',
+    boot,
     argv: spec.run,
     // Who boots has a terminal and a session of its own, made when somebody logs in.
     environment: spec.boot ? { LANG: facts.language } : { LANG: facts.language, ...(way === 'run' && facts.terminal && { TERM: facts.terminal }), XDG_RUNTIME_DIR: `/run/user/${account.uid}` },
@@ -196,10 +211,37 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
     file,
     place: way === 'service' ? { kind: 'unit', name: serviceOf(name), properties: [] } : facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, controllersFor(edits.limits)) },
     helper, linkNames: linkNames(name),
-    problems, exposures: spec.grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
+    problems, exposures: grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork }).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
   };
   machine.problems.push(...conflicts, ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts) : []));
   return machine;
+}
+
+/** Which ids the files of a directory have on the disk; see shiftOf(). */
+const idsOf = (source: Source, { paths }: Facts): ReturnType<typeof shiftOf> => {
+  const found = source.kind === 'directory' ? paths[source.copy?.from ?? source.path] : null;
+  return found ? shiftOf(found) : 0;
+};
+
+const idsOnDisk = (source: Source, facts: Facts): number => {
+  const ids = idsOf(source, facts);
+  return typeof ids === 'number' ? ids : 0;
+};
+
+/** Files that an earlier systemd-nspawn has given other owners: with ids that are mapped, or the host's own, nothing in there would be whose it was. */
+function needsOfOwners({ name, users, ephemeral }: Spec, facts: Facts, source: Source, record: MachineRecord | null): Problem[] {
+  const ids = idsOf(source, facts);
+  if (source.kind !== 'directory' || ids === 0 || ids === null) return [];
+  const path = source.copy?.from ?? source.path;
+  const back = `nestbox unshift ${record && !source.copy ? name : path} gives them back`;
+  if (record?.shifted && users === 'shift')
+    return ids === record.shift ? [] : [{ what: `the files of ${path} do not have the ids any more that '${name}' has given them`, mend: `nestbox rm ${name}; then ${back.replace(name, path)}`, fatal: true, at: ['root'] }];
+  if (ids === 'half') return [{ what: `an earlier systemd-nspawn was cut off while it gave the files of ${path} other owners: some have them, some do not`, mend: back, fatal: true, at: ['root'] }];
+  if (users === 'shift') return [];
+  return [{
+    what: `the files of ${path} have ids from ${ids} on, from an older systemd-nspawn --private-users-chown: ${users === 'own' ? 'in the machine they would be nobody\'s' : 'with the host\'s ids nothing in there would be root\'s'}`,
+    mend: record || ephemeral ? back : `${back}, or say users = "shift"`, fatal: true, at: ['root'],
+  }];
 }
 
 function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machine['ownership'], record: MachineRecord | null): Problem[] {
@@ -226,6 +268,7 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
     problems.push({ what: 'users = "shift" gives the files of a root other owners, and templates are shared', mend: 'unpack the root into a directory and use that, or say users = "host"', fatal: true, at: ['users'] });
   if (ownership === 'shift' && spec.ephemeral)
     problems.push({ what: 'users = "shift" gives the files of the directory other owners until nestbox rm, and ephemeral = true changes nothing', mend: 'leave one of the two out', fatal: true, at: ['users'] });
+  problems.push(...needsOfOwners(spec, facts, source, record));
   const shifted = ownership === 'shift';
   if (record?.directory && (record.shifted ?? false) !== shifted && !spec.ephemeral)
     problems.push({ what: `the machine '${spec.name}' was made ${shifted ? 'without' : 'with'} users = "shift"`, mend: `nestbox rm ${spec.name} ${shifted ? 'makes room for a new one' : 'gives the files their owners back'}`, fatal: true, at: ['users'] });
@@ -284,25 +327,25 @@ function librariesOf(edits: Edits, facts: Facts): { links: Link[]; cache: CacheE
   return { links: [...edits.links, ...links], cache: named.length === 0 ? null : cacheWith(facts.inside?.linkerCache ?? null, named), by: having[0] };
 }
 
+/** Where the `i`th of the texts is kept for a run. */
+export const textFile = (run: string, i: number): string => `${run}/texts/${i}`;
+
 /** `uid`: of the program; null where an init is started, which makes the folders of its users itself. */
 function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, hasCache: boolean): SeenBind[] {
   let mapped = 0;
   const typeOf = (path: string) => (facts.paths[path]?.kind === 'directory' ? 'directory' : 'file');
   return [
-    ...edits.binds.map((bind) => ({ from: bind.owner === 'theirs' ? `${run}/files/${mapped++}` : bind.from, to: bind.to, write: bind.write, type: typeOf(bind.from), ...(bind.passes && { passes: true as const, of: bind }) }) as const),
+    ...edits.binds.map((bind) => ({ from: bind.owner === 'theirs' ? `${run}/files/${mapped++}` : bind.from, to: bind.to, write: bind.write, type: bind.folder ? 'directory' : typeOf(bind.from), ...(bind.passes && { passes: true as const, of: bind }) }) as const),
+    ...edits.texts.map((text, i) => ({ from: textFile(run, i), to: text.path, write: false, type: 'file', passes: true, of: text }) as const),
     ...(hasCache ? [{ from: `${run}/ld.so.cache`, to: '/etc/ld.so.cache', write: false, type: 'file', passes: true } as const] : []),
     ...edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const),
     ...(uid === 0 || uid === null ? [] : [{ from: `${run}/user`, to: `/run/user/${uid}`, write: true, type: 'directory' } as const]),
-    ...(uid === null && Object.keys(edits.environment).length > 0 ? [{ from: `${run}/manager.conf`, to: bootedVariables, write: false, type: 'file' } as const] : []),
-    ...(edits.network.kind === 'none' ? [] : [{ from: edits.network.kind === 'link' ? `${run}/resolv.conf` : '/etc/resolv.conf', to: '/etc/resolv.conf', write: false, type: 'file' } as const]),
+    ...(namesServers(edits.network) || edits.network.kind === 'host' ? [{ from: edits.network.kind === 'host' ? '/etc/resolv.conf' : `${run}/resolv.conf`, to: '/etc/resolv.conf', write: false, type: 'file' } as const] : []),
   ];
 }
 
-/**
- * Where systemd inside finds the variables of a machine that boots, for all its services and sessions: systemd-system.conf(5). What nspawn
- * sets reaches the first process alone, and words on that one's command line are split at spaces before systemd 254.
- */
-export const bootedVariables = '/etc/systemd/system.conf.d/60-nestbox.conf';
+/** Whether nestbox says which name servers programs inside ask. */
+export const namesServers = (network: Network): network is Network & { nameservers: string[] } => 'nameservers' in network && network.nameservers !== null;
 
 /** What the link to the host is called inside, as systemd-nspawn calls its own. */
 export const insideLink = 'host0';

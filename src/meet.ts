@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
 import { Complaint } from './errors.ts';
-import type { CdiFile, Facts } from './facts.ts';
-import { classesOf, layersOf, type Machine, meetsInside, namesCdi, pathsOf, resolve, type Way, withAttached } from './machine.ts';
+import type { CdiFile, Facts, TakenPort } from './facts.ts';
+import { classesOf, layersOf, type Machine, meetsInside, namesCdi, namesPorts, pathsOf, resolve, wantsTerminal, type Way, withAttached } from './machine.ts';
 import { positionOf } from './positions.ts';
-import { look, probe, readAccounts, readCdiTexts, readInit, readInside, readVolume } from './probe.ts';
+import { portsOf } from './ports.ts';
+import { look, probe, readAccounts, readCdiTexts, readInit, readInside, readListening, readTerminals, readVolume } from './probe.ts';
 import { roots } from './roots/index.ts';
 import { readSpec, type Spec } from './spec.ts';
 import { store } from './store.ts';
@@ -57,14 +58,27 @@ function read(path: string): string | null {
 export async function meet(written: Spec, file: string, base: Facts = probe(process.env), way: Way = 'run'): Promise<{ machine: Machine; facts: Facts }> {
   const spec = withAttached(written, base);
   const known = namesCdi(spec) ? { ...base, cdi: await readCdiFiles() } : base;
-  let facts = look(known, pathsOf(spec, known), classesOf(spec));
+  let facts = look(wantsTerminal(spec) ? { ...known, terminals: readTerminals(known) } : known, pathsOf(spec, known), classesOf(spec));
   const volume = roots[spec.root.source]!.volume?.(spec.root.options);
   if (volume) facts = { ...facts, volume: readVolume(volume, mountPointOf(spec.name)) };
   if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) {
     const layers = layersOf(spec, facts);
     facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }) };
   }
+  if (namesPorts(spec)) facts = { ...facts, ports: [...readListening(), ...portsOfOthers(spec.name, base)] };
   return { machine: resolve(spec, facts, file, way), facts };
+}
+
+/** The ports of the host that other machines' files name. One that cannot be read now is told of when its machine is run. */
+function portsOfOthers(name: string, { store: { machines } }: Facts): TakenPort[] {
+  return machines.filter((other) => other.name !== name).flatMap(({ name: machine, file }) => {
+    try {
+      const { grants } = readSpec(read(file) ?? '', file);
+      return grants.filter(({ topic }) => topic === 'network').flatMap(({ options }) => portsOf(options).map(({ protocol, host: port }): TakenPort => ({ protocol, port, machine })));
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** The reader of YAML is loaded when there is something to be read: it takes as long as all else that is loaded. */

@@ -43,6 +43,16 @@ const lastShift = 0x6fff0000;
 /** Of the 65536 ids that this one is among. */
 export const firstId = (id: number): number => id - (id % 0x10000);
 
+/** UID_BUSY_BASE of systemd's nspawn-def.h: whom a root folder belongs to while systemd-nspawn gives the files below it other owners. */
+export const busyIds = 0xfffe0000;
+
+/**
+ * The first of the ids that the files of a root have been given, told as systemd-nspawn does from the owner of the root folder (nspawn-patch-uid.c).
+ * 0: they have the host's own; 'half': it was cut off while it gave them; null: no root of that kind.
+ */
+export const shiftOf = ({ uid, gid }: { uid: number; gid: number }): number | 'half' | null =>
+  firstId(uid) !== firstId(gid) ? null : firstId(uid) === busyIds ? 'half' : firstId(uid);
+
 /** The ids that a machine's own 65536 are shown as on the host, clear of all ranges in `taken`. */
 export function pickShift(machine: string, taken: readonly { start: number; count: number }[]): number {
   const count = (lastShift - firstShift) / 0x10000 + 1;

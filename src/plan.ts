@@ -3,10 +3,10 @@ import { devicePolicy, limitSettings } from './devices.ts';
 import { engines } from './engines/index.ts';
 import { Complaint } from './errors.ts';
 import type { Facts } from './facts.ts';
-import { assignment, iniText } from './ini.ts';
-import { bootedVariables, groupsOf, lacksAccounts, type Machine, templateOf, volumeOf } from './machine.ts';
+import { groupsOf, lacksAccounts, type Machine, namesServers, templateOf, textFile, volumeOf } from './machine.ts';
 import { privateNetwork, unitOf } from './names.ts';
 import { modeInside } from './nodes.ts';
+import { natOf } from './ports.ts';
 import type { Place, Step } from './step.ts';
 import { store } from './store.ts';
 import { opening } from './volumes.ts';
@@ -115,7 +115,7 @@ const layersAt = ({ source, layers }: Machine, path: string): string[] =>
 const isBelow = (path: string, folders: string[]): boolean => folders.some((folder) => path === `/${folder}` || path.startsWith(`/${folder}/`));
 
 function making(machine: Machine): Planned[] {
-  const { name, ephemeral, record, source, top, shift, file, ownership, run } = machine;
+  const { name, ephemeral, record, source, top, shift, idsBefore, file, ownership } = machine;
   if (ephemeral) return [];
   if (record) return contents(machine);
   const own = store.machine(name);
@@ -128,7 +128,7 @@ function making(machine: Machine): Planned[] {
       ...by('root', [{ kind: 'workspace', path: own }, ...(source.kind === 'directory' && source.copy ? [{ kind: 'copy-tree' as const, from: source.copy.from, to: source.path, of: source.copy.of }] : [])]),
       ...contents(machine),
     ]),
-    ...(ownership === 'shift' && source.kind === 'directory' ? by('users', [{ kind: 'owners', directory: source.path, shift, scratch: `${run}/owners` }]) : []),
+    ...(ownership === 'shift' && source.kind === 'directory' ? by('users', [{ kind: 'owners', directory: source.path, from: idsBefore, to: shift, notes: store.owners(name) }]) : []),
     ...by('name', [{ kind: 'write', path: `${own}/machine.json`, text: `${text}\n`, mode: 0o600 }]),
   ];
 }
@@ -167,7 +167,7 @@ function placeOf(facts: Facts, machine: string, service: string): Place {
 
 /** What the grants asked for, ready to be given. */
 function granting(machine: Machine, facts: Facts): Planned[] {
-  const { name, run, edits, origin, shift, account, linkNames, boot, seenBinds } = machine;
+  const { name, run, edits, origin, shift, account, linkNames, boot } = machine;
   const inside = { uid: shift + account.uid, gid: shift + account.gid };
   const asked = (thing: unknown) => origin.get(thing) ?? '';
   const theirs = edits.binds.filter(({ owner }) => owner === 'theirs');
@@ -176,6 +176,8 @@ function granting(machine: Machine, facts: Facts): Planned[] {
   const { network } = edits;
   return [
     ...edits.before.map((step) => ({ step, by: asked(step) })),
+    ...(edits.texts.length > 0 ? by(asked(edits.texts[0]), [folder(`${run}/texts`)]) : []),
+    ...edits.texts.flatMap((text, i) => by(asked(text), [{ kind: 'write', path: textFile(run, i), text: text.text, mode: 0o644 }])),
     ...edits.services.flatMap((service): Planned[] => {
       const place = placeOf(facts, name, service.name);
       return by(asked(service), [
@@ -198,17 +200,14 @@ function granting(machine: Machine, facts: Facts): Planned[] {
         : { mode: modeInside(device), owner: { uid: shift, gid: device.group === null ? shift : shift + device.group } }),
     }])),
     ...(machine.linkerCache ? by(machine.libraryKey, [{ kind: 'linker-cache', path: `${run}/ld.so.cache`, entries: machine.linkerCache }]) : []),
-    ...(seenBinds.some(({ to }) => to === bootedVariables) ? by('environment', [{ kind: 'write', path: `${run}/manager.conf`, text: variables(edits.environment), mode: 0o644 }]) : []),
     ...(account.uid === 0 || boot ? [] : by('user', [folder(`${run}/user`), { kind: 'tmpfs', at: `${run}/user`, mode: 0o700, bytes: 2 ** 26, owner: inside, devices: false }])),
+    ...(namesServers(network) ? by(asked(network), [{ kind: 'write', path: `${run}/resolv.conf`, text: network.nameservers.map((server) => `nameserver ${server}\n`).join(''), mode: 0o644 }]) : []),
     ...(network.kind === 'link' ? by(asked(network), [
-      { kind: 'write', path: `${run}/resolv.conf`, text: network.nameservers.map((server) => `nameserver ${server}\n`).join(''), mode: 0o644 },
       { kind: 'fifo', path: `${run}/gate` },
-      { kind: 'link', name: linkNames.host, peer: linkNames.inside, address: privateNetwork(name).host, bridge: network.bridge, nat: network.nat ? { table: `nestbox-${name}`, network: privateNetwork(name).network } : null },
+      { kind: 'link', name: linkNames.host, peer: linkNames.inside, address: privateNetwork(name).host, bridge: network.bridge, nat: network.nat ? natOf(name, network.ports) : null },
     ]) : []),
   ];
 }
-
-const variables = (environment: Record<string, string>): string => iniText([], [['Manager', Object.entries(environment).map(([name, value]) => ['DefaultEnvironment', assignment(name, value)] as const)]]);
 
 /** /dev/dri/renderD128 -> /dev, /dev/dri */
 const foldersAbove = (path: string): string[] => (dirname(path) === '/' ? [] : [...foldersAbove(dirname(path)), dirname(path)]);

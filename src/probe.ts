@@ -5,7 +5,8 @@ import { parseAccounts } from './accounts.ts';
 import { classEdit, parseClasses } from './classes.ts';
 import { type Library, libraryOf } from './elf.ts';
 import { packages, type ProgramName } from './errors.ts';
-import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord, VolumeFact } from './facts.ts';
+import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord, TakenPort, Terminals, VolumeFact } from './facts.ts';
+import { readState } from './host/session.ts';
 import { readCache } from './linker.ts';
 import { enabledLink, serviceOf } from './names.ts';
 import { findNvidia, nvidiaVersionsIn } from './nvidia/probe.ts';
@@ -57,7 +58,9 @@ function cgroups(mounts: { at: string; type: string; options: string }[]): Cgrou
     // systemd-nspawn makes groups of its own in the version 2 tree beside these.
     const beside = mounts.find(({ type }) => type === 'cgroup2');
     if (beside) folders.push(['unified', `${beside.at}${own[''] ?? ''}`.replace(/\/$/, '')]);
-    return { version: 1, own: Object.fromEntries(folders), controllers: folders.map(([name]) => name).sort() };
+    // name, hierarchy, groups, enabled
+    const unmounted = lines('/proc/cgroups').flatMap((line) => /^(\w+)\s+0\s+\d+\s+1$/.exec(line)?.[1] ?? []);
+    return { version: 1, own: Object.fromEntries(folders), controllers: folders.map(([name]) => name).sort(), ...(unmounted.length > 0 && { unmounted }) };
   }
   const v2 = mounts.find(({ type }) => type === 'cgroup2');
   return v2
@@ -65,14 +68,14 @@ function cgroups(mounts: { at: string; type: string; options: string }[]): Cgrou
     : { version: null, own: {}, controllers: [] };
 }
 
-/** /proc/self/mountinfo, proc(5); what is mounted over comes before what is mounted there. */
-export function readMounts(): (Mount & { options: string; number: string; source: string })[] {
+/** /proc/self/mountinfo, or that of another process, proc(5); what is mounted over comes before what is mounted there. `device`: its MAJOR:MINOR; `root`: what of its file system is seen. */
+export function readMounts(of = 'self'): (Mount & { options: string; device: string; root: string; source: string })[] {
   const unescape = (path: string) => path.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-  return lines('/proc/self/mountinfo').map((line) => {
+  return lines(`/proc/${of}/mountinfo`).map((line) => {
     const [before = '', after = ''] = line.split(' - ');
     const fields = before.split(' ');
     const [type = '', source = '', options = ''] = after.split(' ');
-    return { at: unescape(fields[4] ?? ''), type, readOnly: `${fields[5]},${options}`.split(',').includes('ro'), options, number: fields[2] ?? '', source: unescape(source) };
+    return { at: unescape(fields[4] ?? ''), device: fields[2] ?? '', root: unescape(fields[3] ?? ''), type, readOnly: `${fields[5]},${options}`.split(',').includes('ro'), options, source: unescape(source) };
   });
 }
 
@@ -88,9 +91,8 @@ const ownSocket = (path: string, person: Person): string | null => attempt(() =>
 
 function findSound(person: Person, env: NodeJS.ProcessEnv): Facts['sound'] {
   const runtime = person.uid === process.getuid!() && env.XDG_RUNTIME_DIR ? env.XDG_RUNTIME_DIR : `/run/user/${person.uid}`;
-  const cookie = [`${person.home}/.config/pulse/cookie`, `${person.home}/.pulse-cookie`].find((path) => attempt(() => lstatSync(path).isFile(), false));
   return {
-    pulse: ownSocket(`${runtime}/pulse/native`, person), cookie: cookie ?? null, pipewire: ownSocket(`${runtime}/pipewire-0`, person),
+    pulse: ownSocket(`${runtime}/pulse/native`, person), pipewire: ownSocket(`${runtime}/pipewire-0`, person),
     cards: lines('/proc/asound/cards').flatMap((line) => {
       const [, index, id, name] = /^\s*(\d+) \[(\S+)\s*\]: (?:.*? - )?(.*)$/.exec(line) ?? [];
       return id ? [{ index: Number(index), id, ...(name && { name: name.trim() }) }] : [];
@@ -182,6 +184,13 @@ function findDisplays(): number[] {
   return [...new Set([...numbers, ...abstract].flatMap((number) => (number === undefined ? [] : [Number(number)])))].sort((a, b) => a - b);
 }
 
+/** /proc/net/tcp and the like, proc(5): state 0A is a socket that listens, 07 one of UDP that has no peer. Those on loopback are in nobody's way. */
+export const readListening = (): TakenPort[] => ['tcp', 'tcp6', 'udp', 'udp6'].flatMap((file) => lines(`/proc/net/${file}`).flatMap((line): TakenPort[] => {
+  const [, address = '', port = '', state] = /^\s*\d+: ([0-9A-F]+):([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) /.exec(line) ?? [];
+  const protocol = file.startsWith('tcp') ? 'tcp' : 'udp';
+  return state === (protocol === 'tcp' ? '0A' : '07') && !/^(0{16}F{4}0{4}|0{16}0{8})?\w{6}7F$|^0{24}01000000$/.test(address) ? [{ protocol, port: Number.parseInt(port, 16), machine: null }] : [];
+}));
+
 /** Name servers as resolv.conf(5) lists them; systemd-resolved keeps the real ones behind its own on loopback. */
 function findNameservers(): string[] {
   const servers = (path: string) => lines(path).flatMap((line) => /^nameserver\s+(\S+)/.exec(line)?.[1] ?? []).filter((address) => !/^(127\.|::1$|fe80)/i.test(address));
@@ -234,6 +243,8 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
       const [, start, count] = line.split(':');
       return count ? [{ start: Number(start), count: Number(count) }] : [];
     }),
+    // The link is PID 1's: it is there as long as the unit runs; what networkd itself keeps in /run stays.
+    networkd: attempt(() => lstatSync('/run/systemd/units/invocation:systemd-networkd.service') !== null, false),
     nameservers: findNameservers(),
     store: readStore(),
     paths: {},
@@ -244,6 +255,41 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
 
 /** process.arch -> uname -m */
 const machineNames: Record<string, string> = { x64: 'x86_64', ia32: 'i686', arm64: 'aarch64', arm: 'armv7l' };
+
+/** The virtual terminals, or null where there are none: what the host does on them, and those of machines that run or have their units in place. */
+export function readTerminals({ store: { services } }: Pick<Facts, 'store'>): Terminals | null {
+  const active = /^tty(\d+)$/.exec(text('/sys/class/tty/tty0/active').trim())?.[1];
+  if (active === undefined) return null;
+  // As logind keeps its sessions: sd_session_get_vt(3).
+  const sessions = list('/run/systemd/sessions').filter((name) => !name.includes('.')).flatMap((name) => {
+    const field = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(text(`/run/systemd/sessions/${name}`))?.[1];
+    const number = Number(field('VTNR') ?? 0);
+    return number > 0 && field('STATE') !== 'closing' ? [{ number, by: `a session of ${field('USER') ?? field('UID')}` }] : [];
+  });
+  const ours = attempt(() => readlinkSync('/proc/self/ns/pid'), '');
+  const programs = list('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+    const [, comm = '', rest = ''] = /^\d+ \((.*)\) (.*)$/s.exec(text(`/proc/${pid}/stat`)) ?? [];
+    // tty_nr of proc(5); the numbers of terminals: Documentation/admin-guide/devices.txt.
+    const device = Number(rest.split(' ')[4]);
+    const number = (device & 0xff) | ((device >> 12) & 0xfff00);
+    return ((device >> 8) & 0xfff) === 4 && number >= 1 && number <= 63 && attempt(() => readlinkSync(`/proc/${pid}/ns/pid`), ours) === ours ? [{ number, by: comm }] : [];
+  });
+  const all = [...sessions, ...programs];
+  return {
+    active: Number(active),
+    used: all.filter(({ number }, i) => all.findIndex((other) => other.number === number) === i),
+    machines: [
+      ...list(store.runs).flatMap((name) => {
+        const number = readState(name)?.terminal;
+        return number ? [{ name, number }] : [];
+      }),
+      ...services.flatMap(({ name }) => {
+        const number = /:\/dev\/tty([1-9]\d?)$/m.exec(text(`/etc/systemd/nspawn/${name}.nspawn`))?.[1];
+        return number ? [{ name, number: Number(number) }] : [];
+      }),
+    ],
+  };
+}
 
 /** The same facts with what is at these paths, and with the nodes of these classes of devices (char-alsa); the shared libraries there as well, where the linker of a machine has to find them. */
 export function look(facts: Facts, paths: readonly string[], classes: readonly string[] = []): Facts {
@@ -275,7 +321,7 @@ export function readVolume(path: string, at: string): VolumeFact {
     }])),
     // A btrfs has a number of its own: it is its source that tells.
     mounted: mounts.flatMap((mount) => {
-      const device = numbers[mount.number] ?? (mount.source.startsWith('/dev/') ? named(mount.source) : null);
+      const device = numbers[mount.device] ?? (mount.source.startsWith('/dev/') ? named(mount.source) : null);
       return device ? [{ at: mount.at, device }] : [];
     }),
     swaps: lines('/proc/swaps').slice(1).flatMap((line) => named(line.split(/\s/)[0] ?? '') ?? []),
@@ -317,7 +363,9 @@ export function readInside(layers: readonly string[]): Inside | null {
   if (layers.length === 0) return null;
   const plain = (path: string) => layers.map((layer) => `${layer}${path}`.replace('//', '/')).find((found) => attempt(() => lstatSync(found).isFile() && lstatSync(found).size > 0 && lstatSync(found).size < 2 ** 24, false));
   const cache = plain('/etc/ld.so.cache');
-  return { linkerCache: cache ? attempt(() => readCache(readFileSync(cache)), null) : null, asound: plain('/etc/asound.conf') !== undefined, nvidia: nvidiaVersionsIn(layers, list) };
+  // The link is systemd's own name for whichever is chosen: systemd.special(7). A device in its place is an overlay's word that it is gone.
+  const chosen = layers.map((layer) => attempt(() => lstatSync(`${layer}/etc/systemd/system/display-manager.service`), null)).find((found) => found !== null);
+  return { linkerCache: cache ? attempt(() => readCache(readFileSync(cache)), null) : null, asound: plain('/etc/asound.conf') !== undefined, displayManager: chosen?.isSymbolicLink() ?? false, nvidia: nvidiaVersionsIn(layers, list) };
 }
 
 /** The accounts of a root, from the uppermost of its folders that has them; null for a root that is still to be made. */

@@ -22,6 +22,9 @@ const noSteps = v.check<string, string>((path) => !path.split('/').includes('..'
 /** An absolute path without . and .. in it. */
 export const path = v.pipe(v.string(), printable, v.startsWith('/', 'expected an absolute path, beginning with /'), noSteps, v.transform((text: string) => (text.length > 1 ? text.replace(/\/+/g, '/').replace(/\/$/, '') : text)));
 
+/** IFNAMSIZ in linux/if.h. */
+export const bridgeName = v.pipe(v.string(), v.regex(/^(?!\.{1,2}$)[\w.-]{1,15}$/, 'expected the name of a bridge, such as "br0"'));
+
 /** A path below /dev, or a class of devices as DeviceAllow= of systemd names it: char-alsa, block-loop, char-nvidia*. A name of /proc/devices may have slashes. */
 export const device = v.pipe(v.string(), printable, v.regex(/^(\/dev\/.|(char|block)-[\w./*?[\]!^-]+$)/, 'expected a path below /dev, or a class of devices such as "char-alsa"'), noSteps, v.transform((text: string) => (text.startsWith('/') ? text.replace(/\/+/g, '/').replace(/\/$/, '') : text)));
 

@@ -101,6 +101,7 @@ function build(tree: Record<string, unknown>, mistakes: Mistake[]): Spec | undef
   const run = typeof options.run === 'string' ? readWords(options.run, mistakes) : options.run;
   if (run && !run[0]) mistakes.push({ path: ['run'], what: 'expected a program' });
   if (options.boot && 'run' in tree) mistakes.push({ path: ['run'], what: "boot = true starts the root's own init, and not this program", mend: 'leave one of the two out; nestbox exec NAME -- PROGRAM runs a program in a machine that has booted' });
+  for (const topic of options.boot ? [] : Object.keys(tree).filter((key) => values[key]?.onlyBooted)) mistakes.push({ path: [topic], what: "this is for the root's own init, and the machine runs a program in its place", mend: 'say boot = true, or leave it out' });
   if (!root || !run) return undefined;
   return {
     name: options.name,

@@ -1,4 +1,5 @@
 import type { AccountsToAdd } from './accounts.ts';
+import type { Port } from './edits.ts';
 import type { Host } from './host.ts';
 import type { CacheEntry } from './linker.ts';
 
@@ -29,7 +30,6 @@ export type Step =
   | { kind: 'write'; path: string; text: string; mode: number; owner?: Owner }
   | { kind: 'symlink'; path: string; to: string }
   | { kind: 'fifo'; path: string }
-  | { kind: 'copy'; from: string; path: string; mode: number; owner: Owner }
   | { kind: 'rename'; from: string; to: string }
   | { kind: 'remove'; path: string }
   | { kind: 'remove-tree'; path: string }
@@ -60,6 +60,10 @@ export type Step =
   | { kind: 'mount-volume'; device: string; at: string; volume: string }
   /** `from`: the host's own node with these numbers. */
   | { kind: 'node'; path: string; from: string; type: 'c' | 'b'; major: number; minor: number; mode: number; owner: Owner }
+  /** A virtual terminal; `file` keeps which one was on the screen before. */
+  | { kind: 'terminal'; number: number; file: string }
+  /** It has a text screen again, and if it is on the screen, the one before comes back. */
+  | { kind: 'terminal-end'; number: number; file: string }
   /** Makes the folders, then writes each setting and reads it back where `check` says what must be there. */
   | { kind: 'cgroup'; folders: string[]; settings: { file: string; value: string }[]; check?: { file: string; lines: string[] } }
   | { kind: 'cgroup-end'; folders: string[] }
@@ -89,10 +93,15 @@ export type Step =
   | { kind: 'copy-tree'; from: string; to: string; of: string }
   /** All that was written to the file system of `path` is on the disk. */
   | { kind: 'sync'; path: string }
-  /** All files of a directory in place of the person's get ids from `shift` on, by nspawn. `scratch` is a folder made for the time of it. */
-  | { kind: 'owners'; directory: string; shift: number; scratch: string }
-  | { kind: 'link'; name: string; peer: string; address: string; bridge: string | null; nat: { table: string; network: string } | null }
+  /**
+   * The files of a directory whose ids are among the 65536 from `from` on get those from `to` on. `notes`: a file that is there as long as this is
+   * under way, with what a file loses together with its owner. `onward`: what was cut off is not taken back, but finished.
+   */
+  | { kind: 'owners'; directory: string; from: number; to: number; notes: string; onward?: true }
+  | { kind: 'link'; name: string; peer: string; address: string; bridge: string | null; nat: Nat | null }
   | { kind: 'link-end'; name: string; nat: string | null }
+  /** Ports that systemd-nspawn sends on, and has left behind when it was killed. */
+  | { kind: 'ports-end'; ports: Port[] }
   | { kind: 'service'; name: string; argv: string[]; environment: Record<string, string>; user: Owner; ready: string; log: string; place: Place; leaves: string[]; grace: boolean; output: { path: string; owner: Owner } | null }
   /** `grace`: it is asked to end first, and killed only when it does not. */
   | { kind: 'stop'; place: Place; grace: boolean }
@@ -102,8 +111,17 @@ export type Step =
   | { kind: 'reload'; on: 'way' | 'back' }
   /** `parts`: a pattern of the names of the units that it needs. */
   | { kind: 'unit'; name: string; parts: string; want: 'started' | 'stopped' }
-  /** `boots`: its first process is an init, which nspawn asks to shut down; else signals are the program's. */
-  | { kind: 'container'; name: string; boots: boolean; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; leftovers: string[] };
+  /** `boots`: its first process is an init, which nspawn asks to shut down; else signals are the program's. `ports`: of the host, that nspawn sends on. */
+  | { kind: 'container'; name: string; boots: boolean; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
+
+/** What the host does for a network that goes out under its address. */
+export interface Nat {
+  table: string;
+  network: string;
+  /** Of the machine in it. */
+  address: string;
+  ports: Port[];
+}
 
 /** What is set up in the network namespace of a container once it exists; the program inside waits at `gate` until then. */
 export interface InsideNetwork {

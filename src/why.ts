@@ -177,8 +177,8 @@ export function giver(path: string, machine: Machine, facts: Facts, written: Wri
     const options = v.safeParse(grant.options, {});
     if (!options.success || written.spec.grants.some((asked) => asked.topic === topic && asked.kind === kind)) return [];
     const { edits, problems } = resolve({ ...written.spec, grants: [...written.spec.grants, { topic, kind, options: options.output }] }, facts, machine.file);
-    return problems.some(({ fatal }) => fatal) || !edits.devices.some((device) => device.path === path) ? [] : [{ topic, kind, risk: Math.max(0, ...grant.exposes(options.output).map(grave)) }];
-  })).sort((a, b) => a.risk - b.risk);
+    return problems.some(({ fatal }) => fatal) || !edits.devices.some((device) => device.path === path) ? [] : [{ topic, kind, risk: Math.max(0, ...grant.exposes(options.output).map(grave)), devices: edits.devices.length }];
+  })).sort((a, b) => a.risk - b.risk || a.devices - b.devices);
   const least = giving[0];
   const [topic, line] = least ? [least.topic, `${least.topic} = "${least.kind}"`] : ['devices', `devices = ["${path}"]`];
   if (!hasPosition(written.text, [topic])) return `${line} in ${written.shown}, above the first [table]`;

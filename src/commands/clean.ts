@@ -31,7 +31,7 @@ export default async function clean(names: string[], { verbose }: { verbose?: bo
     let session: Session | null = null;
     try {
       session = openSession(name, facts.programs);
-      if (await session.interrupted()) note(`'${name}': taking back what was left`);
+      if (await session.interrupted()) note(name.includes('.') ? 'an earlier nestbox unshift was cut off: finishing it' : `'${name}': taking back what was left`);
       await undo(host, session.journal, tell);
       // Its units have a folder as long as they want the volume open.
       if (open.includes(name) && !existsSync(store.serviceRun(name))) await apply(closing(name, facts.store.machines.find((machine) => machine.name === name)!.volume!), host, null, tell);

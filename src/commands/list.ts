@@ -1,12 +1,14 @@
 import { readdirSync } from 'node:fs';
 import { readState } from '../host/session.ts';
-import { probe } from '../probe.ts';
+import { probe, readTerminals } from '../probe.ts';
 import { store } from '../store.ts';
 import { table } from '../text.ts';
 
 /** Every machine that is installed, made, or running. */
 export default async function list(_: string[], { json }: { json?: boolean }): Promise<number> {
-  const { store: { machines, services } } = probe(process.env);
+  const facts = probe(process.env);
+  const { machines, services } = facts.store;
+  const terminals = readTerminals(facts);
   const names = (folder: string, suffix = '') => {
     try {
       return readdirSync(folder).filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, name.length - suffix.length));
@@ -14,7 +16,7 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
       return [];
     }
   };
-  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs), ...services.map(({ name }) => name)])].sort();
+  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs).filter((name) => !name.includes('.')), ...services.map(({ name }) => name)])].sort();
   const left = new Set(names(store.journals));
   const rows = all.map((name) => {
     const record = machines.find((machine) => machine.name === name);
@@ -22,10 +24,12 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
     const service = services.find((one) => one.name === name) ?? null;
     return {
       name, state: running || service?.leader ? 'running' : left.has(name) ? 'cut off' : record ? 'ready' : 'not made', pid: running?.pid ?? service?.leader ?? null, service: service !== null, enabled: service?.enabled ?? false,
+      terminal: terminals?.machines.find((machine) => machine.name === name)?.number ?? null,
       root: record?.template ?? record?.volume?.path ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
     };
   });
+  const screen = (terminal: number | null) => (terminal === null ? '-' : `terminal ${terminal}${terminal === terminals?.active ? ', visible' : ''}`);
   if (json) console.log(JSON.stringify(rows, null, 2));
-  else if (rows.length > 0) console.log(table([['NAME', 'STATE', 'BY', 'ROOT', 'FILE'], ...rows.map(({ name, state, service, enabled, root, file }) => [name, state, service ? (enabled ? 'systemd, enabled' : 'systemd') : '-', root ?? '-', file])]));
+  else if (rows.length > 0) console.log(table([['NAME', 'STATE', 'BY', 'SCREEN', 'ROOT', 'FILE'], ...rows.map(({ name, state, service, enabled, terminal, root, file }) => [name, state, service ? (enabled ? 'systemd, enabled' : 'systemd') : '-', screen(terminal), root ?? '-', file])]));
   return 0;
 }

@@ -15,6 +15,8 @@ import type { Spec } from '../spec.ts';
 import { mustNotServe, recordOf } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
+import { store } from '../store.ts';
+import { terminalIn } from '../terminals.ts';
 import { note } from '../text.ts';
 
 export interface Asks {
@@ -62,7 +64,10 @@ export async function inSession(
   const tell = (step: Step) => (options.verbose ? note(describe(step)) : undefined);
   host.takeSignals();
   try {
-    if (!(await session.interrupted())) return await work(session, host, tell, facts);
+    if (!(await session.interrupted())) {
+      if ((await host.kind(store.owners(name))) !== null) throw new Complaint(`nestbox rm ${name} was cut off: some files of the root have their owners back, some do not`, `nestbox rm ${name} finishes it`);
+      return await work(session, host, tell, facts);
+    }
     note(`an earlier run of '${name}' was cut off: taking back what it left`);
     await undo(host, session.journal, tell);
     return await work(session, host, tell, probe(process.env));
@@ -122,7 +127,7 @@ export function warn({ problems }: Machine, { place }: MachineFile): void {
 function writeState({ run, edits, argv, source, user, account: { uid, gid }, shift, environment, place }: Machine, { file }: MachineFile): void {
   const own = edits.before.some(({ kind }) => kind === 'cookie');
   const state: RunState = {
-    pid: process.pid, started: Date.now(), file, argv, template: templateOf(source),
+    pid: process.pid, started: Date.now(), file, argv, template: templateOf(source), terminal: terminalIn(edits), directory: source.kind === 'directory' ? source.path : null,
     inside: { user, account: { uid, gid }, shift, environment: { ...environment, ...edits.environment }, place },
     display: own ? { number: Number(edits.environment.DISPLAY!.slice(1)), key: clientCookie({ run }) } : null,
   };

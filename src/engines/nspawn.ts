@@ -2,6 +2,8 @@ import { basename, dirname } from 'node:path/posix';
 import type { Bind } from '../edits.ts';
 import type { Engine } from '../engine.ts';
 import { lacks, lacksProgram } from '../errors.ts';
+import { portText } from '../ports.ts';
+import { beyondUsual, filterLines, hostCgroups } from '../powers.ts';
 import type { Step } from '../step.ts';
 
 /** systemd-nspawn(1), from version 247 on. Every option has its value behind '=', so that no value can be taken for another option. */
@@ -17,11 +19,12 @@ const nspawn: Engine = {
 
   start(machine, facts) {
     const { name, root, shift, ownership, user, run, argv, edits, hostname, account } = machine;
-    const { before: _, services: __, binds: ___, devices: ____, classes: _________, limits: _____, groups: ______, links: _______, libraries: ________, interfaces, environment, network, ...rest } = edits; // the binds and devices as they have been prepared: machine.seenBinds; device rights (also those of classes) and limits: machine.place; groups, links and libraries: in its root
+    const { before: _, services: __, binds: ___, devices: ____, classes: _________, limits: _____, groups: ______, links: _______, texts: __________, libraries: ________, interfaces, environment, network, capabilities: ___________, syscalls, parameters, cgroups, ...rest } = edits; // the binds and devices as they have been prepared: machine.seenBinds; device rights (also those of classes) and limits: machine.place; groups, links and libraries: in its root; texts: among the binds
     rest satisfies Record<string, never>; // a new kind of edit does not compile until this engine has a word on it
     const supervised = facts.supervised;
     const gate = network.kind === 'link' ? `${run}/gate` : null;
     const inside = machine.linkNames.inside;
+    const capabilities = beyondUsual(edits);
     const folders = ['/run/systemd', '/run/systemd/nspawn', '/run/systemd/nspawn/propagate']; // nspawn makes them, and leaves them
     return [...folders.map((path): Step => ({ kind: 'mkdir', path, mode: 0o755 })), {
       kind: 'container',
@@ -31,24 +34,28 @@ const nspawn: Engine = {
         // Where it is put is ours to say: in a scope that it makes by itself, a node that is bound from outside of /dev is refused.
         '--keep-unit', ...(supervised ? [] : ['--register=no']),
         ...(shift === 0 ? ['--private-users=no'] : [`--private-users=${shift}:65536`]),
-        ...(ownership === 'map' ? ['--private-users-ownership=map'] : ownership === 'shift' ? [(facts.systemd ?? 0) < 249 ? '--private-users-chown' : '--private-users-ownership=chown'] : shift !== 0 && (facts.systemd ?? 0) >= 249 ? ['--private-users-ownership=off'] : []),
+        ...(shift !== 0 && (facts.systemd ?? 0) >= 249 ? [`--private-users-ownership=${ownership === 'map' ? 'map' : 'off'}`] : []),
         // An init has set-user-id programs to give to its users; the user namespace is what holds them.
         ...(!machine.boot ? ['--as-pid2', '--no-new-privileges=yes'] : gate ? ['--kill-signal=SIGRTMIN+3'] : ['--boot']), '--link-journal=no', '--timezone=off', '--resolv-conf=off', `--hostname=${hostname}`,
+        ...(capabilities.length > 0 ? [`--capability=${capabilities.join(',')}`] : []),
+        ...filterLines(syscalls).map((list) => `--system-call-filter=${list}`),
         ...(network.kind === 'host' ? [] : ['--private-network']),
+        ...(network.kind === 'networkd' ? [network.bridge ? `--network-bridge=${network.bridge}` : '--network-veth', ...network.ports.map((port) => `--port=${portText(port)}`)] : []),
         ...interfaces.map((one) => `--network-interface=${one.name}${one.to === one.name ? '' : `:${one.to}`}`),
         ...machine.seenBinds.map((bind) => bindOption(bind)),
         ...(gate ? [`--bind-ro=${gate}:/run/nestbox/gate`, `--bind-ro=${escape(facts.programs['nestbox-native'] ?? '')}:/run/nestbox/native`] : []),
         ...(account.uid === 0 && !machine.boot ? ['--tmpfs=/run/user/0:mode=0700'] : []),
         ...Object.entries({ ...machine.environment, ...environment }).map(([key, value]) => `--setenv=${key}=${value}`),
         ...(machine.boot ? [] : [...(user ? [`-u${user}`] : []), `--chdir=${account.home}`]), // its long form was renamed in 261
-        ...(machine.boot && !gate ? [] : ['--']),
+        ...(machine.boot && !gate && parameters.length === 0 ? [] : ['--']),
         ...(gate ? ['/run/nestbox/native', 'wait', '/run/nestbox/gate', '--'] : []),
-        ...(!machine.boot ? argv : gate ? [machine.boot === 'systemd' ? '/lib/systemd/systemd' : '/sbin/init'] : []),
+        ...(!machine.boot ? argv : [...(gate ? [machine.boot === 'systemd' ? '/lib/systemd/systemd' : '/sbin/init'] : []), ...parameters]),
       ],
       // Our own lock is held already; nspawn's would be left beside the root after a kill.
-      environment: { SYSTEMD_NSPAWN_LOCK: '0' },
+      environment: { SYSTEMD_NSPAWN_LOCK: '0', ...(cgroups === 'host' && hostCgroups) },
       place: machine.place,
       inside: network.kind === 'link' ? { peer: inside, address: network.address, gateway: network.gateway, gate: gate! } : null,
+      ports: network.kind === 'networkd' && facts.programs.nft ? network.ports : [],
       leftovers: [`/run/systemd/nspawn/propagate/${name}`, `/run/systemd/nspawn/unix-export/${name}`, `${dirname(root)}/.#${basename(root)}.lck`],
     }];
   },

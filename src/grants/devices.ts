@@ -33,6 +33,7 @@ const cdiName = v.pipe(v.string(), v.check(isCdiName, 'expected a path below /de
 
 export default defineGrant({
   summary: 'device nodes of the host, by path; all of a class, also what is plugged in later; and what files in /etc/cdi and /var/run/cdi describe (CDI), by name',
+  example: '["/dev/kvm", "char-alsa", "nvidia.com/gpu=all"]',
   options: v.array(v.pipe(v.string(), v.rawTransform(({ dataset: { value }, addIssue, NEVER }) => {
     const { success, output, issues } = v.safeParse(value.includes('=') && !isPath(value) ? cdiName : device, value);
     if (success) return output;

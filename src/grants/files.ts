@@ -18,6 +18,12 @@ const item = v.pipe(
   v.check(({ path: from, to }) => !reserved.includes(to ?? from), 'this place cannot be covered inside: choose another with to = "..."'),
 );
 
+/** Older recipes have it. */
+const overControlGroups = lacks(
+  "systemd-nspawn hands the machine its part of the tree of control groups by itself: this would cover it with the host's, in which its init makes its groups in the wrong place, or none at all",
+  'leave it out; cgroups = "host" shows programs inside the whole tree',
+);
+
 /** ~ stands for the home of the person. */
 const expand = (person: Person, text: string) => (text.startsWith('~') ? `${person.home}${text.slice(1)}` : text);
 
@@ -30,6 +36,7 @@ export default defineGrant({
   needs: (items, { facts, shift }) =>
     items.flatMap((item, i): Problem[] => {
       const from = expand(facts.person, item.path);
+      if (/^\/sys\/fs\/cgroup(\/|$)/.test(item.to ?? from)) return [{ ...overControlGroups, at: [i] }];
       const found = facts.paths[from];
       if (!found) return item.optional ? [] : [{ ...lacks(`${from} does not exist on this host`, `make it, or say { path = "${item.path}", optional = true }`), at: [i] }];
       if (found.kind === 'device') return [{ ...lacks(`${from} is a device`, `devices = ["${from}"]`), at: [i] }];

@@ -5,25 +5,32 @@ import audioPlayback from './audio/playback.ts';
 import audioPulse from './audio/pulse.ts';
 import displayHeadless from './display/headless.ts';
 import displayNested from './display/nested.ts';
+import displayVt from './display/vt.ts';
 import displayX11 from './display/x11.ts';
 import gpuCard from './gpu/card.ts';
 import gpuNvidia from './gpu/nvidia.ts';
 import gpuRender from './gpu/render.ts';
 import networkBridge from './network/bridge.ts';
 import networkHost from './network/host.ts';
+import networkNetworkd from './network/networkd.ts';
 import networkPrivate from './network/private.ts';
+import capabilities from './capabilities.ts';
+import cgroups from './cgroups.ts';
 import devices from './devices.ts';
 import environment from './environment.ts';
 import files from './files.ts';
 import limits from './limits.ts';
+import masked from './masked.ts';
+import parameters from './parameters.ts';
+import syscalls from './syscalls.ts';
 
 /** Folders: topic -> kind -> grant. */
 export const topics: Record<string, Record<string, Grant>> = {
   audio: { alsa: audioAlsa, playback: audioPlayback, pulse: audioPulse },
-  display: { headless: displayHeadless, nested: displayNested, x11: displayX11 },
+  display: { headless: displayHeadless, nested: displayNested, vt: displayVt, x11: displayX11 },
   gpu: { card: gpuCard, nvidia: gpuNvidia, render: gpuRender },
-  network: { bridge: networkBridge, host: networkHost, private: networkPrivate },
+  network: { bridge: networkBridge, host: networkHost, networkd: networkNetworkd, private: networkPrivate },
 };
 
 /** Files: topics whose value is not a kind but the thing itself. */
-export const values: Record<string, Grant> = { devices, environment, files, limits };
+export const values: Record<string, Grant> = { capabilities, cgroups, devices, environment, files, limits, masked, parameters, syscalls };

@@ -6,6 +6,7 @@ import { files, mountsBelow } from './files.ts';
 import { processes, type Processes } from './processes.ts';
 import { readStore } from '../probe.ts';
 import { openSession } from './session.ts';
+import { usesOf } from './uses.ts';
 
 /** Loaded when a display is first asked for: most runs have nothing to do with the X protocol. */
 const load = async () => (await import('./displays.ts')).displays;
@@ -42,19 +43,13 @@ export function linux(programs: Facts['programs'], progress: (line: string) => v
         other.close();
       }
     },
-    async changeOwners({ directory, shift, scratch }: Parameters<Host['changeOwners']>[0]) {
-      const seen = '/run/systemd'; // nspawn leaves folders there
-      for (const path of [scratch, seen]) if ((await host.kind(path)) === null) await host.mkdir(path, 0o755);
-      const native = '/run/nestbox-native';
+    async changeOwners({ directory, from, to, notes }: Parameters<Host['changeOwners']>[0]) {
+      const uses = usesOf(directory);
+      if (uses.length > 0) throw new Complaint(`the owners of ${directory}/ are not changed: ${uses.join(', ')}`, 'stop what uses it, and try again');
       await host.build({
-        kind: 'build', target: scratch, seen, what: `give all files of ${directory}/ ids from ${shift}`,
-        argv: [
-          'systemd-nspawn', '--quiet', '--settings=no', '--register=no', '--keep-unit', `--directory=${directory}`, `--private-users=${shift}:65536`, '--private-users-chown', '--private-network',
-          '--link-journal=no', '--timezone=off', '--resolv-conf=off', '--as-pid2', `--bind-ro=${programs['nestbox-native'] ?? ''}:${native}`, '--', native, 'true',
-        ],
-      }, { SYSTEMD_NSPAWN_LOCK: '0' });
-      await host.removeTree(scratch);
-      await host.removeLeftover(seen);
+        kind: 'build', target: directory, what: to === 0 ? `give the files of ${directory}/ back their owners` : `give the files of ${directory}/ ids from ${to}`,
+        argv: ['nestbox-native', 'owners', 'change', directory, `${from}`, `${to}`, notes],
+      }, true);
     },
   });
   return host;

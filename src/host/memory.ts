@@ -132,14 +132,6 @@ export class MemoryHost implements Host {
     return there;
   }
 
-  copy(from: string, to: string, mode: number, owner: Owner): Promise<void> {
-    return this.effect(() => {
-      const found = this.tree.find(from, false)?.node;
-      if (found?.kind !== 'file') throw new Complaint(`cannot copy ${from} to ${to}: it does not exist`);
-      this.place(to, node('file', mode, owner, found.text), true);
-    });
-  }
-
   mkdir(path: string, mode: number, owner?: Owner): Promise<void> {
     return this.effect(() => void this.place(path, node('directory', mode, owner)));
   }
@@ -242,6 +234,8 @@ export class MemoryHost implements Host {
         if (!working.children.has('work')) working.children.set('work', node('directory', 0));
       } else if (job === 'bind') this.mount(words[1]!, 'bind', this.node(words[0]!));
       else if (job === 'inside') return this.inside(words, input);
+      // Who has the terminal is told by the file that keeps which one was visible before.
+      else if (job === 'console') this.act(() => (words[0] === 'take' ? this.place(words[2]!, node('file', 0o644, undefined, '1\n'), true) : this.drop(words[2]!)));
       else if (job === 'unlock' || job === 'lock' || job === 'activate' || job === 'deactivate' || job === 'check' || job === 'mount') this.volume(job, words);
       else if (job === 'unmount') this.act(() => this.unmount(words[0]!));
       else throw new Error(`a host in memory cannot do nestbox-native ${job}`);
@@ -374,8 +368,14 @@ export class MemoryHost implements Host {
     for (const [name, child] of copy.children) this.act(() => made.children.set(name, child));
   }
 
-  async changeOwners({ directory, shift }: Of<'owners'>): Promise<void> {
-    this.act(() => visit(directory, this.node(directory), (_, found) => Object.assign(found, { uid: (found.uid % 0x10000) + shift, gid: (found.gid % 0x10000) + shift })));
+  /** A file at a time, the directory itself as the last. */
+  async changeOwners({ directory, from, to, notes }: Of<'owners'>): Promise<void> {
+    const all: Node[] = [];
+    visit(directory, this.node(directory), (_, found) => all.unshift(found));
+    const now = (id: number) => (id >= from && id < from + 0x10000 ? id - from + to : id);
+    await this.write(notes, '', 0o600);
+    for (const found of all) if (now(found.uid) !== found.uid || now(found.gid) !== found.gid) this.act(() => Object.assign(found, { uid: now(found.uid), gid: now(found.gid) }));
+    await this.remove(notes);
   }
 
   private start(name: string, place: Place, link: string | null = null): Process {

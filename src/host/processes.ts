@@ -23,7 +23,8 @@ export interface Processes extends Pick<Host, 'run' | 'unlock' | 'build' | 'serv
   foreground(argv: readonly string[]): Promise<number>;
   /** From now on signals of the person are noted, or passed on to the container, and end nothing by themselves. */
   takeSignals(): void;
-  build(step: Extract<Step, { kind: 'build' }>, environment?: Record<string, string>): Promise<void>;
+  /** `lasting`: the program waits for the disk where it wants to; what others make would be made anew after a power cut. */
+  build(step: Extract<Step, { kind: 'build' }>, lasting?: boolean): Promise<void>;
 }
 
 const passedOn = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2'] as const;
@@ -56,11 +57,11 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   };
   const host = { run } as Host; // all that must() asks for
 
-  async function build({ argv, what, target, seen }: Extract<Step, { kind: 'build' }>, environment: Record<string, string> = {}): Promise<void> {
+  async function build({ argv, what, target, seen }: Extract<Step, { kind: 'build' }>, lasting = false): Promise<void> {
     progress(what);
     // Namespaces of its own: killed with us, it ends whole, and the mounts that it made are gone with it.
-    const [program = '', ...rest] = launch(['--no-sync', ...(seen ? ['--own-mounts', '--bind', target, seen] : [])], ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', ...find(argv, what)]);
-    const child = spawn(program, rest, { env: { ...cleanEnvironment, ...environment }, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' });
+    const [program = '', ...rest] = launch([...(lasting ? [] : ['--no-sync']), ...(seen ? ['--own-mounts', '--bind', target, seen] : [])], ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', ...find(argv, what)]);
+    const child = spawn(program, rest, { env: cleanEnvironment, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' });
     builder = child;
     const last: string[] = [];
     for (const stream of [child.stdout, child.stderr])

@@ -16,8 +16,12 @@ export interface RunState {
   argv: string[];
   /** Key of the template that its root is a layer over, if it is. */
   template: string | null;
+  /** The directory that its root is, or is a layer over, if it is. */
+  directory: string | null;
   /** Number of the X display that belongs to this machine alone, and the file with the key to it. */
   display: { number: number; key: string } | null;
+  /** Its virtual terminal. */
+  terminal: number | null;
   /** What those need who go into it, or change its devices, while it runs. */
   inside: {
     /** Whose programs run in it by default; null: root's. */

@@ -1,12 +1,13 @@
 import { Complaint } from '../errors.ts';
 import type { Host } from '../host.ts';
 import { makeLink, removeLink } from '../links.ts';
+import { forgetCommands, portText } from '../ports.ts';
 import type { Kinds, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
 import { never, nothing } from './common.ts';
 
 /** Programs of the host, the container, and what holds them: control groups and network links. */
-export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'link' | 'link-end' | 'container'> = {
+export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'link' | 'link-end' | 'ports-end' | 'container'> = {
   cgroup: {
     describe: ({ folders, settings }) =>
       [`make control group${folders.length === 1 ? '' : 's'} ${folders.join(' ')}`, ...settings.map(({ file, value }) => `  ${value} > ${file}`)].join('\n'),
@@ -35,7 +36,7 @@ export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'lin
   },
   link: {
     describe: ({ name, peer, address, bridge, nat }) =>
-      `make the network link ${name} (${bridge ? `on bridge ${bridge}` : address}) to ${peer}${nat ? `, ${nat.network} goes out under this host's address` : ''}`,
+      `make the network link ${name} (${bridge ? `on bridge ${bridge}` : address}) to ${peer}${nat ? `, ${nat.network} goes out under this host's address${nat.ports.length > 0 ? `, which is reached at ${nat.ports.map(portText).join(' ')}` : ''}` : ''}`,
     done: never,
     inverse: async ({ name, nat }) => [{ kind: 'link-end', name, nat: nat?.table ?? null }],
     do: (step, host) => makeLink(host, step),
@@ -46,10 +47,18 @@ export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'lin
     inverse: nothing,
     do: ({ name, nat }, host) => removeLink(host, name, nat),
   },
+  'ports-end': {
+    describe: ({ ports }) => `let no ports of the host lead to the machine any more: ${ports.map(portText).join(' ')}`,
+    done: never,
+    inverse: nothing,
+    async do({ ports }, host) {
+      for (const command of ports.flatMap(forgetCommands)) await host.run(['nft', command]); // what is not there is not left behind
+    },
+  },
   container: {
     describe: ({ argv }) => `run ${pasteable(argv)}`,
     done: never,
-    inverse: async ({ place, leftovers }) => [{ kind: 'stop', place, grace: false }, ...leftovers.map((path) => ({ kind: 'leftover' as const, path }))],
+    inverse: async ({ place, ports, leftovers }) => [{ kind: 'stop', place, grace: false }, ...(ports.length > 0 ? [{ kind: 'ports-end' as const, ports }] : []), ...leftovers.flatMap((path) => [{ kind: 'unmount' as const, at: path }, { kind: 'leftover' as const, path }])], // systemd-nspawn has mounted one of them, and leaves that when it is killed
     do: (step, host) => host.contain(step),
   },
 };

@@ -21,13 +21,15 @@ export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'a
     do: (step, host) => host.copyTree(step),
   },
   owners: {
-    describe: ({ directory, shift }) => (shift === 0 ? `give the files of ${directory}/ back their owners` : `give all files of ${directory}/ other owners: ids from ${shift}`),
-    done: async ({ directory, shift }, host) => {
+    describe: ({ directory, from, to }) => (to === 0 ? `give the files of ${directory}/ back their owners: ids from ${from} become those from 0` : `give all files of ${directory}/ other owners: ids from ${from} become those from ${to}`),
+    // The root folder is the last that is changed, and the notes are there from before the first: what was cut off is never taken for done.
+    done: async ({ directory, to, notes, onward }, host) => {
       const stat = await host.stat(directory);
-      return stat === null || firstId(stat.uid) === shift;
+      return (await host.kind(notes)) === null && (stat === null || (!onward && firstId(stat.uid) === to));
     },
-    inverse: async (step, host) => [{ ...step, shift: firstId((await host.stat(step.directory))!.uid) }],
-    do: (step, host) => host.changeOwners(step),
+    // A file that has been changed cannot be told from one that has always had that id: where there may be some of these, only the way on is exact.
+    inverse: async (step) => [step.onward ? step : { ...step, from: step.to, to: step.from }],
+    do: async (step, host) => ((await host.kind(step.directory)) === null ? host.remove(step.notes) : host.changeOwners(step)),
   },
   'hide-private': {
     describe: ({ below }) => `hide what not everybody may read below ${below}`,

@@ -6,7 +6,9 @@ import { assignment, commandLine, continued, iniText, type Section, unitValue } 
 import { insideLink, type Machine, volumeOf } from '../machine.ts';
 import { privateNetwork, serviceOf, unitOf } from '../names.ts';
 import { steps } from '../plan.ts';
+import { hostCgroups } from '../powers.ts';
 import type { Planned } from '../plan.ts';
+import { dropCommand, natOf, tableCommand } from '../ports.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { folder, joined, linesOf } from './lines.ts';
@@ -51,7 +53,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
       ]) },
       ...services.map((service, i) => ({ path: `${units}/${unitOf(name, service.name)}`, text: iniText(comment, serviceUnit(machine, facts, service, services[i - 1])) })),
       ...(network ? [{ path: `${units}/${unitOf(name, 'network')}`, text: network }] : []),
-      { path: `${units}/${serviceOf(name)}.d/nestbox.conf`, text: iniText(comment, dropIn(machine, services, network !== null)) },
+      { path: `${units}/${serviceOf(name)}.d/nestbox.conf`, text: iniText(comment, dropIn(machine, facts, services, network !== null)) },
     ],
   };
 }
@@ -100,19 +102,18 @@ function networkUnit(machine: Machine, facts: Facts, comment: readonly string[])
   if (network.kind !== 'link') return null;
   const { host } = linkNames;
   const inside = (...words: string[]) => ['nestbox-native', 'in-network', name, '--', ...found(facts, ['ip', ...words])];
-  const table = `ip nestbox-${name}`;
   const start = [
     inside('link', 'set', 'lo', 'up'), // waits for the machine
     network.bridge ? ['ip', 'link', 'set', host, 'master', network.bridge] : ['ip', 'address', 'add', privateNetwork(name).host, 'dev', host],
     ['ip', 'link', 'set', host, 'up'],
     ...(network.nat ? [
-      ['nft', `add table ${table} ; add chain ${table} out { type nat hook postrouting priority srcnat ; } ; add rule ${table} out ip saddr ${privateNetwork(name).network} oifname != "${host}" masquerade`],
+      ['nft', tableCommand(host, natOf(name, network.ports))],
       ['nestbox-native', 'forwarding', 'on', ...found(facts, ['nft'])],
     ] : []),
     inside('address', 'add', network.address, 'dev', insideLink), inside('link', 'set', insideLink, 'up'),
     ...(network.gateway ? [inside('route', 'add', 'default', 'via', network.gateway)] : []),
   ];
-  const stop = network.nat ? [['nft', `add table ${table} ; delete table ${table}`], ['nestbox-native', 'forwarding', 'off', ...found(facts, ['nft'])]] : [];
+  const stop = network.nat ? [['nft', dropCommand(natOf(name, []).table)], ['nestbox-native', 'forwarding', 'off', ...found(facts, ['nft'])]] : [];
   return iniText(comment, [
     ['Unit', [['Description', `Network of the machine ${name}`], ['StopWhenUnneeded', 'yes'], ['PartOf', serviceOf(name)]]],
     ['Service', [
@@ -124,15 +125,17 @@ function networkUnit(machine: Machine, facts: Facts, comment: readonly string[])
 }
 
 /** What the unit of systemd itself lacks: --keep-unit gives no device right by itself, whatever is bound. */
-function dropIn({ name, edits: { devices, classes, limits } }: Machine, services: readonly Service[], network: boolean): Section[] {
+function dropIn({ name, edits: { devices, classes, limits, cgroups, network: link } }: Machine, facts: Facts, services: readonly Service[], network: boolean): Section[] {
   const needed = [unitOf(name), ...services.map((service) => unitOf(name, service.name))].join(' ');
   const { cpu, memory, tasks } = limits;
   return [
     ['Unit', [['Requires', needed], ['After', needed], ...(network ? [['Wants', unitOf(name, 'network')] as const] : [])]],
     ['Service', [
+      ...(cgroups === 'host' ? Object.entries(hostCgroups).map(([key, value]) => ['Environment', assignment(key, value)] as const) : []),
+      ...(link.kind === 'networkd' && link.ports.length > 0 && facts.programs.nft ? [['ExecStopPost', `-${commandLine(found(facts, ['nestbox-native', 'forget-ports', facts.programs.nft, ...link.ports.flatMap(({ protocol, host }) => [protocol, `${host}`])]))}`] as const] : []),
       ['DevicePolicy', 'closed'],
       // By its path, looked at at each start: after a boot the same device may have another number.
-      ...devices.filter(({ type, major, rights }) => rights !== '' && !classes.some((one) => one.type === type && one.majors.includes(major))).map(({ path, from = path, rights = 'rw' }) => ['DeviceAllow', `${unitValue(from)} ${rights}`] as const),
+      ...onceEach(devices.filter(({ type, major, rights }) => rights !== '' && !classes.some((one) => one.type === type && one.majors.includes(major))).map(({ path, from = path, rights = 'rw' }) => ['DeviceAllow', `${unitValue(from)} ${rights}`] as const)),
       ...classes.map(({ name: of, make }) => ['DeviceAllow', `${unitValue(of)} ${make ? 'rwm' : 'rw'}`] as const),
       ...(cpu === undefined ? [] : [['CPUQuota', `${Math.round(cpu * 100)}%`] as const]),
       ...(memory === undefined ? [] : [['MemoryMax', `${memory}`] as const]),
@@ -140,3 +143,6 @@ function dropIn({ name, edits: { devices, classes, limits } }: Machine, services
     ]],
   ];
 }
+
+/** A node that is given under two names has one line. */
+const onceEach = <Line extends readonly [string, string]>(lines: Line[]): Line[] => lines.filter(([, value], i) => lines.findIndex(([, other]) => other === value) === i);

@@ -1,6 +1,7 @@
 import { basename } from 'node:path/posix';
 import type { Step } from '../step.ts';
 import { mountCommands } from '../steps/mounts.ts';
+import { terminalCommands } from '../steps/terminals.ts';
 import { volumeCommands } from '../steps/volumes.ts';
 import { store } from '../store.ts';
 import { machinesFolder } from '../volumes.ts';
@@ -43,10 +44,6 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
     const path = kept();
     return { once: [{ kind: 'write', path, text: step.text, mode: 0o600 }], start: [place(path, step.path, step.mode, step.owner)] };
   },
-  copy(step, kept) {
-    const path = kept();
-    return { once: [{ ...step, path, owner: { uid: 0, gid: 0 }, mode: 0o600 }], start: [place(path, step.path, step.mode, step.owner)] };
-  },
   cookie(step, kept) {
     const root = { uid: 0, gid: 0 };
     const [server, client] = [kept(), kept()];
@@ -72,6 +69,7 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   'check-file-system': (step) => ({ start: [volumeCommands.check(step)] }),
   'mount-volume': (step) => ({ start: [volumeCommands.mount(step)], stop: [mountCommands.unmount(step), ['rmdir', '--ignore-fail-on-non-empty', step.at]] }),
   node: ({ path, from, mode, owner }) => ({ start: [['nestbox-native', 'node', octal(mode), `${owner.uid}:${owner.gid}`, from, path]] }),
+  terminal: (step) => ({ start: [terminalCommands.take(step)], stop: [terminalCommands.giveBack(step)] }),
   'linker-cache'(step, kept) {
     const path = kept();
     return { once: [{ ...step, path }], start: [place(path, step.path, 0o644)] };
@@ -82,7 +80,7 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   service: () => ({}), // a unit of its own each
 };
 
-type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'deactivate' | 'lock' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
+type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'terminal-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'deactivate' | 'lock' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'ports-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
 
 /** All steps of a plan's `passing` half, for the machine `name`. Throws for a step that no run begins with: that is a mistake of ours. */
 export function linesOf(steps: readonly Step[], name: string): Lines {

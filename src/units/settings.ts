@@ -1,19 +1,24 @@
 import { bindPath, iniText, type Section, settingWord } from '../ini.ts';
 import type { Facts } from '../facts.ts';
 import { insideLink, type Machine } from '../machine.ts';
+import { portText } from '../ports.ts';
+import { beyondUsual, filterLines } from '../powers.ts';
 
 /** The .nspawn file of a machine: systemd.nspawn(5), from version 247 on. */
 export function settings(machine: Machine, facts: Facts, comment: readonly string[]): string {
   const { boot, argv, environment, edits, user, account, shift, hostname, seenBinds, linkNames } = machine;
   const version = facts.systemd ?? 0;
   const { network } = edits;
+  const capabilities = beyondUsual(edits);
   const exec: Section = ['Exec', [
-    ...(boot ? [['Boot', 'yes'] as const] : [
+    ...(boot ? [['Boot', 'yes'] as const, ...(edits.parameters.length > 0 ? [['Parameters', edits.parameters.map(settingWord).join(' ')] as const] : [])] : [
       ['Boot', 'no'] as const, ['ProcessTwo', 'yes'] as const, ['Parameters', argv.map(settingWord).join(' ')] as const,
       ...(user ? [['User', user] as const] : []), ['WorkingDirectory', account.home] as const,
     ]),
     ...Object.entries({ ...environment, ...edits.environment }).map(([name, value]) => ['Environment', settingWord(`${name}=${value}`)] as const),
     ['PrivateUsers', shift === 0 ? 'no' : `${shift}:65536`],
+    ...(capabilities.length > 0 ? [['Capability', capabilities.join(' ')] as const] : []),
+    ...filterLines(edits.syscalls).map((list) => ['SystemCallFilter', list] as const),
     ['NoNewPrivileges', boot ? 'no' : 'yes'], // an init has set-user-id programs to give to its users
     ['Hostname', hostname], ['LinkJournal', 'no'], ['Timezone', 'off'], ['ResolvConf', 'off'],
     // Else "started" would only mean that its init has been: this waits for what the init itself calls ready.
@@ -28,7 +33,8 @@ export function settings(machine: Machine, facts: Facts, comment: readonly strin
     ...(account.uid === 0 && !boot ? [['TemporaryFileSystem', '/run/user/0:mode=0700'] as const] : []),
   ]];
   return iniText(comment, [exec, files, ['Network', [
-    ['Private', network.kind === 'host' ? 'no' : 'yes'], ['VirtualEthernet', 'no'],
+    ['Private', network.kind === 'host' ? 'no' : 'yes'], ['VirtualEthernet', network.kind === 'networkd' ? 'yes' : 'no'],
+    ...(network.kind === 'networkd' ? [...(network.bridge ? [['Bridge', network.bridge] as const] : []), ...network.ports.map((port) => ['Port', portText(port)] as const)] : []),
     ...edits.interfaces.map(({ name, to }) => ['Interface', to === name ? name : `${name}:${to}`] as const),
     ...(network.kind === 'link' ? [['VirtualEthernetExtra', `${linkNames.host}:${insideLink}`] as const] : []),
   ]]]);
@@ -36,7 +42,5 @@ export function settings(machine: Machine, facts: Facts, comment: readonly strin
 
 /** The setting had another name, and no 'map', before 249. */
 function ownership({ ownership }: Machine, version: number): readonly [string, string] {
-  const shifted = ownership === 'shift';
-  if (version < 249) return ['PrivateUsersChown', shifted ? 'yes' : 'no'];
-  return ['PrivateUsersOwnership', shifted ? 'chown' : ownership === 'map' ? 'map' : 'off'];
+  return version < 249 ? ['PrivateUsersChown', 'no'] : ['PrivateUsersOwnership', ownership === 'map' ? 'map' : 'off'];
 }

@@ -114,6 +114,57 @@ test('after a kill, clean takes the link, its table and forwarding back', async 
   assert.deepEqual([forwards(), tables(), links()], ['0', [], []]);
 });
 
+/** A client in that second network, or of the host: what a server answers, over TCP or UDP. */
+const client = 'use IO::Socket::INET; my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], Proto => $ARGV[1], Timeout => 3) or print("$@\\n"), exit; $s->send("?") if $ARGV[1] eq "udp"; $SIG{ALRM} = sub { print "no answer\\n"; exit }; alarm 3; print $ARGV[1] eq "udp" ? do { $s->recv(my $m, 99); $m } : <$s>';
+/** Servers inside on TCP port 7777 and UDP port 5353; each tells the address that it sees. */
+const both = 'use IO::Socket::INET; $| = 1; my $t = IO::Socket::INET->new(LocalPort => 7777, Listen => 5) or die; my $u = IO::Socket::INET->new(LocalPort => 5353, Proto => "udp") or die; print "ready\\n"; if (fork) { while (my $s = $t->accept) { print $s "inside, " . $s->peerhost . "\\n"; close $s } } else { while ($u->recv(my $m, 99)) { $u->send("inside, " . $u->peerhost . "\\n") } }';
+
+test('ports of a private network are reached at the host\'s addresses, from elsewhere, from the host, from other machines and from the machine itself, and not on loopback', async (t) => {
+  if (!hasNat(t) || !(await internet(t))) return;
+  setForwarding(t, '0');
+  const listener = async (address: string): Promise<number> => {
+    const server = createServer((socket) => socket.end('the host\n'));
+    await new Promise<void>((listening) => server.listen(0, address, listening));
+    t.after(() => server.close());
+    return (server.address() as AddressInfo).port;
+  };
+  const [port, onLoopback] = [await listener('0.0.0.0'), await listener('127.0.0.1')];
+  const { gateway } = privateNetwork('net-ports');
+  const run = running(t, ['run', machine(t, 'net-ports', `[network.private]\nports = ["47777:7777", "udp:45353:5353", "${port}:7777", "${onLoopback}:7777"]`), '--', 'perl', '-e', both]);
+  await run.says(/ready/);
+  const warning = new RegExp(`network\\.private\\.ports\\.2: a program of the host listens at tcp port ${port}: from elsewhere the machine is reached there in its place; going on`);
+  assert.match(run.stderr(), warning);
+  assert.equal(run.stderr().match(/listens at/g)!.length, 1);
+
+  const asks = async (before: string[], to: string, protocol = 'tcp') => {
+    const [program = '', ...words] = [...before, 'perl', '-e', client, to, protocol];
+    return (await follow(t, spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] })).end(null)).stdout;
+  };
+  const elsewhere = ['ip', 'netns', 'exec', 'nestbox-test'];
+  assert.equal(await asks(elsewhere, '10.214.77.1:47777'), 'inside, 10.214.77.2\n'); // it sees who asks
+  assert.equal(await asks(elsewhere, '10.214.77.1:45353', 'udp'), 'inside, 10.214.77.2\n');
+  assert.equal(await asks(elsewhere, `10.214.77.1:${port}`), 'inside, 10.214.77.2\n');
+  assert.match(await asks(elsewhere, '10.214.77.1:7777'), /refused/);
+  assert.match(await asks([], '10.214.77.1:47777'), /^inside, /);
+  assert.match(await asks([], '127.0.0.1:47777'), /refused/);
+  for (const one of [port, onLoopback]) assert.equal(await asks([], `127.0.0.1:${one}`), 'the host\n');
+  const nested = nestbox(['exec', 'net-ports', '--', 'perl', '-e', client, '10.214.77.1:47777', 'tcp']);
+  assert.equal(nested.stdout, `inside, ${gateway}\n`, nested.stderr); // else its answers would not come back to it
+  const other = await inside(t, machine(t, 'net-asks', ''), 'perl -e "$1" 10.214.77.1:47777 tcp', [client]);
+  assert.equal(other.stdout, `inside, ${gateway}\n`);
+  await run.end();
+  assert.deepEqual([forwards(), tables(), links().filter((name) => name.startsWith('nb-'))], ['0', [], []]);
+});
+
+test('a port that another machine has is told', (t) => {
+  const first = machineFile(t, `name = "net-first"\n[network.private]\nports = ["47777:7777"]\n${root}`);
+  assert.equal(nestbox(['create', first], { timeout: 400_000 }).status, 0);
+  t.after(() => nestbox(['rm', 'net-first']));
+  const { stderr } = nestbox(['run', machine(t, 'net-second', '[network.private]\nports = ["47777:80", "udp:47777:80"]'), '--', 'true']);
+  assert.match(stderr, /network\.private\.ports\.0: the machine 'net-first' has tcp port 47777 of the host as well/);
+  assert.equal(stderr.match(/as well/g)!.length, 1);
+});
+
 test('network = "host" is the host\'s own network', (t) => {
   const { stdout } = nestbox(['run', machine(t, 'net-host', 'network = "host"'), '--', 'readlink', '/proc/self/ns/net']);
   assert.equal(stdout, `${readlinkSync('/proc/self/ns/net')}\n`);

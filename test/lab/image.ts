@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type Host, leaveOut, type Recipe, recipe } from './recipe.ts';
+import { type Desktop, desktops, type Host, leaveOut, person, type Recipe, recipe } from './recipe.ts';
 
 /** Where disks and warm states are kept. What is in there can be deleted at any time that no computer runs. */
 export const cache = process.env.NESTBOX_LAB ?? '/var/cache/nestbox/lab';
@@ -52,6 +52,39 @@ export async function kept(parent: string, kind: string, key: string, make: (fol
 /** The folder with a host's disk.raw, vmlinuz and initrd; built where they are absent, which takes some minutes. The caller holds the lock. */
 export const image = (host: Host): Promise<string> => kept(cache, host, keyOf(recipe(host)), (folder) => build(recipe(host), folder));
 
+/** The folder with desktops.raw, the disk of the roots that have desktops in them; built where it is absent. The caller holds the lock. */
+export const desktopDisk = (): Promise<string> => kept(cache, 'desktops', keyOf(desktops), async (folder) => {
+  const began = Date.now();
+  for (const desktop of desktops) {
+    progress(`desktops, ${Math.round((Date.now() - began) / 1000)} s: ${desktop.name}, a ${desktop.suite} with ${desktop.packages.length} packages and what they need`);
+    await furnish(desktop, `${folder}/tree/${desktop.name}`);
+  }
+  await writeDisk(`${folder}/tree`, `${folder}/desktops.raw`, 2048);
+  rmSync(`${folder}/tree`, { recursive: true });
+  progress(`desktops, ${Math.round((Date.now() - began) / 1000)} s: done`);
+});
+
+async function furnish({ suite, packages, files, enabled }: Desktop, tree: string): Promise<void> {
+  mkdirSync(dirname(tree), { recursive: true });
+  await debian(suite, packages, tree);
+  const inside = (...words: string[]) => does('chroot', tree, ...words);
+  rmSync(`${tree}/etc/hostname`); // this machine's, and a machine has its own name
+  await inside('useradd', '--create-home', '--shell=/bin/bash', '--groups=video', person.name);
+  await inside('sh', '-c', `echo ${person.name}:${person.password} | chpasswd`);
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(tree + path), { recursive: true });
+    writeFileSync(tree + path, text);
+  }
+  await inside('chown', '-R', `${person.name}:`, `/home/${person.name}`);
+  if (enabled.length > 0) await inside('systemctl', '--quiet', 'enable', ...enabled);
+}
+
+/** An ext4 with what is in a folder, and as many MiB free. All is written now what the kernel would else go on to write after mounting it. */
+async function writeDisk(tree: string, disk: string, free: number): Promise<void> {
+  const used = Number((await does('du', '-sm', tree)).split('\t')[0]);
+  await does('mke2fs', '-q', '-t', 'ext4', '-m', '0', '-E', 'lazy_itable_init=0,lazy_journal_init=0', '-d', tree, disk, `${Math.round(used * 1.1) + free}M`);
+}
+
 /** mmdebstrap(1) into a folder. It finds the key of the suite in debian-archive-keyring by itself. */
 const debian = (suite: string, packages: string[], path: string, ...options: string[]): Promise<string> => does(
   'mmdebstrap', '--mode=root', '--format=directory', '--variant=minbase', `--include=${packages.join(',')}`,
@@ -76,16 +109,14 @@ async function build(recipe: Recipe, folder: string): Promise<void> {
   for (const name of ['vmlinuz', 'initrd.img']) copyFileSync(`${tree}/${name}`, `${folder}/${name}`);
 
   say('installing the root of the machines in it');
-  mkdirSync(`${tree}/srv/roots`);
+  for (const name of ['roots', 'desktops']) mkdirSync(`${tree}/srv/${name}`);
   await debian('bookworm', recipe.root, `${tree}/srv/roots/debian`);
   await does('chroot', `${tree}/srv/roots/debian`, 'passwd', '--quiet', '--delete', 'root');
 
   say('writing the disk');
   // What systemd looks at, to tell whether the system has been updated since the last start: systemd-update-done.service(8).
   for (const path of ['etc', 'var']) writeFileSync(`${tree}/${path}/.updated`, `TIMESTAMP_NSEC=${Date.now() * 1e6}\n`);
-  const used = Number((await does('du', '-sm', tree)).split('\t')[0]);
-  // All is written now what the kernel would else go on to write after mounting it.
-  await does('mke2fs', '-q', '-t', 'ext4', '-m', '0', '-E', 'lazy_itable_init=0,lazy_journal_init=0', '-d', tree, `${folder}/disk.raw`, `${Math.round(used * 1.1) + recipe.free}M`);
+  await writeDisk(tree, `${folder}/disk.raw`, recipe.free);
   for (const path of [tree, `${folder}/files`]) rmSync(path, { recursive: true });
   say(`done: ${(await does('du', '-sm', `${folder}/disk.raw`)).split('\t')[0]} MiB`);
 }

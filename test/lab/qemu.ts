@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { program } from '../nestbox.ts';
 import { type Agent, agent } from './agent.ts';
-import { cache, does, image, kept, keyOf, progress } from './image.ts';
+import { cache, desktopDisk, does, image, kept, keyOf, progress } from './image.ts';
 import { type Monitor, monitor } from './monitor.ts';
 import type { Host } from './recipe.ts';
 
@@ -22,11 +22,11 @@ const hardware = (kernel: string, place: string): string[] => [
   '-chardev', 'ringbuf,id=console,size=65536', '-serial', 'chardev:console',
   '-device', 'virtio-vga,max_outputs=2', '-device', 'virtio-keyboard-pci', '-device', 'virtio-mouse-pci', '-device', 'qemu-xhci,id=usb',
   '-audiodev', 'wav,id=speakers,path=/proc/self/fd/3', '-device', 'intel-hda', '-device', 'hda-output,audiodev=speakers,use-timer=off',
-  '-drive', 'file=/proc/self/fd/5,format=qcow2,if=virtio,cache=unsafe,discard=unmap',
+  ...[5, 6, 7].flatMap((number) => ['-drive', `file=/proc/self/fd/${number},format=qcow2,if=virtio,cache=unsafe,discard=unmap`]),
   '-netdev', 'user,id=net,restrict=on', '-device', 'virtio-net-pci,netdev=net',
 ];
 
-/** The file that QEMU's screendump is told to write; its numbers 3, 4 and 5 are files of the bench. */
+/** The file that QEMU's screendump is told to write; its numbers from 3 on are files of the bench: sound, screen, and the disks. */
 export const screenFile = '/proc/self/fd/4';
 
 export interface Running {
@@ -42,18 +42,21 @@ export interface Running {
   over: Promise<unknown>;
 }
 
+/** The open disks of a computer: its system, the desktops, and an empty one. */
+type Disks = [system: number, desktops: number, empty: number];
+
 /**
- * Starts QEMU with an open disk. It dies with this process; its files are passed on open and have no name any more: nothing
+ * Starts QEMU with open disks. It dies with this process; its files are passed on open and have no name any more: nothing
  * is left of them, however it or this process ends.
  */
-async function start(kernel: string, disk: number, ...options: string[]): Promise<Running> {
+async function start(kernel: string, disks: Disks, ...options: string[]): Promise<Running> {
   const place = mkdtempSync('/var/tmp/nestbox-lab.');
   try {
     const [sound, screen] = [openSync(`${place}/sound`, 'w+'), openSync(`${place}/screen`, 'w+')];
     const calls = Promise.all([call(`${place}/monitor`), call(`${place}/agent`)]);
     const native = program.replace('nestbox.cjs', 'nestbox-native');
     const argv = ['launch', '--die-with', `${process.pid}`, '--', '/usr/bin/qemu-system-x86_64', ...hardware(kernel, place), ...options];
-    const qemu = spawn(native, argv, { stdio: ['ignore', 'ignore', 'pipe', sound, screen, disk] });
+    const qemu = spawn(native, argv, { stdio: ['ignore', 'ignore', 'pipe', sound, screen, ...disks] });
     let said = '';
     qemu.stderr!.setEncoding('utf8').on('data', (text: string) => { said += text; });
     const over = once(qemu, 'exit');
@@ -68,14 +71,14 @@ async function start(kernel: string, disk: number, ...options: string[]): Promis
       async again() {
         await over;
         close(sound, screen);
-        const next = await start(kernel, disk);
+        const next = await start(kernel, disks);
         await booted(next);
         return next;
       },
       async end() {
         qemu.kill('SIGKILL');
         await over;
-        close(sound, screen, disk);
+        close(sound, screen, ...disks);
       },
     };
   } finally {
@@ -91,8 +94,15 @@ async function call(path: string): Promise<Socket> {
   return socket;
 }
 
-/** Makes a layer over a disk; what is written goes there. */
-const layer = (path: string, over: string, format: string) => does('qemu-img', 'create', '-q', '-f', 'qcow2', '-F', format, '-b', over, path);
+/** Makes a layer over each disk, and an empty one; what is written goes there. */
+async function layers(place: string, system: string, desktops: string, format: string): Promise<Disks> {
+  const make = async (name: string, ...words: string[]) => {
+    const path = `${place}/${name}.qcow2`;
+    await does('qemu-img', 'create', '-q', '-f', 'qcow2', path, ...words);
+    return openSync(path, 'r+');
+  };
+  return [await make('disk', '-F', format, '-b', system), await make('desktops', '-F', format, '-b', desktops), await make('empty', '8G')];
+}
 
 /** Waits for the end of a boot, and for the devices that come when they like; what the console has said is in the error where it takes too long. */
 async function booted({ agent, monitor }: Running): Promise<void> {
@@ -123,13 +133,12 @@ async function migrated(qmp: Monitor, command: 'migrate' | 'migrate-incoming', u
 }
 
 /** The folder with a computer that has just booted: its state, and its disk as it was then. */
-async function warm(host: Host, kernel: string): Promise<string> {
-  const key = keyOf([kernel, hardware('', ''), await does('qemu-system-x86_64', '--version')]);
+async function warm(host: Host, kernel: string, desktops: string): Promise<string> {
+  const key = keyOf([kernel, desktops, hardware('', ''), await does('qemu-system-x86_64', '--version')]);
   return kept(cache, `warm-${host}`, key, async (at) => {
     progress(`${host}: booting, to be kept as it is then`);
-    await layer(`${at}/disk.qcow2`, `${kernel}/disk.raw`, 'raw');
     const began = Date.now();
-    const computer = await start(kernel, openSync(`${at}/disk.qcow2`, 'r+'));
+    const computer = await start(kernel, await layers(at, `${kernel}/disk.raw`, `${desktops}/desktops.raw`, 'raw'));
     const says = async (...argv: string[]) => (await computer.agent.run(argv, '', 60)).stdout.trim();
     try {
       await booted(computer);
@@ -151,12 +160,11 @@ async function warm(host: Host, kernel: string): Promise<string> {
 /** A booted computer, as it was when it had just started. The caller holds the lock. */
 export async function resume(host: Host): Promise<Running> {
   const kernel = await image(host);
-  const from = await warm(host, kernel);
+  const from = await warm(host, kernel, await desktopDisk());
   const place = mkdtempSync('/var/tmp/nestbox-lab.');
-  await layer(`${place}/disk.qcow2`, `${from}/disk.qcow2`, 'qcow2');
-  const disk = openSync(`${place}/disk.qcow2`, 'r+');
+  const disks = await layers(place, `${from}/disk.qcow2`, `${from}/desktops.qcow2`, 'qcow2');
   rmSync(place, { recursive: true });
-  const computer = await start(kernel, disk, '-incoming', 'defer');
+  const computer = await start(kernel, disks, '-incoming', 'defer');
   await migrated(computer.monitor, 'migrate-incoming', `exec:cat ${from}/state`);
   await computer.monitor.command('cont');
   return computer;

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { parse } from 'smol-toml';
 
 /** The computers that there are, by the name of the Debian in them. */
 export const hosts = ['trixie', 'bookworm'] as const;
@@ -36,7 +37,7 @@ const files = {
   // A small initramfs, as unpacking it takes seconds without KVM: only what finds and mounts the disk.
   '/etc/initramfs-tools/conf.d/lab': 'MODULES=list\nCOMPRESS=zstd\nFSTYPE=ext4\n',
   '/etc/initramfs-tools/modules': 'virtio_pci\nvirtio_blk\next4\n',
-  '/etc/fstab': '/dev/vda / ext4 rw,noatime 0 0\n',
+  '/etc/fstab': '/dev/vda / ext4 rw,noatime 0 0\n/dev/vdb /srv/desktops ext4 rw,noatime 0 0\n',
   '/etc/hostname': 'lab\n',
   '/etc/hosts': '127.0.0.1 localhost lab\n::1 localhost\n',
   '/etc/machine-id': '4c616220636f6d707574657220313233\n',
@@ -83,3 +84,63 @@ export const recipe = (host: Host): Recipe => ({
   node: host === 'trixie' ? null : { path: process.execPath, version: process.version },
   free: 3072,
 });
+
+/** A root with a desktop in it, on a disk that all computers have: /srv/desktops/NAME. */
+export interface Desktop {
+  name: string;
+  suite: string;
+  packages: string[];
+  files: Record<string, string>;
+  enabled: string[];
+}
+
+/** The account in them, and its password. */
+export const person = { name: 'person', password: 'secret' };
+
+/** Ctrl, Alt and T open a terminal. */
+const openbox = `<?xml version="1.0"?>
+<openbox_config xmlns="http://openbox.org/3.4/rc">
+  <keyboard><keybind key="C-A-t"><action name="Execute"><command>xterm -maximized -fa Mono -fs 20</command></action></keybind></keyboard>
+</openbox_config>
+`;
+
+/** Tells the tests what they would else have to guess; the prompt is one that can be read from a picture. */
+const told = {
+  [`/home/${person.name}/.bashrc`]: 'PS1="ready> "\n',
+  [`/home/${person.name}/.config/openbox/autostart`]: 'echo ready > ~/.session\n',
+};
+
+/** What an init inside has of its own: see docs/desktop.md. */
+const session = `[Unit]
+Description=Wayland session of ${person.name}
+Wants=seatd.service
+After=seatd.service systemd-user-sessions.service
+
+[Service]
+User=${person.name}
+PAMName=login
+Environment=LIBSEAT_BACKEND=seatd WLR_RENDERER=pixman XDG_SESSION_TYPE=wayland
+WorkingDirectory=~
+ExecStart=labwc -s "foot -m -f monospace:size=20"
+Restart=on-failure
+
+[Install]
+WantedBy=multi-user.target
+`;
+
+const example = (name: string): { packages: string[] } => (parse(readFileSync(new URL(`../../examples/${name}.toml`, import.meta.url), 'utf8')) as { root: { packages: string[] } }).root;
+
+const init = ['systemd', 'systemd-sysv', 'dbus', 'dbus-user-session', 'libpam-systemd', 'login', 'passwd', 'util-linux'];
+
+/** Xorg under LightDM, and a Wayland compositor with seatd, of two releases. */
+export const desktops: Desktop[] = [
+  {
+    name: 'work', suite: 'bookworm', packages: [...init, ...example('work-desktop').packages], enabled: [],
+    files: { ...told, [`/home/${person.name}/.config/openbox/rc.xml`]: openbox, [`/home/${person.name}/.dmrc`]: '[Desktop]\nSession=openbox\n' },
+  },
+  {
+    name: 'private', suite: 'trixie', enabled: ['desktop.service', 'seatd.service'],
+    packages: [...init, 'labwc', 'foot', 'seatd', 'fonts-dejavu-core', 'xkb-data', 'libgl1-mesa-dri', 'pulseaudio-utils', 'iproute2', 'procps'],
+    files: { ...told, '/etc/systemd/system/desktop.service': session },
+  },
+];

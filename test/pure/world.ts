@@ -30,7 +30,6 @@ export function world(facts: Facts, machine: Machine): MemoryHost {
   for (const folder of Object.values(cgroups.own)) host.folders(folder);
   for (const path of Object.values(programs)) file(path, 'program', 0o755);
   if (sound.pulse) socket(sound.pulse);
-  if (sound.cookie) file(sound.cookie, 'cookie', 0o600, person);
   if (x11) {
     host.folders('/tmp/.X11-unix').mode = 0o1777;
     socket('/tmp/.X11-unix/X0');
@@ -91,12 +90,17 @@ export async function closeSession(host: MemoryHost, name: string): Promise<void
 }
 
 /** Options for the grants that need some. */
-const samples: Record<string, object> = {
+const samples: Record<string, unknown> = {
   'network.bridge': { name: 'br0', address: '192.168.1.50/24', gateway: '192.168.1.1' },
   devices: ['/dev/tty7', 'char-input'],
   environment: { LANGUAGE: 'de' },
   files: [{ path: '/srv/share', to: '/data', write: true, optional: true }, { path: '/opt/legacy', write: false, optional: false }],
+  capabilities: ['CAP_SYS_TIME', 'CAP_SYS_ADMIN'],
+  cgroups: 'host',
   limits: { cpu: 1.5, memory: '1G', tasks: 100 },
+  masked: ['getty@tty1.service'],
+  parameters: ['systemd.unit=rescue.target', 'quiet'],
+  syscalls: ['add_key', '@keyring', '~mount'],
 };
 
 export type Asked = Spec['grants'][number];
@@ -114,10 +118,12 @@ export const variants: Asked[] = [
   asked('devices', null, ['vendor.com/de.vice=one', '/dev/tty7'], values.devices!.options),
   asked('audio', 'alsa', { record: true }, topics.audio!.alsa!.options),
   asked('audio', 'playback', { record: '/home/of-somebody/played.wav' }, topics.audio!.playback!.options),
+  asked('network', 'private', { ports: ['8080:80', 'udp:53'] }, topics.network!.private!.options),
+  asked('network', 'networkd', { ports: ['8080:80'], bridge: 'br0', nameservers: 'host' }, topics.network!.networkd!.options),
   asked('display', 'nested', { fullscreen: true, title: 'A title' }, topics.display!.nested!.options),
 ];
 
-function asked(topic: string, kind: string | null, options: object, schema: v.GenericSchema<unknown, unknown>): Asked {
+function asked(topic: string, kind: string | null, options: unknown, schema: v.GenericSchema<unknown, unknown>): Asked {
   const { success, output } = v.safeParse(schema, options);
   if (!success) throw new Error(`test/pure/world.ts has no sample of the options that ${kind ? `${topic}.${kind}` : topic} needs`);
   return { topic, kind, options: output };
@@ -128,7 +134,7 @@ export const nameOf = ({ topic, kind }: Asked): string => (kind === null ? topic
 /** A machine with these grants that suits the host. */
 export const machineWith = (facts: Facts, grants: Asked[], more: Partial<Spec> = {}): Spec => ({
   name: 'law', engine: 'nspawn', root: { source: 'debian', options: { debian: 'bookworm', packages: [], variant: 'minbase', components: ['main'] } }, user: { name: 'guest' },
-  users: facts.kernel.startsWith('5.') ? 'host' : 'own', ephemeral: false, hostname: 'law', boot: false, run: ['/bin/sh'], accept: ['no-device-policy', 'no-hooks', 'xhost'], grants, ...more,
+  users: facts.kernel.startsWith('5.') ? 'host' : 'own', ephemeral: false, hostname: 'law', boot: grants.some(({ topic, kind }) => kind === null && values[topic]!.onlyBooted), run: ['/bin/sh'], accept: ['no-device-policy', 'no-hooks', 'xhost'], grants, ...more,
 });
 
 /** The steps apart from those that take long and are of the template alone. */

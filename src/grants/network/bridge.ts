@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { lacks, lacksProgram } from '../../errors.ts';
 import { defineGrant } from '../../grant.ts';
-import { says } from '../../schema.ts';
+import { bridgeName, says } from '../../schema.ts';
 
 const octets = /^((25[0-5]|2[0-4]\d|1?\d?\d)(\.(?!\/|$)|(?=\/|$))){4}/.source;
 const address = v.regex<string, string>(new RegExp(`${octets}/([1-9]|[12]\\d|3[0-2])$`), 'expected an address with the length of its network, such as "192.168.1.50/24"');
@@ -10,7 +10,7 @@ const plainAddress = v.regex<string, string>(new RegExp(`${octets}$`), 'expected
 export default defineGrant({
   summary: 'a place of its own on a bridge of the host, beside the other computers there',
   options: v.strictObject({
-    name: v.pipe(v.string(), v.regex(/^(?!\.{1,2}$)[\w.-]{1,15}$/, 'expected the name of a bridge, such as "br0"'), says('The bridge, which must be there.')),
+    name: v.pipe(bridgeName, says('The bridge, which must be there.')),
     address: v.pipe(v.string(), address, says('Its own address with the length of the network, such as "192.168.1.50/24".')),
     gateway: v.optional(v.pipe(v.string(), plainAddress, says('Where all other addresses are reached.'))),
   }),
@@ -23,7 +23,7 @@ export default defineGrant({
   ],
 
   edits: ({ name, address, gateway }, { facts }) => ({
-    network: { kind: 'link', address, gateway: gateway ?? null, bridge: name, nat: false, nameservers: facts.nameservers },
+    network: { kind: 'link', address, gateway: gateway ?? null, bridge: name, nat: false, nameservers: facts.nameservers, ports: [] },
   }),
 
   exposes: () => [{ risk: 'medium', what: 'programs inside are a computer of their own on that network, and can send as any other there' }],

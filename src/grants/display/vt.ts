@@ -1,0 +1,125 @@
+import * as v from 'valibot';
+import type { Device, Text } from '../../edits.ts';
+import { lacks, lacksProgram, type Problem, warns } from '../../errors.ts';
+import type { Facts } from '../../facts.ts';
+import { defineGrant } from '../../grant.ts';
+import { cardOption, chosenCards, needsCard } from '../../graphics.ts';
+import { classEdit } from '../../classes.ts';
+import { consoleInside, managers, managerTexts } from '../../managers.ts';
+import { nodeEdit } from '../../nodes.ts';
+import { nvidiaCards, nvidiaEdits, nvidiaPaths } from '../../nvidia.ts';
+import { says } from '../../schema.ts';
+import { freeTerminal, lastLogin, lastTerminal } from '../../terminals.ts';
+
+/** Major number of terminals: Documentation/admin-guide/devices.txt. */
+const ttyMajor = 4;
+
+const framebuffer = '/dev/fb0';
+
+/** What libudev looks at, of the host's own: entries of devices, and lists of those with a tag. Not of power switches: those are the host's. */
+const database = ['/run/udev/data', ...['seat', 'master-of-seat', 'uaccess'].map((tag) => `/run/udev/tags/${tag}`)];
+
+export default defineGrant({
+  summary: 'a virtual terminal of its own: the whole screen at native speed, with the graphics card, keyboards and mice',
+  options: v.strictObject({
+    terminal: v.optional(v.pipe(v.number(), v.integer('expected the number of a terminal'), v.minValue(1, 'terminals begin with 1'), v.maxValue(lastTerminal, `terminals end with ${lastTerminal}`), says('Its number, as in /dev/tty8; the first that is free, from 8 on, if absent.'))),
+    card: cardOption,
+    manager: v.optional(v.pipe(v.picklist(Object.keys(managers)), says('The program that starts the desktop inside, where it takes no drop-ins: its own file is covered for a run by one that names the terminal. LightDM, SDDM and seatd need nothing said. See docs/desktop.md.'))),
+  }),
+
+  paths: (_, { nvidia }) => [framebuffer, '/dev/input', ...database, ...nvidiaPaths(nvidia)],
+
+  needs({ terminal, card }, { facts, machine, shift }): Problem[] {
+    const { terminals } = facts;
+    if (!terminals) return [lacks('this computer has no virtual terminals', 'it has no screen of its own, or its kernel was built without: display = "nested" or "headless" work without')];
+    return [
+      ...(terminal === undefined ? freeTerminal(facts, machine) === null ? [lacks('no virtual terminal is free', 'stop a machine that has one: nestbox list shows them')] : [] : needsTerminal(terminal, terminals, facts.supervised, machine)),
+      ...(facts.programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'take the terminal and give it back')]),
+      ...needsCard(facts, card, () => true, 'graphics card'),
+      ...(inputClass(facts, shift).majors.length > 0 ? [] : [warns('the host has no keyboards and mice', 'those that are plugged in are not seen inside before the machine is started again, going on')]),
+    ];
+  },
+
+  edits({ terminal: asked, card, manager }, { facts, machine, run, shift, boots, sharesNetwork }) {
+    const terminal = asked ?? freeTerminal(facts, machine)!;
+    const cards = chosenCards(facts, card);
+    const { devices = [], ...libraries } = nvidiaEdits(facts, nvidiaCards(cards), 'host');
+    const hostInput = shift === 0 && sharesNetwork;
+    return {
+      ...libraries,
+      before: [
+        { kind: 'terminal', number: terminal, file: `${run}/terminal` },
+        ...(hostInput ? [{ kind: 'mkdir' as const, path: `${run}/udev`, mode: 0o755 }, { kind: 'write' as const, path: `${run}/udev/control`, text: '', mode: 0o644 }] : [
+          { kind: 'mkdir' as const, path: `${run}/input`, mode: 0o755 },
+          { kind: 'tmpfs' as const, at: `${run}/input`, mode: 0o755, bytes: 2 ** 20, owner: { uid: 0, gid: 0 }, devices: true },
+          { kind: 'mkdir' as const, path: `${run}/udev`, mode: 0o755 },
+        ]),
+      ],
+      // udev's messages do not cross into another network namespace, nor into a user namespace; and the nodes have other owners there.
+      services: hostInput ? [] : [{
+        name: 'input', argv: ['nestbox-native', 'udev-relay', ...container(facts, machine), `${run}/input`, `${run}/udev`, `${shift}:${shift + inputGroup(facts)}`, '0660'],
+        environment: {}, user: { uid: 0, gid: 0 }, ready: `${run}/udev/ready`, leaves: [],
+      }],
+      binds: [...(boots ? [{ from: facts.programs['nestbox-native']!, to: consoleInside, write: false, owner: 'as-is' as const }] : []), ...hostInput ? [
+        // Read-only: else root inside could give the host's own nodes to anybody. They can be opened for writing all the same.
+        ...['/dev/input', ...database].filter((path) => facts.paths[path]).map((path) => ({ from: path, to: path, write: false, owner: 'as-is' as const })),
+        // Without it libudev takes it that there is no udev, and listens to nobody: sd-device/device-monitor.c.
+        { from: `${run}/udev/control`, to: '/run/udev/control', write: false, owner: 'as-is' as const },
+      ] : [
+        { from: `${run}/input`, to: '/dev/input', write: false, owner: 'as-is' as const, folder: true as const },
+        { from: `${run}/udev`, to: '/run/udev', write: false, owner: 'as-is' as const, folder: true as const },
+      ]],
+      devices: [
+        ...[`/dev/tty${terminal}`, '/dev/tty0'].map((path): Device => ({ path, from: `/dev/tty${terminal}`, type: 'c', major: ttyMajor, minor: terminal, group: ttyGroup(facts), mode: 0o620 })),
+        ...cards.flatMap(({ card: node, render }) => [node, ...(render ? [render] : [])]).map((path) => nodeEdit(facts, path)),
+        ...(facts.nodes[framebuffer] ? [nodeEdit(facts, framebuffer)] : []), ...devices,
+      ],
+      classes: [inputClass(facts, shift)],
+      ...(boots && {
+        // LightDM keeps passwords in memory that is never swapped, and ends where it cannot.
+        syscalls: ['@memlock'],
+        texts: [...managerTexts(terminal, manager), logind],
+        // /dev/tty0 is there, and so a login would be started on a terminal that is not.
+        links: [{ path: '/etc/systemd/system/getty@tty1.service', to: '/dev/null' }],
+      }),
+    };
+  },
+
+  exposes: () => [
+    { risk: 'high', what: 'programs inside read every key typed on this computer, also those typed on the host and in other machines' },
+    { risk: 'high', what: 'programs inside become master of the screen when nobody else is, and then decide what it shows' },
+    { risk: 'medium', what: "the kernel's graphics driver takes commands straight from programs inside" },
+  ],
+});
+
+/** Keys that switch the computer off are the host's to act on, and there are no further terminals for logins: logind.conf(5). */
+const logind: Text = {
+  path: '/etc/systemd/logind.conf.d/60-nestbox.conf',
+  text: `[Login]\nNAutoVTs=0\nReserveVT=0\n${['PowerKey', 'PowerKeyLongPress', 'RebootKey', 'RebootKeyLongPress', 'SuspendKey', 'SuspendKeyLongPress', 'HibernateKey', 'HibernateKeyLongPress', 'LidSwitch', 'LidSwitchExternalPower', 'LidSwitchDocked']
+    .map((key) => `Handle${key}=ignore\n`).join('')}`,
+};
+
+function needsTerminal(terminal: number, { active, used, machines }: NonNullable<Facts['terminals']>, supervised: boolean, machine: string): Problem[] {
+  const at = ['terminal'];
+  const free = 'name another one, or leave terminal out for the first that is free';
+  const other = machines.find(({ number, name }) => number === terminal && name !== machine);
+  if (other) return [{ ...lacks(`the machine '${other.name}' has terminal ${terminal}`, free), at }];
+  if (supervised && terminal <= lastLogin) return [{ ...lacks(`terminals 1 to ${lastLogin} are for the host's own logins`, free), at }];
+  const by = used.find(({ number }) => number === terminal)?.by;
+  const own = machines.some(({ name, number }) => name === machine && number === terminal);
+  return !own && (by || terminal === active) ? [{ ...lacks(`the host uses terminal ${terminal}${by ? `: ${by}` : ''}`, free), at }] : [];
+}
+
+const inputClass = (facts: Facts, shift: number) => classEdit(facts, 'char-input', shift === 0);
+
+const groupCalled = ({ groups }: Facts, wanted: string): number | undefined => {
+  const found = Object.entries(groups).find(([, name]) => name === wanted);
+  return found && Number(found[0]);
+};
+
+const inputGroup = (facts: Facts): number => groupCalled(facts, 'input') ?? 0;
+const ttyGroup = (facts: Facts): number | null => groupCalled(facts, 'tty') ?? null;
+
+/** How the relay finds the container. */
+const container = ({ supervised, cgroups: { own, version } }: Facts, machine: string): string[] =>
+  supervised ? ['--machine', machine] : ['--group', `${(version === 2 ? own[''] : (own.devices ?? Object.values(own)[0])) ?? '/sys/fs/cgroup'}/nestbox-${machine}`.replace('//', '/')];
