@@ -528,7 +528,7 @@ int lock_job(int argc, char **argv) {
 		if (status != busy)
 			refuse("%s stays open\n%s", path, said);
 		if (now() > limit)
-			refuse("%s stays open: %s\n%s", path, *names ? "somebody uses it" : "it is in use", *names ? names : "cryptsetup close closes it by hand");
+			refuse("%s stays open: it is in use%s%s\nend what uses it: nestbox clean closes it then", path, *names ? " by " : "", names); /* in one line: of several failures no more is told */
 		await_holders(device, names);
 	}
 	return 0;

@@ -89,7 +89,7 @@ for (const host of hosts) {
     await computer.until('pgrep', '--full', '^sleep 1000');
     await computer.does('sh', '-c', 'cd /var/lib/machines/work && setsid sleep 2000 > /dev/null 2>&1 &');
     await computer.does('nestbox', 'stop', 'work');
-    assert.match((await held.ended).stderr, /\/dev\/mapper\/nestbox-work stays open: somebody uses it\n {2}\d+ \(sleep\)/);
+    assert.match((await held.ended).stderr, /\/dev\/mapper\/nestbox-work stays open: it is in use by \d+ \(sleep\)\n/);
     await computer.does('pkill', '--full', '^sleep 2000');
     await computer.does('nestbox', 'clean');
     assert.equal(closed(await open(computer)), '');
