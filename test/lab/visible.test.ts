@@ -55,10 +55,11 @@ async function start(computer: Computer, more = ''): Promise<Job> {
 
 /** Types at the host's own login, which shows that no key is stuck there: with Ctrl or Alt it would not be these letters. */
 async function typesAtHost(computer: Computer, name: string): Promise<void> {
-  await computer.type(`${name}\n`);
-  await computer.until('sh', '-c', `tr -d '\\n' < /dev/vcs1 | grep -q 'login: ${name} .*Password:'`);
-  await computer.type('\n');
-  await computer.until('sh', '-c', "tr -d '\\n' < /dev/vcs1 | grep -q 'login: *$'");
+  const shows = (text: string) => computer.until('sh', '-c', `tr -d '\\n' < /dev/vcs1 | grep -q 'login: ${text} *$'`);
+  await computer.type(name);
+  await shows(name);
+  await computer.press('ctrl-u');
+  await shows('');
 }
 
 for (const host of hosts)
