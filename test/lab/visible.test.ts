@@ -112,6 +112,7 @@ for (const host of hosts)
       // Left by the keys: they are up, inside and on the host.
       await computer.press('ctrl-alt-f1');
       await visible(computer, 'tty1');
+      await later(computer); // the keyboard is given back when these keys are up
       for (const code of [29, 56, 59]) await spy.says(new RegExp(`event 1 ${code} 1\n[^]*event 1 ${code} 0\n`));
       await typesAtHost(computer, 'zak');
       await computer.move(9);
