@@ -102,14 +102,17 @@ void close_real(struct mirror *mirror) {
 	mirror->grabbed = mirror->passing = 0;
 }
 
-/* Whether a key is down that the kernel types with; those of mice and pens come after them. */
-static int is_typing(const struct mirror *mirror) {
+/* Whether a key is down that the kernel types with; those of mice and pens come after them. Who leaves waits for those alone that
+ * were down by then: what is pressed next is for whoever is visible now. */
+static int is_typing(struct mirror *mirror, int leaves) {
 	unsigned long keys[WORDS(KEY_CNT)];
+	int typing = 0;
 	keys_of(mirror->real_file, keys);
+	for (size_t i = 0; leaves && i < WORDS(KEY_CNT); i++)
+		keys[i] = mirror->held[i] &= keys[i];
 	for (unsigned key = 0; key < BTN_MISC; key++)
-		if (has_bit(keys, key))
-			return 1;
-	return 0;
+		typing |= has_bit(keys, key);
+	return typing;
 }
 
 int settle(struct mirror *mirror, int visible, long now) {
@@ -119,7 +122,7 @@ int settle(struct mirror *mirror, int visible, long now) {
 		return 1;
 	if (visible && mirror->real_file < 0 && !open_real(mirror))
 		return late; /* it has gone, and udevd will say so */
-	if (!late && is_typing(mirror))
+	if (!late && is_typing(mirror, !visible))
 		return 0;
 	if (!visible) {
 		close_real(mirror);
@@ -140,6 +143,7 @@ int settle(struct mirror *mirror, int visible, long now) {
 }
 
 void stop_passing(struct mirror *mirror) {
+	keys_of(mirror->grabbed ? mirror->real_file : -1, mirror->held);
 	if (!mirror->passing)
 		return;
 	mirror->passing = 0;

@@ -16,7 +16,7 @@ struct mirror {
 	int grabbed, passing, is_known, is_stale;
 	int repeats, dropped;
 	long since; /* ms of the clock: when the terminal came or went */
-	unsigned long held[WORDS(KEY_CNT)]; /* keys that were down before, until they are up */
+	unsigned long held[WORDS(KEY_CNT)]; /* keys that were down when the terminal came or went, until they are up */
 	int slot;
 	uint64_t contacts; /* slots with a finger that the mirror knows of */
 };

@@ -55,10 +55,11 @@ async function start(computer: Computer, more = ''): Promise<Job> {
 
 /** Types at the host's own login, which shows that no key is stuck there: with Ctrl or Alt it would not be these letters. */
 async function typesAtHost(computer: Computer, name: string): Promise<void> {
-  await computer.type(`${name}\n`);
-  await computer.until('sh', '-c', `tr -d '\\n' < /dev/vcs1 | grep -q 'login: ${name} .*Password:'`);
-  await computer.type('\n');
-  await computer.until('sh', '-c', "tr -d '\\n' < /dev/vcs1 | grep -q 'login: *$'");
+  const shows = (text: string) => computer.until('sh', '-c', `tr -d '\\n' < /dev/vcs1 | grep -q 'login: ${text} *$'`);
+  await computer.type(name);
+  await shows(name);
+  await computer.press('ctrl-u');
+  await shows('');
 }
 
 for (const host of hosts)
@@ -111,6 +112,7 @@ for (const host of hosts)
       // Left by the keys: they are up, inside and on the host.
       await computer.press('ctrl-alt-f1');
       await visible(computer, 'tty1');
+      await later(computer); // the keyboard is given back when these keys are up
       for (const code of [29, 56, 59]) await spy.says(new RegExp(`event 1 ${code} 1\n[^]*event 1 ${code} 0\n`));
       await typesAtHost(computer, 'zak');
       await computer.move(9);
