@@ -40,7 +40,6 @@ export const packages = {
   debugfs: 'e2fsprogs',
   du: 'coreutils',
   e2fsck: 'e2fsprogs',
-  e2undo: 'e2fsprogs',
   find: 'findutils',
   flock: 'util-linux',
   'fsck.f2fs': 'f2fs-tools',

@@ -81,6 +81,9 @@ export interface Images {
   resize(image: ImageFile, length: number): Promise<void>;
   /** One after the other, each on the disk before the next. */
   write(image: ImageFile, changes: readonly Change[]): Promise<void>;
+  /** Whole and on the disk when it returns: with its owner, its rights and its holes. It ends with nestbox. */
+  copy(image: ImageFile, copy: string): Promise<void>;
+  replace(image: ImageFile, copy: string): Promise<void>;
   /** A program of the host at work on these bytes alone, which ends with nestbox: {} is a device, or where that is mounted as `mount` says. */
   work(image: ImageFile, extent: Extent, how: { mount?: string; write: boolean }, argv: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }>;
 }

@@ -24,7 +24,7 @@ export interface Leader {
   started: string;
 }
 
-/** A disk image, or a block device that holds one. `inode` tells it from another file that has its name by now; null: a device. */
+/** A disk image, or a block device that holds one. `inode` tells it from another file that has its name by now; null: it is a device, or not made yet. */
 export interface ImageFile {
   path: string;
   inode: number | null;
@@ -118,9 +118,11 @@ export type Step =
   | { kind: 'image-table'; image: ImageFile; what: string; changes: Change[] }
   /** `mend`: what can be repaired without being asked is. `number`: of the partition; null: the file system has all of the image. */
   | { kind: 'image-check'; image: ImageFile; extent: Extent; number: number | null; format: Format; mend: boolean }
-  /** The file system in `extent` gets `to` bytes instead of `from`. `undo`: a file with what is overwritten, by which it can be taken back. */
-  | { kind: 'image-resize'; image: ImageFile; extent: Extent; number: number | null; format: Format; from: number; to: number; undo: string | null }
-  | { kind: 'image-undo'; image: ImageFile; extent: Extent; number: number | null; format: Format; undo: string }
+  /** The file system in `extent` gets `to` bytes instead of `from`. */
+  | { kind: 'image-resize'; image: ImageFile; extent: Extent; number: number | null; format: Format; from: number; to: number }
+  | { kind: 'image-copy'; image: ImageFile; copy: string }
+  /** A copy takes the place of the image, at once. */
+  | { kind: 'image-replace'; image: ImageFile; copy: string }
   /** What was cut off before this is taken back; what is cut off after it is finished, by these steps. */
   | { kind: 'onward'; steps: Step[] }
   | { kind: 'link'; name: string; peer: string; address: string; bridge: string | null; nat: Nat | null }

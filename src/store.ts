@@ -11,8 +11,6 @@ export const store = {
   scratch: (name: string): string => `/var/lib/nestbox/scratch/${name}`,
   /** What files lose with their owner, while these are being changed. The dot keeps it apart from what belongs to a machine of that name. */
   owners: (session: string): string => `/var/lib/nestbox/scratch/${session}.owners`,
-  /** What is overwritten in an image, while its file system is made smaller. */
-  overwritten: (session: string): string => `/var/lib/nestbox/scratch/${session}.e2undo`,
   journals: '/var/lib/nestbox/journal',
   journal: (name: string): string => `/var/lib/nestbox/journal/${name}`,
   /** What systemd runs: the ways back of start and enable, and the files that are put in place at each start. */

@@ -1,6 +1,6 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, constants, fchmodSync, fchownSync, fdatasyncSync, fsyncSync, ftruncateSync, linkSync, openSync, readFileSync, readSync, realpathSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
-import { basename } from 'node:path';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { closeSync, constants, fchmodSync, fchownSync, fdatasyncSync, fsyncSync, ftruncateSync, linkSync, openSync, readFileSync, readSync, realpathSync, renameSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { Complaint, lacksProgram, packages, type ProgramName, reasons } from '../errors.ts';
 import type { Facts, VolumeFact } from '../facts.ts';
 import type { Images } from '../host.ts';
@@ -24,6 +24,8 @@ export interface OpenImage {
   /** Bytes that the file takes of its disk; of a device all. */
   allocated: number;
   read: Read;
+  /** Names that the file has. */
+  links: number;
   /** Bytes that are free on the disk that the file is on, for whoever is not root too. */
   free: number;
   close(): void;
@@ -69,7 +71,7 @@ export function openImage(named: string): OpenImage {
   const { bavail, bsize } = statfsSync(path);
   const size = kind === 'file' ? stat.size : deviceSize(path);
   return {
-    file: { path, inode: kind === 'file' ? stat.ino : null }, kind, size, allocated: kind === 'file' ? stat.blocks * 512 : size, read: readerOf(file), free: bavail * bsize,
+    file: { path, inode: kind === 'file' ? stat.ino : null }, kind, size, allocated: kind === 'file' ? stat.blocks * 512 : size, read: readerOf(file), links: stat.nlink, free: bavail * bsize,
     close: () => closeSync(file),
   };
 }
@@ -216,12 +218,19 @@ export function imagesOf(programs: Facts['programs']): Images {
     }
   };
 
+  const find = (name: ProgramName): string => {
+    if (!Object.hasOwn(packages, name)) throw new Error(`'${name}' is not in the table of programs`);
+    const path = programs[name];
+    if (!path) throw new Complaint(lacksProgram(name, 'work on a disk image').what, lacksProgram(name, '').mend);
+    return path;
+  };
+
   return {
     async length({ path, inode }) {
       const stat = statSync(path, { throwIfNoEntry: false });
       if (!stat) return null;
-      if (inode === null) return stat.isBlockDevice() ? deviceSize(path) : null;
-      return stat.isFile() && stat.ino === inode ? stat.size : null;
+      if (stat.isBlockDevice()) return inode === null ? deviceSize(path) : null;
+      return stat.isFile() && (inode === null || stat.ino === inode) ? stat.size : null;
     },
     reader(image) {
       const file = held.get(image.path);
@@ -248,27 +257,41 @@ export function imagesOf(programs: Facts['programs']): Images {
         fdatasyncSync(file);
       }
     }),
+    async copy(image, copy) {
+      hold(image);
+      const argv = [find('nestbox-native'), 'launch', '--die-with', `${process.pid}`, '--', find('cp'), '--preserve=all', '--reflink=auto', '--sparse=always', '--no-target-directory', image.path, copy];
+      const { code, stderr } = await ran(spawn(argv[0]!, argv.slice(1), { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' }));
+      if (code !== 0) throw new Complaint(`${image.path} cannot be copied to ${copy}`, stderr.trim());
+      hold({ path: copy, inode: null });
+    },
+    replace: async (image, copy) => told(image, () => {
+      fsyncSync(hold({ path: copy, inode: null }));
+      renameSync(copy, image.path);
+      const folder = openSync(dirname(image.path), constants.O_RDONLY);
+      fsyncSync(folder);
+      closeSync(folder);
+    }),
     work(image, { start, size }, { mount, write }, argv) {
       const own = write ? null : openSync(image.path, constants.O_RDONLY | constants.O_NOFOLLOW);
-      const find = (name: ProgramName): string => {
-        if (!Object.hasOwn(packages, name)) throw new Error(`'${name}' is not in the table of programs`);
-        const path = programs[name];
-        if (!path) throw new Complaint(lacksProgram(name, `work on ${basename(image.path)}`).what, lacksProgram(name, '').mend);
-        return path;
-      };
       const words = ['partition', '3', `${start}`, `${size}`, ...(write ? [] : ['--read-only']), ...(mount ? ['--mount', mount] : []), '--die-with', `${process.pid}`, '--', find(argv[0] as ProgramName), ...argv.slice(1)];
       // A session of its own: Ctrl-C is for us, and none of these programs likes to be stopped in between.
       const child = spawn(find('nestbox-native'), words, { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'pipe', 'pipe', own ?? hold(image)], detached: true, cwd: '/' });
-      let [stdout, stderr] = ['', ''];
-      child.stdout!.setEncoding('utf8').on('data', (text: string) => { stdout = (stdout + text).slice(-(2 ** 20)); });
-      child.stderr!.setEncoding('utf8').on('data', (text: string) => { stderr = (stderr + text).slice(-(2 ** 20)); });
-      return new Promise((resolve, reject) => {
-        child.once('error', reject);
-        child.once('close', (code, signal) => {
-          if (own !== null) closeSync(own);
-          resolve({ code: signal ? 137 : (code ?? 1), stdout, stderr });
-        });
+      return ran(child).finally(() => {
+        if (own !== null) closeSync(own);
       });
     },
   };
+}
+
+/** Of what a program says: its last words. */
+const longestSaid = 2 ** 16;
+
+function ran(child: ChildProcess): Promise<{ code: number; stdout: string; stderr: string }> {
+  let [stdout, stderr] = ['', ''];
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => { stdout = (stdout + text).slice(-longestSaid); });
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => { stderr = (stderr + text).slice(-longestSaid); });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code, signal) => resolve({ code: signal ? 137 : (code ?? 1), stdout, stderr }));
+  });
 }

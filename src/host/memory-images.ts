@@ -44,19 +44,28 @@ export class MemoryImages implements Images {
     for (const { at, after } of changes) this.#act(() => void Buffer.from(after, 'base64').copy(this.files.get(path)!, at));
   }
 
+  async copy({ path }: ImageFile, copy: string): Promise<void> {
+    this.#act(() => {
+      this.files.set(copy, Buffer.from(this.files.get(path)!));
+      this.#host.put(copy, node('file', 0o644));
+    });
+  }
+
+  async replace({ path }: ImageFile, copy: string): Promise<void> {
+    this.#act(() => {
+      this.files.set(path, this.files.get(copy)!);
+      this.files.delete(copy);
+      this.#host.tree.folder(copy)!.folder.children.delete(copy.split('/').at(-1)!);
+    });
+  }
+
   async work({ path }: ImageFile, { start, size }: Extent, _how: unknown, argv: readonly string[]) {
     const bytes = this.files.get(path)!;
     if (start + size > bytes.length) throw new Complaint(`${path} ends before the partition does`);
-    const undo = argv[argv.indexOf('-z') + 1]!;
     const blocks = bytes.subarray(start + blocksAt, start + blocksAt + 4);
     if (argv[0] === 'resize2fs') {
       const wanted = Number(argv.at(-1)!.replace(/s$/, '')) / 2;
-      if (argv.includes('-z')) this.#act(() => void this.#host.put(undo, node('file', 0o600, undefined, `${blocks.readUInt32LE(0)}`)));
       this.#act(() => blocks.writeUInt32LE(wanted));
-    }
-    if (argv[0] === 'e2undo') {
-      const before = await this.#host.read(argv[2]!);
-      this.#act(() => blocks.writeUInt32LE(Number(before)));
     }
     return { code: 0, stdout: '', stderr: '' };
   }

@@ -148,7 +148,7 @@ export function growing(subject: Subject, size: Size | null, number: number | nu
   const common = { image: file, number: partition?.number ?? null, format: content.format };
   if (!isLarger) return { number: common.number, format: content.format, before, after: before, steps: [] };
   const extent: Extent = { start: part.start, size: room };
-  const resize: Step = { kind: 'image-resize', ...common, extent, from: content.size, to: fileSystem, undo: null };
+  const resize: Step = { kind: 'image-resize', ...common, extent, from: content.size, to: fileSystem };
   const steps: Step[] = [
     { kind: 'image-check', ...common, extent: { start: part.start, size: part.size }, mend: needsMending(content) },
     ...(after.image > before.image ? [{ kind: 'image-length' as const, image: file, from: before.image, to: after.image }] : []),
@@ -184,45 +184,44 @@ export function toShrink(subject: Subject, number: number | null): Chosen {
 }
 
 /**
- * Makes the file system, the partition, the table and the file smaller. `least`: bytes that the file system needs, by its own program's word; `undo`: a file
- * that does not exist yet.
+ * Makes the file system, the partition, the table and the file smaller. All is done to a copy, which then takes its place: programs that make a file
+ * system smaller move what is in it, and leave nothing whole when they are cut off. `least`: bytes that the file system needs, by its own program's word.
  */
-export function shrinking(subject: Subject, { part, content }: Chosen, least: number, size: Size | null, margin: number | null, undo: string): Change {
+export function shrinking(subject: Subject, { part, content }: Chosen, least: number, size: Size | null, margin: number | null): Change {
   const { file, layout, kind, read } = subject;
   const { partition } = part;
+  if (kind === 'block') throw new Complaint(`${file.path} is a device: it is made smaller in a copy`, `cp ${file.path} card.img; nestbox image shrink card.img`);
   const { behind } = roomOf(subject, part, layout.size);
   if (behind) throw new Complaint(`${called(part)} of ${file.path} is not the last: partition ${behind.number} behind it would stay where it is`);
   if (size?.kind === 'by') throw new Complaint('a size with + is for grow');
   const tail = partition ? tailOf(read, layout.table) : 0;
   const block = Math.max(content.block ?? grain, grain);
-  const most = size ? down(size.bytes - tail - part.start, block) : Math.min(up(least + (margin ?? marginOf(least)), 2 ** 20), part.size);
-  if (size && most < least) throw new Complaint(`${called(part)} of ${file.path} needs ${sizeOf(least)}: the image cannot have less than ${sizeOf(least + part.start + tail)}`);
-  const fileSystem = Math.min(down(most, block), content.size);
+  const wanted = size ? down(size.bytes - tail - part.start, block) : Math.min(up(least + (margin ?? marginOf(least)), 2 ** 20), part.size);
+  if (size && wanted < least) throw new Complaint(`${called(part)} of ${file.path} needs ${sizeOf(least)}: the image cannot have less than ${sizeOf(least + part.start + tail)}`);
+  const fileSystem = Math.min(down(wanted, block), content.size);
   const room = Math.min(up(fileSystem), part.size);
-  const image = kind === 'file' ? Math.min(up(part.start + room + tail, layout.table.sector), layout.size) : layout.size;
+  const image = Math.min(up(part.start + room + tail, layout.table.sector), layout.size);
   const before = { image: layout.size, partition: part.size, fileSystem: content.size };
   const after = { image, partition: room, fileSystem };
-  const common = { image: file, number: partition?.number ?? null, format: content.format };
-  if (before.image - image < 2 ** 20 && content.size - fileSystem < 2 ** 20) return { number: common.number, format: content.format, before, after: before, steps: [] };
+  const number = partition?.number ?? null;
+  if (before.image - image < 2 ** 20) return { number, format: content.format, before, after: before, steps: [] };
+  const copy = `${file.path}.nestbox-smaller`;
+  const work = { image: { path: copy, inode: null }, number, format: content.format };
   const extent: Extent = { start: part.start, size: part.size };
-  const kept = isExt(content.format) ? undo : null;
-  const onward: Step[] = [
-    ...(kept ? [{ kind: 'remove' as const, path: kept }] : []),
-    ...tableStep(subject, part, room, image),
-    ...(image < layout.size ? [{ kind: 'image-length' as const, image: file, from: layout.size, to: image }] : []),
-  ];
   const steps: Step[] = [
-    { kind: 'image-check', ...common, extent, mend: needsMending(content) },
-    ...(fileSystem < content.size ? [{ kind: 'image-resize' as const, ...common, extent, from: content.size, to: fileSystem, undo: kept }, { kind: 'image-check' as const, ...common, extent: { start: part.start, size: room }, mend: false }] : []),
-    { kind: 'onward', steps: onward },
-    ...onward,
+    { kind: 'image-copy', image: file, copy },
+    { kind: 'image-check', ...work, extent, mend: needsMending(content) },
+    ...(fileSystem < content.size ? [{ kind: 'image-resize' as const, ...work, extent, from: content.size, to: fileSystem }, { kind: 'image-check' as const, ...work, extent: { start: part.start, size: room }, mend: false }] : []),
+    ...tableStep({ ...subject, file: work.image }, part, room, image),
+    { kind: 'image-length', image: work.image, from: layout.size, to: image },
+    { kind: 'image-replace', image: file, copy },
   ];
-  return { number: common.number, format: content.format, before, after, steps };
+  return { number, format: content.format, before, after, steps };
 }
 
 /** What `clean` does about a change that was cut off, by its journal. */
 export function wayOfImage(entries: readonly Step[][]): string {
   const steps = entries.flat();
-  const image = steps.map((step) => ('image' in step ? step.image.path : step.kind === 'onward' ? step.steps.map((one) => ('image' in one ? one.image.path : null)).find(Boolean) : null)).find(Boolean) ?? 'a disk image';
-  return steps.some(({ kind }) => kind === 'onward') ? `a change of ${image} was cut off: finishing it` : `a change of ${image} was cut off: taking it back`;
+  const paths = steps.flatMap((step) => (step.kind === 'onward' ? step.steps : [step])).flatMap((step) => ('image' in step ? [step.image.path] : step.kind === 'remove' ? [step.path.replace(/\.nestbox-smaller$/, '')] : []));
+  return `a change of ${paths[0] ?? 'a disk image'} was cut off: ${steps.some(({ kind }) => kind === 'onward') ? 'finishing it' : 'taking it back'}`;
 }

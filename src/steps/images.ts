@@ -30,7 +30,7 @@ function checkWork(format: Format, mend: boolean): Work | null {
 
 /** Programs of the host that a step runs. */
 export function programsOf(step: Step): ProgramName[] {
-  const works = step.kind === 'image-check' ? [checkWork(step.format, step.mend)] : step.kind === 'image-resize' ? [resizeWork(step), ...(step.undo ? [{ argv: ['e2undo'] }] : [])] : [];
+  const works = step.kind === 'image-check' ? [checkWork(step.format, step.mend)] : step.kind === 'image-resize' ? [resizeWork(step)] : [];
   return [...works.flatMap((work) => (work ? [work.argv[0] as ProgramName] : [])), ...(step.kind === 'onward' ? step.steps.flatMap(programsOf) : [])];
 }
 
@@ -41,8 +41,8 @@ export const mountOf = (step: Step): string | null => (step.kind === 'image-resi
 export const canCheck = (format: Format): boolean => checkWork(format, false) !== null;
 
 /** xfs and f2fs take all that there is. It has been looked through just before: resize2fs -f does not ask for that again. */
-function resizeWork({ format, to, undo }: Of<'image-resize'>): Work {
-  if (isExt(format)) return { argv: ['resize2fs', '-f', ...(undo ? ['-z', undo] : []), '{}', `${Math.floor(to / 512)}s`] };
+function resizeWork({ format, to }: Of<'image-resize'>): Work {
+  if (isExt(format)) return { argv: ['resize2fs', '-f', '{}', `${Math.floor(to / 512)}s`] };
   if (format === 'xfs') return { argv: ['xfs_growfs', '{}'], mount: 'xfs' };
   if (format === 'btrfs') return { argv: ['btrfs', 'filesystem', 'resize', `${to}`, '{}'], mount: 'btrfs' };
   return { argv: ['resize.f2fs', '{}'] };
@@ -55,14 +55,14 @@ const called = ({ number, format, image }: Pick<Of<'image-check'>, 'number' | 'f
 
 const exactly = (bytes: number): string => `${sizeOf(bytes)} (${bytes} bytes)`;
 
-async function does(host: Host, step: Of<'image-check'> | Of<'image-resize'> | Of<'image-undo'>, { argv, mount, good = [0] }: Work, write: boolean, wrong: string): Promise<void> {
+async function does(host: Host, step: Of<'image-check'> | Of<'image-resize'>, { argv, mount, good = [0] }: Work, write: boolean, wrong: string): Promise<void> {
   const { code, stdout, stderr } = await host.images.work(step.image, step.extent, { ...(mount && { mount }), write }, argv);
   if (good.includes(code)) return;
   const said = `${stdout}\n${stderr}`.split('\n').map((line) => line.trim()).filter((line) => line !== '' && !/^(Pass \d|e2fsck \d|resize2fs \d|Phase \d)/.test(line));
   throw new Complaint(`${wrong}: ${pasteable(argv)} ended with ${code}`, said.slice(-6).join('\n'));
 }
 
-export const images: Kinds<'image-length' | 'image-table' | 'image-check' | 'image-resize' | 'image-undo' | 'onward'> = {
+export const images: Kinds<'image-length' | 'image-table' | 'image-check' | 'image-resize' | 'image-copy' | 'image-replace' | 'onward'> = {
   'image-length': {
     describe: ({ image, from, to }) => `make ${image.path} ${to > from ? 'longer' : 'shorter'}: ${exactly(from)} becomes ${exactly(to)}`,
     done: async ({ image, to }, host) => [null, to].includes(await host.images.length(image)),
@@ -91,12 +91,7 @@ export const images: Kinds<'image-length' | 'image-table' | 'image-check' | 'ima
   'image-resize': {
     describe: (step) => `make ${called(step)} ${step.to > step.from ? 'larger' : 'smaller'}: ${exactly(step.from)} becomes ${exactly(step.to)}\n  ${pasteable(resizeWork(step).argv)}`,
     done: gone,
-    // Larger than before it is finished when it is cut off. Smaller it is taken back: by what was there, or by the kernel.
-    inverse: async (step) => {
-      if (step.to > step.from) return [];
-      const { undo, from, to, ...same } = step;
-      return [undo ? { kind: 'image-undo', image: step.image, extent: step.extent, number: step.number, format: step.format, undo } : { ...same, from: to, to: from, undo }];
-    },
+    inverse: nothing, // larger than before it is finished when it is cut off; smaller is a copy
     async do(step, host) {
       await does(host, step, resizeWork(step), true, `${called(step)} keeps its size`);
       const { image, extent, from, to, format } = step;
@@ -105,15 +100,20 @@ export const images: Kinds<'image-length' | 'image-table' | 'image-check' | 'ima
       if (found.complaints.length > 0) throw new Complaint(found.complaints.join('\n'));
     },
   },
-  'image-undo': {
-    describe: (step) => `put back what was overwritten of ${called(step)}`,
-    done: async ({ image, undo }, host) => (await host.kind(undo)) === null || gone({ image }, host),
-    inverse: nothing,
-    async do(step, host) {
-      await does(host, step, { argv: ['e2undo', '-f', step.undo, '{}'] }, true, `what was overwritten of ${called(step)} cannot be put back`);
-      await does(host, step, { argv: ['e2fsck', '-f', '-y', '{}'], good: [0, 1] }, true, `${called(step)} cannot be repaired without being asked`);
-      await host.remove(step.undo);
+  'image-copy': {
+    describe: ({ image, copy }) => `copy ${image.path} to ${copy}`,
+    done: never,
+    inverse: async ({ copy }, host) => {
+      if ((await host.kind(copy)) !== null) throw new Complaint(`${copy} is there already`, 'move it away');
+      return [{ kind: 'remove', path: copy }];
     },
+    do: ({ image, copy }, host) => host.images.copy(image, copy),
+  },
+  'image-replace': {
+    describe: ({ image, copy }) => `put ${copy} in the place of ${image.path}`,
+    done: never,
+    inverse: nothing, // there is no copy any more from then on, which would be removed
+    do: ({ image, copy }, host) => host.images.replace(image, copy),
   },
   onward: {
     describe: () => 'from here on, what is cut off is finished and not taken back',

@@ -68,7 +68,7 @@ export async function change(named: string, options: ImageOptions, facts: Facts,
         const { what, mend } = lacksProgram(program, 'change the file system in an image');
         throw new Complaint(what, mend);
       }
-      await mustMount(step, plan, host, facts);
+      await mustMount(step, path, plan, host, facts);
     }
     show(plan, path, options, told(plan, path).join('\n'));
     if (dry) {
@@ -92,9 +92,9 @@ function open(path: string, facts: Facts): Session {
 }
 
 /** A kernel that does not know the file system is found out before anything is done. */
-async function mustMount(step: Step, { before }: Change, host: ReturnType<typeof linux>, facts: Facts): Promise<void> {
+async function mustMount(step: Step, path: string, { before }: Change, host: ReturnType<typeof linux>, facts: Facts): Promise<void> {
   const type = mountOf(step);
-  if (!type || !facts.root || step.kind !== 'image-resize') return;
+  if (!type || !facts.root || step.kind !== 'image-resize' || step.image.path !== path) return;
   const extent = { start: step.extent.start, size: Math.min(step.extent.size, before.partition) };
   const { code, stderr } = await host.images.work(step.image, extent, { mount: type, write: false }, ['sync', '--version']);
   if (code !== 0) throw new Complaint(`the file system (${type}) in ${step.image.path} cannot be mounted, and only then does its size change`, stderr.trim());

@@ -1,12 +1,10 @@
-import { statfsSync } from 'node:fs';
 import { Complaint } from '../../errors.ts';
 import { isExt } from '../../image/filesystems.ts';
 import { leastMargin, readSize, shrinking, toShrink } from '../../image/plan.ts';
 import { probe } from '../../probe.ts';
-import { store } from '../../store.ts';
 import { sizeOf } from '../../text.ts';
 import type { ImageOptions } from '../image.ts';
-import { change, numberOf, sessionName, subjectOf } from './change.ts';
+import { change, numberOf, subjectOf } from './change.ts';
 
 /** Makes an image smaller: what is used, and a margin. */
 export default async function shrink([file, size, ...more]: string[], options: ImageOptions): Promise<number> {
@@ -26,10 +24,10 @@ export default async function shrink([file, size, ...more]: string[], options: I
     const [, said] = /(?:filesystem: |^)(\d+)(?: bytes.*)?$/m.exec(stdout.trim()) ?? [];
     if (code !== 0 || said === undefined) throw new Complaint(`it cannot be told how small the file system in ${image.file.path} can be`, `${stdout}\n${stderr}`.trim().split('\n').slice(-5).join('\n'));
     const least = Number(said) * (isExt(content.format) ? content.block! : 1);
-    const plan = shrinking(subject, chosen, least, wanted, margin, store.overwritten(sessionName(image.file.path)));
-    const { bavail, bsize } = statfsSync('/var/lib');
-    const kept = isExt(content.format) && plan.steps.length > 0 ? Math.min(content.used ?? content.size, plan.before.fileSystem - plan.after.fileSystem) + plan.before.fileSystem / 32 + leastMargin : 0;
-    if (kept > bavail * bsize) throw new Complaint(`there is too little room in ${store.base} for what is overwritten: ${sizeOf(bavail * bsize)} are free, and up to ${sizeOf(kept)} are needed`);
+    const plan = shrinking(subject, chosen, least, wanted, margin);
+    if (image.links > 1) throw new Complaint(`${image.file.path} has ${image.links} names: only this one would become smaller`, 'cp makes a file of its own');
+    const needed = plan.steps.length > 0 ? image.allocated + leastMargin : 0;
+    if (needed > image.free) throw new Complaint(`there is too little room for a copy on the disk that ${image.file.path} is on: ${sizeOf(image.free)} are free, and ${sizeOf(needed)} are needed`);
     return plan;
   });
 }
