@@ -116,8 +116,8 @@ export type Step =
   /** The image file gets another length, in bytes. */
   | { kind: 'image-length'; image: ImageFile; from: number; to: number }
   | { kind: 'image-table'; image: ImageFile; what: string; changes: Change[] }
-  /** `mend`: what can be repaired without being asked is. `number`: of the partition; null: the file system has all of the image. */
-  | { kind: 'image-check'; image: ImageFile; extent: Extent; number: number | null; format: Format; mend: boolean }
+  /** `mend`: nothing is changed; or what can be repaired without a loss is; or all is, as after a program that was killed. `number`: of the partition; null: the file system has all of the image. */
+  | { kind: 'image-check'; image: ImageFile; extent: Extent; number: number | null; format: Format; mend: false | 'safe' | 'all' }
   /** The file system in `extent` gets `to` bytes instead of `from`. */
   | { kind: 'image-resize'; image: ImageFile; extent: Extent; number: number | null; format: Format; from: number; to: number }
   | { kind: 'image-copy'; image: ImageFile; copy: string }

@@ -5,6 +5,7 @@ export interface ImageOptions {
   partition?: string;
   margin?: string;
   as?: string;
+  repair?: boolean;
   'dry-run'?: boolean;
   json?: boolean;
   verbose?: boolean;

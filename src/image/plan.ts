@@ -86,6 +86,8 @@ function choose(subject: Subject, number: number | null, formats: readonly Forma
       inside ? 'what is in there is to be opened first; nestbox does not' : others.length > 0 ? `--partition ${others.at(-1)!.partition!.number} names another one` : `file systems that ${does} are ${listed(formats)}`,
     );
   }
+  const ext = extOf(part.content!);
+  if (ext && (!ext.clean || ext.replay)) throw new Complaint(`${called(part)} of ${file.path} was not unmounted, and is to be brought in order first`, `nestbox image check --repair ${file.path}`);
   return { part, content: part.content as Content & { size: number } };
 }
 
@@ -103,12 +105,6 @@ function roomOf({ layout, read }: Subject, { partition, start }: Part, size: num
 }
 
 const extOf = ({ format, ext }: Content): Content['ext'] => (isExt(format) ? ext : undefined);
-
-/** A file system that was not unmounted has to be brought in order first. */
-const needsMending = (content: Content): boolean => {
-  const ext = extOf(content);
-  return ext !== undefined && (!ext.clean || ext.replay);
-};
 
 /** Room that a file system of the kinds without lazy inode tables takes when it grows: 256 bytes for each 16 KiB, and as much again. */
 const growthShare = 1 / 32;
@@ -150,10 +146,10 @@ export function growing(subject: Subject, size: Size | null, number: number | nu
   const extent: Extent = { start: part.start, size: room };
   const resize: Step = { kind: 'image-resize', ...common, extent, from: content.size, to: fileSystem };
   const steps: Step[] = [
-    { kind: 'image-check', ...common, extent: { start: part.start, size: part.size }, mend: needsMending(content) },
+    { kind: 'image-check', ...common, extent: { start: part.start, size: part.size }, mend: false },
     ...(after.image > before.image ? [{ kind: 'image-length' as const, image: file, from: before.image, to: after.image }] : []),
     ...tableStep(subject, part, room, after.image),
-    { kind: 'onward', steps: [{ kind: 'image-check', ...common, extent, mend: true }, resize] },
+    { kind: 'onward', steps: [{ kind: 'image-check', ...common, extent, mend: 'all' }, resize] },
     resize,
   ];
   return { number: common.number, format: content.format, before, after, steps };
@@ -210,8 +206,8 @@ export function shrinking(subject: Subject, { part, content }: Chosen, least: nu
   const extent: Extent = { start: part.start, size: part.size };
   const steps: Step[] = [
     { kind: 'image-copy', image: file, copy },
-    { kind: 'image-check', ...work, extent, mend: needsMending(content) },
-    ...(fileSystem < content.size ? [{ kind: 'image-resize' as const, ...work, extent, from: content.size, to: fileSystem }, { kind: 'image-check' as const, ...work, extent: { start: part.start, size: room }, mend: false }] : []),
+    { kind: 'image-check', ...work, extent, mend: false },
+    ...(fileSystem < content.size ? [{ kind: 'image-resize' as const, ...work, extent, from: content.size, to: fileSystem }, { kind: 'image-check' as const, ...work, extent: { start: part.start, size: room }, mend: false as const }] : []),
     ...tableStep({ ...subject, file: work.image }, part, room, image),
     { kind: 'image-length', image: work.image, from: layout.size, to: image },
     { kind: 'image-replace', image: file, copy },

@@ -20,8 +20,8 @@ interface Work {
 }
 
 /** Looks through all of it, or repairs what can be repaired without being asked; null: the kernel sees to that when it is mounted. */
-function checkWork(format: Format, mend: boolean): Work | null {
-  if (isExt(format)) return mend ? { argv: ['e2fsck', '-f', '-y', '{}'], good: [0, 1] } : { argv: ['e2fsck', '-f', '-n', '{}'] };
+function checkWork(format: Format, mend: Of<'image-check'>['mend']): Work | null {
+  if (isExt(format)) return mend ? { argv: ['e2fsck', '-f', mend === 'safe' ? '-p' : '-y', '{}'], good: [0, 1] } : { argv: ['e2fsck', '-f', '-n', '{}'] };
   if (format === 'xfs') return mend ? null : { argv: ['xfs_repair', '-n', '{}'] };
   if (format === 'btrfs') return mend ? null : { argv: ['btrfs', 'check', '--readonly', '{}'] };
   if (format === 'f2fs') return { argv: mend ? ['fsck.f2fs', '-a', '{}'] : ['fsck.f2fs', '--dry-run', '{}'] };
@@ -86,7 +86,7 @@ export const images: Kinds<'image-length' | 'image-table' | 'image-check' | 'ima
     describe: ({ mend, ...step }) => `${mend ? 'check and repair' : 'check'} ${called(step)}\n  ${pasteable(checkWork(step.format, mend)?.argv ?? ['true'])}`,
     done: async (step, host) => checkWork(step.format, step.mend) === null || gone(step, host),
     inverse: nothing,
-    do: (step, host) => does(host, step, checkWork(step.format, step.mend)!, step.mend, `${called(step)} ${step.mend ? 'cannot be repaired without being asked' : 'has errors, and is left as it is'}`),
+    do: (step, host) => does(host, step, checkWork(step.format, step.mend)!, step.mend !== false, `${called(step)} ${step.mend ? 'cannot be repaired without being asked' : 'has errors, and is left as it is'}`),
   },
   'image-resize': {
     describe: (step) => `make ${called(step)} ${step.to > step.from ? 'larger' : 'smaller'}: ${exactly(step.from)} becomes ${exactly(step.to)}\n  ${pasteable(resizeWork(step).argv)}`,

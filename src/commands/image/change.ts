@@ -50,7 +50,7 @@ export async function change(named: string, options: ImageOptions, facts: Facts,
     mustBeFree(image);
     if (!dry) {
       if (!facts.root) throw new Complaint('only root can work on the file systems in an image', 'sudo puts it right; --dry-run tells what would be done');
-      session = open(path, facts);
+      session = openSessionOf(path, facts);
       if (await session.interrupted()) {
         note(wayOfImage(await session.journal.entries()));
         await undo(host, session.journal, tell);
@@ -82,7 +82,8 @@ export async function change(named: string, options: ImageOptions, facts: Facts,
   }
 }
 
-function open(path: string, facts: Facts): Session {
+/** The right to change an image. */
+export function openSessionOf(path: string, facts: Facts): Session {
   try {
     return openSession(sessionName(path), facts.programs);
   } catch (error) {

@@ -8,16 +8,18 @@ import type { Step } from '../../step.ts';
 import { canCheck, images, programsOf } from '../../steps/images.ts';
 import { note } from '../../text.ts';
 import type { ImageOptions } from '../image.ts';
-import { mustBeFree, numberOf, subjectOf } from './change.ts';
+import { mustBeFree, numberOf, openSessionOf, subjectOf } from './change.ts';
 
-/** Looks through the table of an image and the file systems in it; changes nothing. */
+/** Looks through the table of an image and the file systems in it; changes nothing, unless it is asked to repair what can be without a loss. */
 export default async function check([file, ...more]: string[], options: ImageOptions): Promise<number> {
   if (!file || more.length > 0) throw new Complaint('which image?', 'nestbox image check FILE');
   const number = numberOf(options);
   const facts = probe(process.env);
   const host = linux(facts.programs, note);
   const image = openImage(file);
+  const session = options.repair && facts.root ? openSessionOf(image.file.path, facts) : null;
   try {
+    if (session && (await session.interrupted())) throw new Complaint(`a change of ${image.file.path} was cut off`, 'nestbox clean sees to it');
     const subject = subjectOf(image);
     mustBeFree(image);
     mustBeWhole(subject);
@@ -27,7 +29,7 @@ export default async function check([file, ...more]: string[], options: ImageOpt
     for (const { partition, start, size, content } of subject.layout.parts) {
       if (number !== null && partition?.number !== number) continue;
       const name = partition ? `partition ${partition.number}` : image.file.path;
-      const step: Extract<Step, { kind: 'image-check' }> | null = content && canCheck(content.format) ? { kind: 'image-check', image: image.file, extent: { start, size }, number: partition?.number ?? null, format: content.format, mend: false } : null;
+      const step: Extract<Step, { kind: 'image-check' }> | null = content && canCheck(content.format) ? { kind: 'image-check', image: image.file, extent: { start, size }, number: partition?.number ?? null, format: content.format, mend: options.repair ? 'safe' : false } : null;
       if (!step || !content) {
         console.log(`${name}: ${content ? formatNames[content.format] : 'nothing that is known'}, not looked through`);
         continue;
@@ -39,7 +41,7 @@ export default async function check([file, ...more]: string[], options: ImageOpt
       }
       try {
         await images['image-check'].do(step, host);
-        console.log(`${name}: ${formatNames[content.format]}, no errors`);
+        console.log(`${name}: ${formatNames[content.format]}, ${options.repair ? 'in order' : 'no errors'}`);
       } catch (error) {
         if (!(error instanceof Complaint)) throw error;
         wrong.push(error.message, ...(error.hint ? error.hint.split('\n').map((line) => `  ${line}`) : []));
@@ -48,6 +50,7 @@ export default async function check([file, ...more]: string[], options: ImageOpt
     if (wrong.length > 0) throw new Complaint(wrong.join('\n'));
     return 0;
   } finally {
+    session?.close();
     image.close();
   }
 }
