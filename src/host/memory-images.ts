@@ -20,8 +20,10 @@ export class MemoryImages implements Images {
     this.#host = host;
   }
 
+  /** Sectors with something in them. */
   lines(): string[] {
-    return [...this.files].map(([path, bytes]) => `image ${path} ${bytes.length} ${bytes.toString('base64').replace(/A{60,}/g, '...')}`);
+    const empty = Buffer.alloc(512);
+    return [...this.files].flatMap(([path, bytes]) => [`image ${path} ${bytes.length}`, ...Array.from({ length: bytes.length / 512 }, (_, i) => i * 512).filter((at) => empty.compare(bytes, at, at + 512) !== 0).map((at) => `image ${path} ${at} ${bytes.toString('base64', at, at + 512)}`)]);
   }
 
   async length({ path }: ImageFile): Promise<number | null> {
