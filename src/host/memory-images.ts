@@ -1,3 +1,4 @@
+import { crc32 } from '../crc32.ts';
 import { Complaint } from '../errors.ts';
 import type { Images } from '../host.ts';
 import type { Change } from '../image/edit.ts';
@@ -23,7 +24,7 @@ export class MemoryImages implements Images {
   /** Sectors with something in them. */
   lines(): string[] {
     const empty = Buffer.alloc(512);
-    return [...this.files].flatMap(([path, bytes]) => [`image ${path} ${bytes.length}`, ...Array.from({ length: bytes.length / 512 }, (_, i) => i * 512).filter((at) => empty.compare(bytes, at, at + 512) !== 0).map((at) => `image ${path} ${at} ${bytes.toString('base64', at, at + 512)}`)]);
+    return [...this.files].filter(([path]) => !path.endsWith('.nestbox-smaller') || this.#host.tree.find(path)).flatMap(([path, bytes]) => [`image ${path} ${bytes.length}`, ...Array.from({ length: bytes.length / 512 }, (_, i) => i * 512).filter((at) => empty.compare(bytes, at, at + 512) !== 0).map((at) => `image ${path} ${at} ${crc32(bytes.subarray(at, at + 512))}`)]);
   }
 
   async length({ path }: ImageFile): Promise<number | null> {

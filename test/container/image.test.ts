@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import test, { type TestContext } from 'node:test';
 import { sessionName } from '../../src/commands/image/change.ts';
 import { bootOf, copySparse, digestOf, diskImage, type FileSystem, hashOf, type Kind, looked, type Made, MiB, sizeOfPartition, smallTree } from '../disk-images.ts';
@@ -19,15 +19,14 @@ function succeeds(...words: string[]): string {
 }
 
 /** One tree for all tests, and the images that are made of it, each once. */
-let tree: string | null = null;
 const originals = new Map<string, Made>();
 const shared = spawnSync('mktemp', ['-d', '/var/tmp/nestbox-image.XXXXXX'], { encoding: 'utf8' }).stdout.trim();
+const tree = `${shared}/tree`;
 test.after(() => void spawnSync('rm', ['-rf', shared]));
 
 /** A copy of an image, for one test. */
 function made(t: TestContext, options: Parameters<typeof diskImage>[2] = {}): Made {
-  if (!tree) mkdirSync((tree = `${shared}/tree`));
-  if (!existsSync(`${tree}/srv`)) smallTree(tree);
+  if (!existsSync(tree)) smallTree(tree);
   const key = JSON.stringify(options);
   const original = originals.get(key) ?? diskImage(`${shared}/${originals.size}.img`, tree, options);
   originals.set(key, original);
