@@ -196,7 +196,7 @@ export function shrinking(subject: Subject, { part, content }: Chosen, least: nu
   if (size && wanted < least) throw new Complaint(`${called(part)} of ${file.path} needs ${sizeOf(least)}: the image cannot have less than ${sizeOf(least + part.start + tail)}`);
   const fileSystem = Math.min(down(wanted, block), content.size);
   const room = Math.min(up(fileSystem), part.size);
-  const image = Math.min(up(part.start + room + tail, layout.table.sector), layout.size);
+  const image = Math.min(up(size ? size.bytes : part.start + room + tail, layout.table.sector), layout.size);
   const before = { image: layout.size, partition: part.size, fileSystem: content.size };
   const after = { image, partition: room, fileSystem };
   const number = partition?.number ?? null;
