@@ -35,6 +35,8 @@ export class MemoryImages implements Images {
     return (offset, length) => (this.files.get(path) ?? Buffer.alloc(0)).subarray(offset, offset + length);
   }
 
+  async keep(): Promise<void> {}
+
   async resize({ path }: ImageFile, length: number): Promise<void> {
     this.#act(() => {
       const made = Buffer.alloc(length);

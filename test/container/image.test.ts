@@ -220,7 +220,7 @@ test('killed while its file system grows, at any moment, it is finished', async 
   const original = `${pi.path}.original`;
   copySparse(pi.path, original);
   const cut = new Map<string, number>();
-  for (let round = 0; round < 30; round++) {
+  for (let round = 0; round < 15; round++) {
     copySparse(original, pi.path);
     const child = spawn(process.execPath, [program, 'image', 'grow', '--verbose', pi.path, '8G'], { stdio: ['ignore', 'ignore', 'pipe'] });
     let stderr = '';
@@ -233,7 +233,7 @@ test('killed while its file system grows, at any moment, it is finished', async 
     });
     const over = once(child, 'exit');
     await begun;
-    await new Promise((resolve) => setTimeout(resolve, round * 4));
+    await new Promise((resolve) => setTimeout(resolve, round * 8));
     child.kill('SIGKILL');
     await over;
     isWhole(pi, 'mbr', 'ext4', digest, `round ${round}`);
@@ -363,10 +363,11 @@ test('a file system with errors, or that was not unmounted, is told and left as 
   assert.deepEqual(left(pi), []);
 });
 
-test('two hundred damaged images: none is changed by what is refused, none hangs, none leaves anything', (t) => {
+/** Two hundred of these are looked at as bytes in the first ring; NESTBOX_MUTATIONS=200 has as many here. */
+test('damaged images: none is changed by what is refused, none hangs, none leaves anything', (t) => {
   const kinds = [['mbr', made(t, { kind: 'mbr', size: 24 * MiB })], ['gpt', made(t, { kind: 'gpt', size: 24 * MiB })], ['extended', made(t, { kind: 'extended', size: 40 * MiB })], ['bare', made(t, { kind: 'bare', size: 24 * MiB })]] as const;
   const counted = { refused: 0, grown: 0 };
-  const count = Number(process.env.NESTBOX_MUTATIONS ?? 200);
+  const count = Number(process.env.NESTBOX_MUTATIONS ?? 60);
   for (let n = 0; n < count; n++) {
     const [kind, original] = kinds[n % kinds.length]!;
     const size = statSync(original.path).size;
@@ -379,17 +380,17 @@ test('two hundred damaged images: none is changed by what is refused, none hangs
     if (length !== undefined) truncateSync(pi.path, length);
     const before = hashOf(pi.path);
     const what = `${n}, ${kind}: ${name}`;
-    for (const words of [['info', pi.path], ['grow', pi.path, '60M']]) {
+    for (const words of [['info', pi.path], ['check', pi.path], ['grow', '--dry-run', pi.path, '60M'], ['grow', pi.path, '60M']]) {
       const { status, stdout, stderr } = nestbox(['image', ...words], { timeout: 20_000 });
       assert.ok(status === 0 || status === 1, `${what}: ${words[0]} ended with ${status}\n${stdout}${stderr}`);
       assert.doesNotMatch(`${stdout}${stderr}`, /this should not have happened|NaN|undefined/, `${what}: ${stdout}${stderr}`);
-      if (status === 0 && words[0] === 'grow') {
+      if (status === 0 && words[0] === 'grow' && words.length === 3) {
         counted.grown++;
         const { status: errors, said } = looked({ ...pi, start: pi.start }, kind === 'bare' ? statSync(pi.path).size : sizeOfPartition(pi.path, pi.number));
         assert.equal(errors, 0, `${what}: ${said}`);
       } else {
         assert.equal(hashOf(pi.path), before, `${what}: ${words[0]} has changed it: ${stderr}`);
-        if (words[0] === 'grow') {
+        if (words[0] === 'grow' && words.length === 3) {
           counted.refused++;
           assert.match(stderr, /^nestbox: .{20,}/, what);
         }
