@@ -276,10 +276,10 @@ export function imagesOf(programs: Facts['programs']): Images {
       fsyncSync(folder);
       closeSync(folder);
     }),
-    work(image, { start, size }, { mount, write }, argv) {
+    work(image, { start, size }, { mount, write, bare }, argv) {
       const own = write || held.has(image.path) ? null : openSync(image.path, constants.O_RDONLY | constants.O_NOFOLLOW);
       const ours = own === null ? open(image) : null;
-      const words = ['partition', '3', `${start}`, `${size}`, ...(ours && !ours.locked ? ['--lock'] : []), ...(write ? [] : ['--read-only']), ...(mount ? ['--mount', mount] : []), '--die-with', `${process.pid}`, '--', find(argv[0] as ProgramName), ...argv.slice(1)];
+      const words = ['partition', '3', `${start}`, `${size}`, ...(ours && !ours.locked ? ['--lock'] : []), ...(bare ? ['--bare'] : []), ...(write ? [] : ['--read-only']), ...(mount ? ['--mount', mount] : []), '--die-with', `${process.pid}`, '--', find(argv[0] as ProgramName), ...argv.slice(1)];
       // A session of its own: Ctrl-C is for us, and none of these programs likes to be stopped in between.
       const child = spawn(find('nestbox-native'), words, { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'pipe', 'pipe', own ?? ours!.file], detached: true, cwd: '/' });
       return ran(child).then((result) => {
