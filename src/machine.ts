@@ -11,6 +11,8 @@ import { topics, values } from './grants/index.ts';
 import { type CacheEntry, cacheWith, linksTo } from './linker.ts';
 import { portsOf } from './ports.ts';
 import { helperId, linkNames, pickShift, scopeOf, serviceOf, shiftOf } from './names.ts';
+import { type Emulation, judge } from './foreign/binfmt.ts';
+import { edited, needsOfBoot } from './foreign/boot.ts';
 import type { Source } from './root.ts';
 import { roots } from './roots/index.ts';
 import type { Spec } from './spec.ts';
@@ -47,6 +49,10 @@ export interface Machine {
   /** Of `user`, inside. */
   account: { uid: number; gid: number; home: string };
   accounts: { add: AccountsToAdd; known: boolean };
+  /** What runs the programs in its root, where the processor does not; null: it does. */
+  emulation: Emulation | null;
+  /** As systemd-nspawn calls what programs inside take this computer for; null: they see what it is. */
+  personality: 'x86' | null;
   /** Which init it starts, null where it runs a program instead. */
   boot: 'systemd' | 'other' | null;
   argv: string[];
@@ -184,8 +190,11 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
     grantOf(asked).needs(asked.options, context).map((problem) => (asked.attached
       ? { ...problem, at: [], mend: `${problem.mend}, or nestbox detach --always ${name} ${(asked.options as string[])[Number(problem.at?.[0])]}` }
       : { ...problem, at: [asked.topic, ...(asked.kind ? [asked.kind] : []), ...(problem.at ?? [])] })));
-  const problems: Problem[] = [...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
-  const { edits, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })));
+  const building = source.kind === 'template' && !facts.store.templates.includes(source.key);
+  const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, building) : null;
+  const emulation = verdict?.emulation ?? null;
+  const problems: Problem[] = [...(verdict?.problems ?? []).map((problem) => ({ ...problem, at: ['root'] })), ...(emulation && spec.boot ? needsOfBoot(emulation, facts) : []), ...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
+  const { edits, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : [...grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })), ...(emulation ? [{ by: 'root', edits: edited(emulation, spec.boot) }] : [])]);
 
   const gids = [...edits.devices.flatMap(({ group }) => (group === null ? [] : [group])), ...edits.groups];
   const libraries = librariesOf(edits, facts);
@@ -196,6 +205,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
     top, root: inPlace ? lower : `${run}/root`, run, shift, idsBefore: idsOnDisk(source, facts), ownership, user: user?.name ?? null,
     account: { uid: account.uid, gid: account.gid, home: account.home },
     accounts: { add, known: facts.accounts !== null },
+    emulation, personality: facts.rootArchitecture === 'i386' && facts.architecture === 'x86_64' ? 'x86' : null,
     boot: !spec.boot ? null : facts.init === 'other' ? 'other' : 'systemd',
     argv: spec.run,
     // Who boots has a terminal and a session of its own, made when somebody logs in.
