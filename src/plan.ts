@@ -35,7 +35,7 @@ export function plan(machine: Machine, facts: Facts, positionOf: (at: (string | 
     throw new Complaint(fatal.map(({ what, mend, at, accept }) => `${at && at.length > 0 ? positionOf(at) : ''}${what}\n  ${mend}${accept && !mend.includes(accept) ? `, or say accept = ["${accept}"]` : ''}`).join('\n'));
   // As a service, the container is the last of its units, and they are made of the rest.
   const last = machine.way === 'service' ? [] : container(machine, facts);
-  return { opening: [...volume(machine), ...(isToBeBuilt(machine, facts) ? emulator(machine) : [])], lasting: [...template(machine, facts), ...making(machine)], passing: [...(isToBeBuilt(machine, facts) ? [] : emulator(machine)), ...seeing(machine), ...granting(machine, facts), ...last] };
+  return { opening: [...volume(machine), ...(isToBeBuilt(machine, facts) ? emulator(machine) : [])], lasting: [...template(machine, facts), ...making(machine)], passing: [...emulator(machine), ...seeing(machine), ...granting(machine, facts), ...last] };
 }
 
 /** Whether its root has still to be built. */
@@ -47,7 +47,7 @@ function emulator({ name, emulation }: Machine): Planned[] {
 }
 
 /** What is done before the container of a service starts. */
-export const preparing = ({ opening, passing }: Plan): Planned[] => [...opening, ...passing];
+export const preparing = ({ opening, passing }: Plan): Planned[] => [...opening, ...passing.filter(({ step }) => step.kind !== 'emulator' || !opening.some((before) => before.step.kind === 'emulator'))];
 
 export const steps = (planned: readonly Planned[]): Step[] => planned.map(({ step }) => step);
 

@@ -192,7 +192,7 @@ export function judge(architecture: string, facts: Facts, building = false): Ver
   const said = !bad ? '' : `the entry '${bad.name}' of binfmt_misc ${bad === off ? 'is switched off' : faults.join(', and ')}`;
   const mend = !bad ? '' : bad === off ? `echo 1 > ${binfmtFolder}/${bad.name}` : remedy;
   // Without F the kernel looks inside for what the entry names: there, any that is static will do.
-  const bound = taker && !taker.flags.includes('F') && !building ? (taker.file?.static ? taker.file : own) : undefined;
+  const bound = taker && !taker.flags.includes('F') && !building ? (taker.file?.static && (taker.file.safe || !taker.flags.includes('C')) ? taker.file : own) : undefined;
   if (bound) {
     return {
       runs: 'emulated', by: `${bound.path} (entry '${taker!.name}', bound at ${taker!.interpreter})`,
