@@ -70,6 +70,8 @@ static void withdraw_unused(const char *name) {
 		return;
 	if (put(entry, "-1") < 0 && errno != ENOENT)
 		die("cannot withdraw %s", entry);
+	snprintf(entry, sizeof entry, "%s/.line", uses);
+	unlink(entry);
 	if (rmdir(uses) < 0 && errno != ENOENT)
 		die("%s", uses);
 	if (count(FOLDER, "mounted") > 0)
@@ -96,13 +98,42 @@ static int mount_it(void) {
 	return -1;
 }
 
+/* The line of an entry is kept beside its uses, for the other kind of entry of the same processor: NAME-setuid is the one that counts, and the
+ * kernel tries what was made last first. So it is made again after NAME, which is there meanwhile. */
+static void keep_first(const char *name) {
+	char entry[PATH_MAX], kept[PATH_MAX], line[2048];
+	snprintf(entry, sizeof entry, KERNEL "/%s-setuid", name);
+	snprintf(kept, sizeof kept, FOLDER "/%s-setuid/.line", name);
+	int file = open(kept, O_RDONLY | O_CLOEXEC);
+	ssize_t length = file < 0 ? 0 : read(file, line, sizeof line - 1);
+	if (file >= 0)
+		close(file);
+	if (length <= 0 || access(entry, F_OK) < 0)
+		return;
+	line[length] = '\0';
+	if (put(entry, "-1") < 0 || put(KERNEL "/register", line) < 0)
+		die("cannot make %s again", entry);
+}
+
+static void keep_line(const char *name, const char *line) {
+	char kept[PATH_MAX];
+	snprintf(kept, sizeof kept, FOLDER "/%s/.line", name);
+	int file = open(kept, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (file < 0 || write(file, line, strlen(line)) != (ssize_t)strlen(line))
+		die("%s", kept);
+	close(file);
+}
+
 static int register_it(const char *name, const char *line) {
 	char entry[PATH_MAX];
 	snprintf(entry, sizeof entry, KERNEL "/%s", name);
 	if (access(entry, F_OK) == 0)
 		return 0; // another machine's, or this one's from before
-	if (put(KERNEL "/register", line) == 0)
+	if (put(KERNEL "/register", line) == 0) {
+		keep_line(name, line);
+		keep_first(name);
 		return 0;
+	}
 	int error = errno;
 	const char *interpreter = strrchr(line, '/') ? strchr(line, '/') : line;
 	say("the kernel does not take the entry %s for %.*s: %s\n%s", name, (int)strcspn(interpreter, ":"), interpreter, strerror(error),

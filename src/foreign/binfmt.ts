@@ -136,16 +136,17 @@ export function takes({ enabled, offset, magic, mask }: Pick<Entry, 'enabled' | 
 /** How a program for this processor begins. */
 export const beginningOf = (architecture: string): Buffer => Buffer.concat([Buffer.from(table[architecture]?.magic ?? '', 'hex')], 128);
 
-/** nestbox's own entry for it. */
-export const entryOf = (architecture: string): string => `nestbox-${architecture}`;
+/** nestbox's own entry for it. `setuid`: the one that gives set-user-id programs the rights of their owners; nestbox-native keeps that before the other. */
+export const entryOf = (architecture: string, setuid = false): string => `nestbox-${architecture}${setuid ? '-setuid' : ''}`;
 
 const isOurs = ({ name }: Pick<Entry, 'name'>): boolean => name.startsWith('nestbox-');
 
 /** The line for the file `register`. The kernel reads the backslashes itself. */
 export function registerLine(architecture: string, interpreter: string, flags: string): string {
+  const name = entryOf(architecture, flags.includes('C'));
   const { magic, mask } = table[architecture]!;
   const escaped = (hex: string) => hex.replace(/../g, '\\x$&');
-  return `:${entryOf(architecture)}:M::${escaped(magic)}:${escaped(mask)}:${interpreter}:${flags}`;
+  return `:${name}:M::${escaped(magic)}:${escaped(mask)}:${interpreter}:${flags}`;
 }
 
 /** What is done so that programs for another processor run in a machine. */
@@ -154,6 +155,8 @@ export interface Emulation {
   /** The emulator's path on the host. */
   emulator: string;
   version: string | null;
+  /** Whether set-user-id programs get the rights of their owners. */
+  setuid: boolean;
   /** nestbox's own entry; null: somebody else's does. */
   register: { name: string; line: string } | null;
   /** The emulator where an entry of somebody else's looks for it inside. */
@@ -168,8 +171,11 @@ export interface Verdict {
   problems: Problem[];
 }
 
-/** Whether this host runs programs of an architecture, how, and what is wrong. `building`: also while a root is being made, in which nothing can be bound. */
-export function judge(architecture: string, facts: Facts, building = false): Verdict {
+/**
+ * Whether this host runs programs of an architecture, how, and what is wrong. `building`: also while a root is being made, in which nothing can be bound. `setuid`: so
+ * that set-user-id programs get the rights of their owners (flag C), which the emulator has then: it loads what whoever calls it tells it to (QEMU_LD_PREFIX).
+ */
+export function judge(architecture: string, facts: Facts, { building = false, setuid = false } = {}): Verdict {
   const { binfmt } = facts;
   const known = table[architecture];
   const beginning = beginningOf(architecture);
@@ -185,18 +191,19 @@ export function judge(architecture: string, facts: Facts, building = false): Ver
   const there = paths.flatMap((path) => binfmt?.emulators.find((emulator) => emulator.path === path) ?? []);
   const own = there.find((emulator) => emulator.static);
   const faults = taker ? faultsOf(taker) : [];
-  if (taker && faults.length === 0) return { runs: 'emulated', by: `${taker.interpreter} (entry '${taker.name}')`, emulation: { architecture, emulator: taker.interpreter, version: taker.file?.version ?? null, register: null, bind: null }, problems: [] };
+  const lacksRights = setuid && taker !== undefined && !taker.flags.includes('C');
+  if (taker && faults.length === 0 && !lacksRights) return { runs: 'emulated', by: `${taker.interpreter} (entry '${taker.name}')`, emulation: { architecture, emulator: taker.interpreter, version: taker.file?.version ?? null, setuid: taker.flags.includes('C'), register: null, bind: null }, problems: [] };
 
   const off = known && binfmt ? binfmt.entries.find((entry) => !isOurs(entry) && !entry.enabled && takes({ ...entry, enabled: true }, beginning)) : undefined;
-  const bad = taker ?? off;
+  const bad = faults.length > 0 ? taker : taker ? undefined : off;
   const said = !bad ? '' : `the entry '${bad.name}' of binfmt_misc ${bad === off ? 'is switched off' : faults.join(', and ')}`;
   const mend = !bad ? '' : bad === off ? `echo 1 > ${binfmtFolder}/${bad.name}` : remedy;
   // Without F the kernel looks inside for what the entry names: there, any that is static will do.
-  const bound = taker && !taker.flags.includes('F') && !building ? (taker.file?.static && (taker.file.safe || !taker.flags.includes('C')) ? taker.file : own) : undefined;
+  const bound = taker && !lacksRights && !taker.flags.includes('F') && !building ? (taker.file?.static && (taker.file.safe || !taker.flags.includes('C')) ? taker.file : own) : undefined;
   if (bound) {
     return {
       runs: 'emulated', by: `${bound.path} (entry '${taker!.name}', bound at ${taker!.interpreter})`,
-      emulation: { architecture, emulator: bound.path, version: bound.version, register: null, bind: { from: bound.path, to: taker!.interpreter } },
+      emulation: { architecture, emulator: bound.path, version: bound.version, setuid: taker!.flags.includes('C'), register: null, bind: { from: bound.path, to: taker!.interpreter } },
       problems: [warns(said, `${mend} mends it; ${bound.path} is bound at ${taker!.interpreter} inside, going on`)],
     };
   }
@@ -204,10 +211,11 @@ export function judge(architecture: string, facts: Facts, building = false): Ver
     const other = there.find((emulator) => emulator.static === false);
     return no(bad ? said : other ? `${other.path} is linked with libraries that another system does not have` : 'there is no emulator for its programs', bad === off && bad?.file?.static ? mend : `apt install ${package_}`);
   }
-  const flags = `F${namesProgram(own, facts) ? 'P' : ''}`;
+  if (setuid && !own.safe) return no(`${own.path} would run with the rights of set-user-id programs, and others than root can change it`, `chown root ${own.path}; chmod go-w ${own.path}`);
+  const flags = `${setuid ? 'OC' : ''}F${namesProgram(own, facts) ? 'P' : ''}`;
   return {
     runs: 'emulated', by: own.path,
-    emulation: { architecture, emulator: own.path, version: own.version, register: { name: entryOf(architecture), line: registerLine(architecture, own.path, flags) }, bind: null },
+    emulation: { architecture, emulator: own.path, version: own.version, setuid, register: { name: entryOf(architecture, setuid), line: registerLine(architecture, own.path, flags) }, bind: null },
     problems: [
       ...(bad ? [warns(said, `${mend} mends it; nestbox has an entry of its own before it as long as the machine runs, going on`)] : []),
       ...(binfmt?.namespaced && !binfmt.mounted ? [warns('nestbox runs in a user namespace, and gives that a binfmt_misc of its own, which hides the entries of the host from all programs in it', 'run nestbox outside of it, or register the emulator there, going on')] : []),

@@ -1,4 +1,4 @@
-import type { Edits } from '../edits.ts';
+import type { Edits, Exposure } from '../edits.ts';
 import { type Problem, warns } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import type { Emulation } from './binfmt.ts';
@@ -29,8 +29,12 @@ export const edited = ({ bind }: Emulation, boots: boolean): Partial<Edits> => (
 const known = [{ systemd: 253, qemu: 11 }];
 
 /** What will not go well when a system for another processor boots, and is no fault of its own. */
-export function needsOfBoot({ version, emulator }: Emulation, { rootSystemd }: Facts): Problem[] {
+export function needsOfBoot({ version, emulator, setuid }: Emulation, { rootSystemd }: Facts): Problem[] {
+  const rights = setuid ? [] : [{ ...warns('set-user-id programs in a system for another processor, such as sudo, do not get the rights of their owners', 'accept = ["emulated-setuid"] gives them, see docs/foreign.md for what else, going on'), at: ['boot'] }];
   const needed = known.find(({ systemd }) => (rootSystemd ?? 0) >= systemd);
-  if (!needed || version === null || Number.parseInt(version, 10) >= needed.qemu) return [];
-  return [{ ...warns(`${emulator} is QEMU ${version}, under which the systemd ${rootSystemd} in this root is not known to boot (QEMU ${needed.qemu} is)`, 'install a newer qemu-user, or take Debian 12, going on'), at: ['boot'] }];
+  if (!needed || version === null || Number.parseInt(version, 10) >= needed.qemu) return rights;
+  return [...rights, { ...warns(`${emulator} is QEMU ${version}, under which the systemd ${rootSystemd} in this root is not known to boot (QEMU ${needed.qemu} is)`, 'install a newer qemu-user, or take Debian 12, going on'), at: ['boot'] }];
 }
+
+/** What flag C of an entry gives away: all of the host shares the entry, and QEMU does not mistrust the variables of whoever starts such a program. */
+export const setuidExposure: Exposure = { risk: 'high', what: "who starts a set-user-id program for that processor gets its owner's rights, inside and on the host alike, as the emulator loads what it is told to" };

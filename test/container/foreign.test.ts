@@ -9,15 +9,15 @@ import { differences, snapshot } from '../snapshot.ts';
 
 const kernel = '/proc/sys/fs/binfmt_misc';
 const cache = '/var/cache/nestbox/foreign';
-const others = { armhf: 'armv7l', s390x: 's390x', ppc64el: 'ppc64le', riscv64: 'riscv64' } as const;
+const others = { armhf: 'armv7l', s390x: 's390x', ppc64el: 'ppc64le', mips64el: 'mips64' } as const;
 
 /** A busybox of that architecture, fetched once. */
 function busybox(architecture: string): string {
   const kept = `${cache}/busybox-${architecture}`;
   if (existsSync(kept)) return kept;
   mkdirSync(cache, { recursive: true });
-  const suite = architecture === 'riscv64' ? 'trixie' : 'bookworm';
-  says('mmdebstrap', '--quiet', '--variant=extract', `--architectures=${architecture}`, '--skip=check/qemu', '--include=busybox-static', suite, `${kept}.root`, `deb http://deb.debian.org/debian ${suite} main`);
+  rmSync(`${kept}.root`, { recursive: true, force: true });
+  says('mmdebstrap', '--quiet', '--variant=extract', `--architectures=${architecture}`, '--skip=check/qemu', '--include=busybox-static', 'bookworm', `${kept}.root`, 'deb http://deb.debian.org/debian bookworm main');
   renameSync(['bin', 'usr/bin'].map((path) => `${kept}.root/${path}/busybox`).find(existsSync)!, kept);
   rmSync(`${kept}.root`, { recursive: true });
   return kept;

@@ -134,7 +134,7 @@ const entry = (flags: string, file: Emulator | null, more: Partial<Entry> = {}):
 
 /** What is done, and every word that is said. */
 const judged = (facts: Facts, architecture = 'arm64', building = false) => {
-  const { runs, emulation, problems } = judge(architecture, facts, building);
+  const { runs, emulation, problems } = judge(architecture, facts, { building });
   return { runs, register: emulation?.register?.line.split(':').slice(-2).join(' ') ?? null, bind: emulation?.bind ? `${emulation.bind.from} at ${emulation.bind.to}` : null, fatal: problems.some(({ fatal }) => fatal), said: problems.map(({ what, mend }) => `${what}; ${mend}`).join('\n') };
 };
 
@@ -246,9 +246,23 @@ test('a system for another processor boots without the credentials that its serv
   const { edits, problems } = at(252, '7.2.22');
   assert.deepEqual(edits.texts.map(({ path }) => path), ['/etc/systemd/system/service.d/60-nestbox.conf']);
   assert.match(edits.texts[0]!.text, /^\[Service\]\n(\w+=\n)+$/m);
-  assert.deepEqual(problems, []);
-  assert.match(at(257, '7.2.22').problems[0]?.what ?? '', /is QEMU 7\.2\.22, under which the systemd 257/);
-  for (const version of ['11.1.3', null]) assert.deepEqual(at(257, version).problems, []);
+  const late = (systemd: number, version: string | null) => at(systemd, version).problems.map(({ what }) => what).filter((what) => !what.startsWith('set-user-id'));
+  assert.equal(problems.length, 1, 'of set-user-id programs');
+  assert.deepEqual(late(252, '7.2.22'), []);
+  assert.match(late(257, '7.2.22')[0] ?? '', /is QEMU 7\.2\.22, under which the systemd 257/);
+  for (const version of ['11.1.3', null]) assert.deepEqual(late(257, version), []);
+});
+
+test('set-user-id programs get the rights of their owners where that is accepted, by an emulator that is root\'s alone', () => {
+  const of = (binfmt: Partial<Binfmt>) => judge('arm64', having(binfmt), { setuid: true });
+  const made = of({ emulators: [staticOne] });
+  assert.deepEqual([made.emulation?.register?.name, made.emulation?.register?.line.split(':').slice(-1)], ['nestbox-arm64-setuid', ['OCFP']]);
+  const unsafe = of({ emulators: [{ ...staticOne, safe: false }] });
+  assert.deepEqual([unsafe.runs, unsafe.problems[0]?.mend], ['no', 'chown root /usr/bin/qemu-aarch64-static; chmod go-w /usr/bin/qemu-aarch64-static']);
+  // Somebody else's entry without C is passed over and not complained of; one with C is used.
+  const over = of({ entries: [entry('POF', staticOne)], emulators: [staticOne] });
+  assert.deepEqual([over.emulation?.register?.name, over.problems], ['nestbox-arm64-setuid', []]);
+  assert.equal(of({ entries: [entry('OCF', staticOne)], emulators: [staticOne] }).emulation?.register, null);
 });
 
 test('every architecture has a verdict on every host, with a remedy where it does not run', () => {
