@@ -194,7 +194,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, { building, setuid: spec.boot && spec.accept.includes('emulated-setuid') }) : null;
   const emulation = verdict?.emulation ?? null;
   const problems: Problem[] = [...(verdict?.problems ?? []).map((problem) => ({ ...problem, at: ['root'] })), ...(emulation && spec.boot ? needsOfBoot(emulation, facts) : []), ...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
-  const { edits, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : [...grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })), ...(emulation ? [{ by: 'root', edits: edited(emulation, spec.boot) }] : [])]);
+  const { edits, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : [...grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })), ...(emulation ? [{ by: 'root', edits: edited(emulation, spec.boot && facts.init !== 'other') }] : [])]);
 
   const gids = [...edits.devices.flatMap(({ group }) => (group === null ? [] : [group])), ...edits.groups];
   const libraries = librariesOf(edits, facts);

@@ -194,7 +194,7 @@ test('a Debian for another processor is built from its packages, and its program
 test('a Debian 12 for another processor boots, and no unit of it fails', async (t) => {
   const shared = folder(t);
   const file = debian(t);
-  writeFileSync(file, readFileSync(file, 'utf8').replace('network', `files = [{ path = "${shared}", write = true }, { path = "${shared}/says.service", to = "/etc/systemd/system/multi-user.target.wants/says.service" }]\nnetwork`));
+  writeFileSync(file, readFileSync(file, 'utf8').replace('network', `files = [{ path = "${shared}", write = true }, { path = "${shared}/says.service", to = "/etc/systemd/system/says.service" }]\nparameters = ["systemd.wants=says.service"]\nnetwork`));
   writeFileSync(`${shared}/says.service`, `[Unit]
 After=basic.target systemd-tmpfiles-setup.service dbus.service
 [Service]
@@ -203,12 +203,13 @@ ExecStart=/bin/sh -c "(uname -m; systemctl --failed --no-legend --plain; systemc
 `);
   const host = snapshot();
   const started = running(t, ['run', file]);
+  let [status, stderr]: [number | null, string] = [null, ''];
   try {
-    for (const limit = Date.now() + 120_000; !existsSync(`${shared}/up`); await new Promise((resolve) => setTimeout(resolve, 100))) assert.ok(Date.now() < limit, `it does not come up: ${started.stdout()}${started.stderr()}`);
+    for (const limit = Date.now() + 120_000; !existsSync(`${shared}/up`); await new Promise((resolve) => setTimeout(resolve, 100))) assert.ok(started.child.exitCode === null && Date.now() < limit, `it does not come up: ${started.stdout()}${started.stderr()}`);
     assert.equal(readFileSync(`${shared}/seen`, 'utf8'), 'aarch64\nactive\nactive\nactive\nactive\n');
   } finally {
-    const { status, stderr } = await started.end('SIGTERM');
-    assert.equal(status, 0, stderr);
+    ({ status, stderr } = await started.end('SIGTERM'));
   }
+  assert.equal(status, 0, stderr);
   assert.deepEqual(differences(host), []);
 });
