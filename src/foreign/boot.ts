@@ -7,7 +7,7 @@ import type { Emulation } from './binfmt.ts';
 const dropIn = '/etc/systemd/system/service.d/60-nestbox.conf';
 
 /**
- * QEMU's user emulator has no clone() with namespaces, in which systemd prepares the credentials of a service: every service that has any would fail. Older
+ * QEMU's user emulator has no clone() with CLONE_NEWNS, by which systemd prepares the credentials of a service: every service that has any would fail (systemd#21511). Older
  * versions of systemd do not know all of the words, and say so in their journal.
  */
 const withoutCredentials = `# Written by nestbox: the emulator cannot give services their credentials (clone() with CLONE_NEWNS).
