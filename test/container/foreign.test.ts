@@ -30,7 +30,7 @@ function small(t: TestContext, architecture: string, name: string): string {
   return machineFile(t, `name = "${name}"\nephemeral = true\nnetwork = "none"\n[root]\ndirectory = "${root}"\n`);
 }
 
-const entries = (): string[] => (existsSync(`${kernel}/register`) ? readdirSync(kernel).filter((name) => name.startsWith('nestbox-')) : []);
+const entries = (): string[] => (existsSync(`${kernel}/register`) ? readdirSync(kernel).filter((name) => name.startsWith('nestbox-s390x')) : []); // others may be somebody else's
 
 let mounted = false;
 before(() => {
@@ -147,6 +147,24 @@ test('an entry that does not work is named with what would mend it, and worked a
       writeFileSync(`${kernel}/${name}`, '-1');
     }
   }
+});
+
+test('an entry that somebody makes later and that does not work comes before nestbox\'s until its next start', async (t) => {
+  const host = snapshot();
+  const [first, second] = ['first', 'second'].map((name) => small(t, 's390x', `foreign-${name}`));
+  const started = running(t, ['run', first!, '--', 'sh', '-c', 'echo up; exec sleep 60']);
+  await started.says(/up/);
+  const own = folder(t);
+  says('chmod', '0755', own);
+  says('cp', '--preserve=mode', '/bin/ls', `${own}/dynamic`);
+  stranger(t, `${own}/dynamic`, 'F');
+  const { stdout, stderr } = succeeds(nestbox(['run', second!, '--', 'uname', '-m']));
+  assert.equal(stdout, 's390x\n');
+  assert.match(stderr, /linked with libraries.*, going on$/m);
+  assert.deepEqual(entries(), ['nestbox-s390x']);
+  assert.equal(succeeds(nestbox(['exec', 'foreign-first', '--', 'uname', '-m'])).stdout, 's390x\n');
+  await started.end();
+  assert.deepEqual(differences(host), []);
 });
 
 test('a root for a processor that nothing here can run is refused, and its programs are not tried', (t) => {
