@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
-import { folder, machineFile, nestbox, running } from '../nestbox.ts';
+import { boot } from '../booted.ts';
+import { folder, machineFile, nestbox, program, running } from '../nestbox.ts';
 import { says, succeeds, tinyRoot } from '../roots.ts';
 import { differences, snapshot } from '../snapshot.ts';
 
@@ -169,9 +172,9 @@ test('an entry that somebody makes later and that does not work comes before nes
 
 test('a root for a processor that nothing here can run is refused, and its programs are not tried', (t) => {
   const root = tinyRoot(folder(t));
-  const program = readFileSync('/bin/busybox');
-  program.writeUInt16LE(50, 18); // EM_IA_64
-  writeFileSync(`${root}/usr/bin/busybox`, program);
+  const bytes = readFileSync('/bin/busybox');
+  bytes.writeUInt16LE(50, 18); // EM_IA_64
+  writeFileSync(`${root}/usr/bin/busybox`, bytes);
   const file = machineFile(t, `name = "foreign-none"\nephemeral = true\nnetwork = "none"\n[root]\ndirectory = "${root}"\n`);
   const { status, stderr } = nestbox(['run', file, '--', 'true']);
   assert.equal(status, 1);
@@ -230,4 +233,20 @@ ExecStart=/bin/sh -c "(uname -m; systemctl --failed --no-legend --plain; cp /usr
   }
   assert.equal(status, 0, stderr);
   assert.deepEqual(differences(host), []);
+});
+
+test('where systemd is PID 1, the units of a machine have the emulator, and it is gone with them', async (t) => {
+  const host = await boot(t);
+  t.after(() => spawnSync(`${dirname(program)}/nestbox-native`, ['binfmt', 'withdraw', 'nestbox-s390x', 'foreign-served'])); // the kernel is this one's
+  mkdirSync(`${host.folder}/s390x`);
+  copyFileSync(busybox('s390x'), `${tinyRoot(`${host.folder}/s390x`)}/usr/bin/busybox`);
+  copyFileSync(found, `${host.folder}/emulator`);
+  writeFileSync(`${host.folder}/machine.toml`, 'name = "foreign-served"\nnetwork = "none"\nrun = ["sh", "-c", "uname -m > /root/says; mv /root/says /root/seen; exec sleep 600"]\n[root]\ndirectory = "/mnt/s390x"\n');
+  const prepared = host.run(`mount -o remount,rw /proc/sys; install -m 0755 /mnt/emulator /usr/bin/qemu-s390x-static; ls ${kernel}`);
+  assert.equal(prepared.status, 0, prepared.output);
+  const seen = host.run(`set -e; nestbox() { node /opt/nestbox/nestbox.cjs "$@"; }
+    nestbox start /mnt/machine.toml; ls ${kernel} | grep nestbox-s390x; for i in $(seq 100); do [ -e /mnt/s390x/root/seen ] && break; sleep 0.1; done; cat /mnt/s390x/root/seen; nestbox stop foreign-served; echo stopped; ls ${kernel} | grep nestbox-s390x || echo gone; ls /run/nestbox-binfmt || true`);
+  assert.match(seen.output, /^nestbox-s390x\ns390x\n/m, seen.output);
+  assert.match(seen.output, /^stopped\ngone\n/m, seen.output);
+  assert.match(seen.output, /cannot access '\/run\/nestbox-binfmt'/);
 });
