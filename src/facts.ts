@@ -34,7 +34,7 @@ export interface Facts {
   /** Numbers of the X displays that run or have left a lock behind. */
   displaysInUse: number[];
   /** Sockets of the person's sound servers that exist. */
-  sound: { pulse: string | null; cookie: string | null; pipewire: string | null; cards: SoundCard[] };
+  sound: { pulse: string | null; pipewire: string | null; cards: SoundCard[] };
   graphics: GraphicsCard[];
   /** NVIDIA's own driver, where it is loaded. */
   nvidia?: NvidiaDriver | null;
@@ -121,6 +121,8 @@ export interface Inside {
   linkerCache: CacheEntry[] | null;
   /** Whether it has an /etc/asound.conf of its own. */
   asound: boolean;
+  /** Whether it starts a display manager. */
+  displayManager?: boolean;
   /** Versions of the libraries of NVIDIA's driver in it. */
   nvidia: string[];
 }

@@ -19,6 +19,7 @@ import type { Spec } from './spec.ts';
 import type { Owner, Place } from './step.ts';
 import { store } from './store.ts';
 import { isOpen, needsOfVolume, type Volume } from './volumes.ts';
+import { variablesOf } from './variables.ts';
 
 export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind | Text };
 
@@ -102,8 +103,8 @@ export const namesCdi = ({ grants }: Spec): boolean => grants.some(({ topic, opt
 /** Whether it wants ports of the host, which others may have. */
 export const namesPorts = ({ grants }: Spec): boolean => grants.some(({ topic, options }) => topic === 'network' && portsOf(options).length > 0);
 
-/** Whether libraries or settings of the host come into its root beside what is there. */
-export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || (topic === 'audio' && kind === 'alsa'));
+/** Whether what its root has decides on what comes into it: libraries or settings of the host, or a display beside that of a display manager. */
+export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || (topic === 'audio' && kind === 'alsa') || (topic === 'display' && spec.boot));
 
 /** Whether it asks for a virtual terminal: those of the host are looked at then. */
 export const wantsTerminal = ({ grants }: Spec): boolean => grants.some(({ topic, kind }) => topic === 'display' && kind === 'vt');
@@ -194,7 +195,12 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, { building, setuid: spec.boot && spec.accept.includes('emulated-setuid') }) : null;
   const emulation = verdict?.emulation ?? null;
   const problems: Problem[] = [...(verdict?.problems ?? []).map((problem) => ({ ...problem, at: ['root'] })), ...(emulation && spec.boot ? needsOfBoot(emulation, facts) : []), ...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
-  const { edits, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : [...grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })), ...(emulation ? [{ by: 'root', edits: edited(emulation, spec.boot && facts.init !== 'other') }] : [])]);
+  const { edits: granted, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : [...grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })), ...(emulation ? [{ by: 'root', edits: edited(emulation, spec.boot && facts.init !== 'other') }] : [])]);
+
+  const boot = !spec.boot ? null : facts.init === 'other' ? 'other' : 'systemd';
+  const told = boot === null ? [] : variablesOf(granted.environment, boot, account.uid, facts.inside?.displayManager ?? false);
+  for (const text of told) origin.set(text, 'environment');
+  const edits: Edits = { ...granted, texts: [...granted.texts, ...told] };
 
   const gids = [...edits.devices.flatMap(({ group }) => (group === null ? [] : [group])), ...edits.groups];
   const libraries = librariesOf(edits, facts);
@@ -206,7 +212,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
     account: { uid: account.uid, gid: account.gid, home: account.home },
     accounts: { add, known: facts.accounts !== null },
     emulation, personality: facts.rootArchitecture === 'i386' && facts.architecture === 'x86_64' ? 'x86' : null,
-    boot: !spec.boot ? null : facts.init === 'other' ? 'other' : 'systemd',
+    boot,
     argv: spec.run,
     // Who boots has a terminal and a session of its own, made when somebody logs in.
     environment: spec.boot ? { LANG: facts.language } : { LANG: facts.language, ...(way === 'run' && facts.terminal && { TERM: facts.terminal }), XDG_RUNTIME_DIR: `/run/user/${account.uid}` },
@@ -344,16 +350,9 @@ function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, 
     ...(hasCache ? [{ from: `${run}/ld.so.cache`, to: '/etc/ld.so.cache', write: false, type: 'file', passes: true } as const] : []),
     ...edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const),
     ...(uid === 0 || uid === null ? [] : [{ from: `${run}/user`, to: `/run/user/${uid}`, write: true, type: 'directory' } as const]),
-    ...(uid === null && Object.keys(edits.environment).length > 0 ? [{ from: `${run}/manager.conf`, to: bootedVariables, write: false, type: 'file' } as const] : []),
     ...(namesServers(edits.network) || edits.network.kind === 'host' ? [{ from: edits.network.kind === 'host' ? '/etc/resolv.conf' : `${run}/resolv.conf`, to: '/etc/resolv.conf', write: false, type: 'file' } as const] : []),
   ];
 }
-
-/**
- * Where systemd inside finds the variables of a machine that boots, for all its services and sessions: systemd-system.conf(5). What nspawn
- * sets reaches the first process alone, and words on that one's command line are split at spaces before systemd 254.
- */
-export const bootedVariables = '/etc/systemd/system.conf.d/60-nestbox.conf';
 
 /** Whether nestbox says which name servers programs inside ask. */
 export const namesServers = (network: Network): network is Network & { nameservers: string[] } => 'nameservers' in network && network.nameservers !== null;

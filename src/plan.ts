@@ -3,8 +3,7 @@ import { devicePolicy, limitSettings } from './devices.ts';
 import { engines } from './engines/index.ts';
 import { Complaint } from './errors.ts';
 import type { Facts } from './facts.ts';
-import { assignment, iniText } from './ini.ts';
-import { bootedVariables, groupsOf, lacksAccounts, type Machine, namesServers, templateOf, textFile, volumeOf } from './machine.ts';
+import { groupsOf, lacksAccounts, type Machine, namesServers, templateOf, textFile, volumeOf } from './machine.ts';
 import { privateNetwork, unitOf } from './names.ts';
 import { modeInside } from './nodes.ts';
 import { natOf } from './ports.ts';
@@ -176,7 +175,7 @@ function placeOf(facts: Facts, machine: string, service: string): Place {
 
 /** What the grants asked for, ready to be given. */
 function granting(machine: Machine, facts: Facts): Planned[] {
-  const { name, run, edits, origin, shift, account, linkNames, boot, seenBinds } = machine;
+  const { name, run, edits, origin, shift, account, linkNames, boot } = machine;
   const inside = { uid: shift + account.uid, gid: shift + account.gid };
   const asked = (thing: unknown) => origin.get(thing) ?? '';
   const theirs = edits.binds.filter(({ owner }) => owner === 'theirs');
@@ -209,7 +208,6 @@ function granting(machine: Machine, facts: Facts): Planned[] {
         : { mode: modeInside(device), owner: { uid: shift, gid: device.group === null ? shift : shift + device.group } }),
     }])),
     ...(machine.linkerCache ? by(machine.libraryKey, [{ kind: 'linker-cache', path: `${run}/ld.so.cache`, entries: machine.linkerCache }]) : []),
-    ...(seenBinds.some(({ to }) => to === bootedVariables) ? by('environment', [{ kind: 'write', path: `${run}/manager.conf`, text: variables(edits.environment), mode: 0o644 }]) : []),
     ...(account.uid === 0 || boot ? [] : by('user', [folder(`${run}/user`), { kind: 'tmpfs', at: `${run}/user`, mode: 0o700, bytes: 2 ** 26, owner: inside, devices: false }])),
     ...(namesServers(network) ? by(asked(network), [{ kind: 'write', path: `${run}/resolv.conf`, text: network.nameservers.map((server) => `nameserver ${server}\n`).join(''), mode: 0o644 }]) : []),
     ...(network.kind === 'link' ? by(asked(network), [
@@ -218,8 +216,6 @@ function granting(machine: Machine, facts: Facts): Planned[] {
     ]) : []),
   ];
 }
-
-const variables = (environment: Record<string, string>): string => iniText([], [['Manager', Object.entries(environment).map(([name, value]) => ['DefaultEnvironment', assignment(name, value)] as const)]]);
 
 /** /dev/dri/renderD128 -> /dev, /dev/dri */
 const foldersAbove = (path: string): string[] => (dirname(path) === '/' ? [] : [...foldersAbove(dirname(path)), dirname(path)]);

@@ -91,9 +91,8 @@ const ownSocket = (path: string, person: Person): string | null => attempt(() =>
 
 function findSound(person: Person, env: NodeJS.ProcessEnv): Facts['sound'] {
   const runtime = person.uid === process.getuid!() && env.XDG_RUNTIME_DIR ? env.XDG_RUNTIME_DIR : `/run/user/${person.uid}`;
-  const cookie = [`${person.home}/.config/pulse/cookie`, `${person.home}/.pulse-cookie`].find((path) => attempt(() => lstatSync(path).isFile(), false));
   return {
-    pulse: ownSocket(`${runtime}/pulse/native`, person), cookie: cookie ?? null, pipewire: ownSocket(`${runtime}/pipewire-0`, person),
+    pulse: ownSocket(`${runtime}/pulse/native`, person), pipewire: ownSocket(`${runtime}/pipewire-0`, person),
     cards: lines('/proc/asound/cards').flatMap((line) => {
       const [, index, id, name] = /^\s*(\d+) \[(\S+)\s*\]: (?:.*? - )?(.*)$/.exec(line) ?? [];
       return id ? [{ index: Number(index), id, ...(name && { name: name.trim() }) }] : [];
@@ -378,7 +377,9 @@ export function readInside(layers: readonly string[]): Inside | null {
   if (layers.length === 0) return null;
   const plain = (path: string) => layers.map((layer) => `${layer}${path}`.replace('//', '/')).find((found) => attempt(() => lstatSync(found).isFile() && lstatSync(found).size > 0 && lstatSync(found).size < 2 ** 24, false));
   const cache = plain('/etc/ld.so.cache');
-  return { linkerCache: cache ? attempt(() => readCache(readFileSync(cache)), null) : null, asound: plain('/etc/asound.conf') !== undefined, nvidia: nvidiaVersionsIn(layers, list) };
+  // The link is systemd's own name for whichever is chosen: systemd.special(7). A device in its place is an overlay's word that it is gone.
+  const chosen = layers.map((layer) => attempt(() => lstatSync(`${layer}/etc/systemd/system/display-manager.service`), null)).find((found) => found !== null);
+  return { linkerCache: cache ? attempt(() => readCache(readFileSync(cache)), null) : null, asound: plain('/etc/asound.conf') !== undefined, displayManager: chosen?.isSymbolicLink() ?? false, nvidia: nvidiaVersionsIn(layers, list) };
 }
 
 /** The accounts of a root, from the uppermost of its folders that has them; null for a root that is still to be made. */

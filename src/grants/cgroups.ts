@@ -8,7 +8,7 @@ export default defineGrant({
   options: v.picklist(['own', 'host']),
   needs(which, { facts: { supervised, cgroups: { unmounted = [] } } }) {
     if (which === 'own' || supervised || unmounted.length === 0) return []; // systemd mounts all that there are
-    return [lacks(`systemd-nspawn can show the host's tree of control groups only where every controller is mounted, and ${listed(unmounted)} ${unmounted.length === 1 ? 'is' : 'are'} not`, `${unmounted.map((name) => `mkdir /sys/fs/cgroup/${name} && mount -t cgroup -o ${name} ${name} /sys/fs/cgroup/${name}`).join('\n')}\nor leave cgroups out`)];
+    return [lacks(`systemd-nspawn can show the host's tree of control groups only where every controller is mounted, and ${listed(unmounted)} ${unmounted.length === 1 ? 'is' : 'are'} not`, `mount ${unmounted.length === 1 ? 'it' : 'each of them'} (mkdir /sys/fs/cgroup/${unmounted[0]} && mount -t cgroup -o ${unmounted[0]} ${unmounted[0]} /sys/fs/cgroup/${unmounted[0]}), or leave cgroups out`)];
   },
   edits: (cgroups) => ({ cgroups }),
   exposes: (which, _, machine) => (which === 'own' ? [] : [machine?.isHostRoot === false

@@ -58,7 +58,7 @@ export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'lin
   container: {
     describe: ({ argv }) => `run ${pasteable(argv)}`,
     done: never,
-    inverse: async ({ place, ports, leftovers }) => [{ kind: 'stop', place, grace: false }, ...(ports.length > 0 ? [{ kind: 'ports-end' as const, ports }] : []), ...leftovers.map((path) => ({ kind: 'leftover' as const, path }))],
+    inverse: async ({ place, ports, leftovers }) => [{ kind: 'stop', place, grace: false }, ...(ports.length > 0 ? [{ kind: 'ports-end' as const, ports }] : []), ...leftovers.flatMap((path) => [{ kind: 'unmount' as const, at: path }, { kind: 'leftover' as const, path }])], // systemd-nspawn has mounted one of them, and leaves that when it is killed
     do: (step, host) => host.contain(step),
   },
 };

@@ -1,53 +1,19 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chownSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { folder, follow, machineFile, nestbox, root } from '../nestbox.ts';
-import { assertTone, readWav, samplesOf, type Sound } from '../sound.ts';
+import { folder, machineFile, nestbox, root, running } from '../nestbox.ts';
+import { assertTone, readWav } from '../sound.ts';
+import { hasPulseAudio, person, personAt, tone } from '../sound-server.ts';
 
 const machine = (t: TestContext, name: string, more: string) => machineFile(t, `name = "${name}"\nephemeral = true\nnetwork = "none"\n${more}\n${root}`);
 
-/** Plays a tone for a second. */
-const tone = (hertz: number) => `perl -e 'print pack "s<*", map { 16000 * sin ${hertz} * 6.283185307 * $_ / 44100 } 0 .. 44100' | pacat --rate=44100 --channels=1 --format=s16le`;
-
-/** An id of the host that stands for the person; nobody has it. */
-const person = 4711;
-const asPerson = ['setpriv', `--reuid=${person}`, `--regid=${person}`, '--clear-groups', '--'];
-
 /** A sound server of the person's, as a desktop has one, and what it plays from now on. */
 async function soundServer(t: TestContext) {
-  if (spawnSync('pulseaudio', ['--version']).status !== 0) {
-    t.skip('pulseaudio is not installed: apt install pulseaudio');
-    return null;
-  }
-  const home = folder(t);
-  const runtime = `/run/user/${person}`;
-  const there = existsSync('/run/user');
-  mkdirSync(`${runtime}/pulse`, { recursive: true });
-  t.after(() => rmSync(there ? runtime : '/run/user', { recursive: true }));
-  mkdirSync(`${home}/.config/pulse`, { recursive: true });
-  const cookie = `${home}/.config/pulse/cookie`;
-  writeFileSync(cookie, Buffer.from(Array.from({ length: 256 }, (_, i) => (i * 7 + 3) & 255)), { mode: 0o600 });
-  for (const path of [home, `${home}/.config`, `${home}/.config/pulse`, cookie, runtime, `${runtime}/pulse`]) chownSync(path, person, person);
-  for (const path of [runtime, `${runtime}/pulse`]) chmodSync(path, 0o700);
-  const env = { PATH: '/usr/bin:/bin', HOME: home, XDG_RUNTIME_DIR: runtime };
-  const [program, ...as] = asPerson;
-  const server = follow(t, spawn(program!, [...as, 'pulseaudio', '-n', '-F', '/dev/null', '--daemonize=no', '--use-pid-file=no', '--exit-idle-time=-1', '--realtime=no', '--high-priority=no', '--disable-shm=yes',
-    '-L', 'module-null-sink sink_name=theirs', '-L', `module-native-protocol-unix socket=${runtime}/pulse/native auth-cookie=${cookie}`], { env, stdio: ['ignore', 'pipe', 'pipe'] }));
-  const pactl = (...words: string[]) => spawnSync(program!, [...as, 'pactl', ...words], { env, encoding: 'utf8' });
-  for (const limit = Date.now() + 10_000; pactl('info').status !== 0; ) assert.ok(Date.now() < limit && server.child.exitCode === null, `the sound server does not start: ${server.stderr()}`);
-  // What reaches its sink, from the time that the recording has begun.
-  const recorder = spawn(program!, [...as, 'parec', '--device=theirs.monitor', '--format=s16le', '--rate=44100', '--channels=1', '--latency-msec=50'], { env, stdio: ['ignore', 'pipe', 'ignore'] });
-  const chunks: Buffer[] = [];
-  recorder.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-  t.after(() => recorder.kill());
-  for (const limit = Date.now() + 10_000; chunks.length === 0; await new Promise((resolve) => setTimeout(resolve, 20))) assert.ok(Date.now() < limit, 'nothing can be recorded');
-  return {
-    env: { SUDO_UID: `${person}`, SUDO_GID: `${person}`, HOME: home }, cookie, pactl,
-    /** Everything that it has played so far. */
-    played: (): Sound => samplesOf(Buffer.concat(chunks), 1, 44100),
-    forget: () => { chunks.length = 0; },
-  };
+  if (!hasPulseAudio(t)) return null;
+  const host = personAt(t);
+  await host.pulseAudio();
+  return host;
 }
 
 test('what a machine plays is in the recording: a tone with its frequency and its length', (t) => {
@@ -109,8 +75,7 @@ test('what only plays reaches the sound server of the person', async (t) => {
   const before = readFileSync(host.cookie);
   const { status, stderr } = nestbox(['run', machine(t, 'audio-tunnel', 'user = "someone"\naudio = "playback"'), '--record-audio', path, '--', 'sh', '-c', `${tone(440)}; sleep 0.5`], { env: host.env });
   assert.equal(status, 0, stderr);
-  await new Promise((resolve) => setTimeout(resolve, 300)); // the recorder's own delay
-  assertTone(host.played(), 440);
+  assertTone(await host.played(), 440);
   assertTone(readWav(path), 440);
   assert.deepEqual(readFileSync(host.cookie), before);
   assert.doesNotMatch(host.pactl('list', 'sink-inputs', 'short').stdout, /./, 'its stream has ended with the machine');
@@ -123,7 +88,7 @@ test('through a sound server of its own the person\'s server stays out of reach'
   assert.match(stdout, /No such file or directory\npulse\n1\n0\n1 Stream error: Access denied # parec -d @DEFAULT_MONITOR@\n$/);
 });
 
-test('the person\'s own sound server plays for root and for a user inside, with a copy of the key', async (t) => {
+test('the person\'s own sound server plays for root and for a user inside, and its key is left alone', async (t) => {
   const host = await soundServer(t);
   if (!host) return;
   const before = [readFileSync(host.cookie), statSync(host.cookie).mtimeMs, statSync(host.cookie).ino];
@@ -131,8 +96,7 @@ test('the person\'s own sound server plays for root and for a user inside, with 
     host.forget();
     const { status, stderr } = nestbox(['run', machine(t, 'audio-pulse', `users = "${users}"\n${user}\naudio = "pulse"`), '--', 'sh', '-c', `${tone(hertz)}; sleep 0.3`], { env: host.env });
     assert.equal(status, 0, stderr);
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    assertTone(host.played(), hertz);
+    assertTone(await host.played(), hertz);
   }
   assert.deepEqual([readFileSync(host.cookie), statSync(host.cookie).mtimeMs, statSync(host.cookie).ino], before);
 });
@@ -143,6 +107,19 @@ test('the person\'s own sound server can be listened to and changed from inside:
   const { stdout } = nestbox(['run', machine(t, 'audio-wide', 'user = "someone"\naudio = "pulse"'), '--', 'sh', '-c', tryAll.split('\n').filter((line) => /DEFAULT_MONITOR|load-module module-null-sink/.test(line)).join('\n')], { env: host.env });
   assert.match(stdout, /^out: parec -d @DEFAULT_MONITOR@\n124 +# parec -d @DEFAULT_MONITOR@\nout: pactl load-module module-null-sink\n0 +# pactl load-module module-null-sink\n$/);
 });
+
+for (const [kind, folder] of [['pulse', 'pulse/open'], ['playback', 'sound/gate']])
+  test(`audio = "${kind}": on the host nobody but the person reaches the socket that is for all accounts inside`, async (t) => {
+    const host = await soundServer(t);
+    if (!host) return;
+    const started = running(t, ['run', machine(t, 'audio-closed', `user = "someone"\naudio = "${kind}"`), '--', 'sh', '-c', 'echo up; sleep 60'], host.env);
+    await started.says(/up/);
+    const socket = `/run/nestbox/${readdirSync('/run/nestbox').find((name) => /^audio-closed/.test(name))}/${folder}/native`;
+    const reaches = (uid: number) => spawnSync('setpriv', [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--', 'env', '-i', 'PATH=/usr/bin:/bin', 'HOME=/nonexistent', 'pactl', '-s', `unix:${socket}`, 'info'], { encoding: 'utf8' });
+    assert.equal(reaches(person).status, 0, reaches(person).stderr);
+    assert.notEqual(reaches(person + 1).status, 0);
+    await started.end('SIGTERM');
+  });
 
 test('without a server of the person\'s, audio = "pulse" is refused', (t) => {
   const refused = nestbox(['run', machine(t, 'audio-none', 'audio = "pulse"'), '--', 'true'], { env: { SUDO_UID: '4712', HOME: '/nonexistent' } });

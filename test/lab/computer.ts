@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { TestContext } from 'node:test';
-import { decodePng } from '../../src/png.ts';
+import { decodePng, encodePng } from '../../src/png.ts';
 import { program } from '../nestbox.ts';
 import { readWav, type Sound } from '../sound.ts';
 import type { Job, Outcome } from './agent.ts';
@@ -23,7 +23,7 @@ export interface Computer {
   runWith(options: { input?: Uint8Array | string; seconds?: number }, ...argv: string[]): Promise<Outcome>;
   /** Starts a program, which goes on meanwhile; it ends with the computer at the latest. */
   start(...argv: string[]): Job;
-  /** Waits until a program succeeds there: for what tells nobody that it has happened. Fails after half a minute. */
+  /** Waits until a program succeeds there: for what tells nobody that it has happened. Fails after two minutes. */
   until(...argv: string[]): Promise<void>;
   /** Copies a file of this machine, or a folder with all that is in it, to `path`. The folder that it lies in is made. */
   put(local: string, path: string, mode?: number): Promise<void>;
@@ -34,6 +34,8 @@ export interface Computer {
   press(chord: string): Promise<void>;
   /** Types a line on an American keyboard: a hundred characters at most, as QEMU drops what is more. */
   type(text: string): Promise<void>;
+  /** Moves the mouse to the right, by what it counts. */
+  move(right: number): Promise<void>;
   /** What its screen shows; three bytes a pixel. encodePng() makes a file of it. */
   screen(): Promise<ReturnType<typeof decodePng>>;
   /** Waits until the screen shows it; fails after half a minute. */
@@ -58,7 +60,12 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
   const release = await lock();
   t.after(release);
   let running = await resume(host);
-  t.after(() => running.end());
+  // For whoever looks for the mistake.
+  const picture = process.env.NESTBOX_LAB_SCREEN;
+  t.after(async () => {
+    if (picture) writeFileSync(picture, encodePng(await computer.screen()));
+    await running.end();
+  });
   const keyboard = (name: string) => `/dev/input/by-id/usb-QEMU_QEMU_USB_Keyboard_${name}-event-kbd`;
 
   const computer: Computer = {
@@ -67,7 +74,7 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
     does: async (...argv) => succeeded(argv, await computer.run(...argv)),
     start: (...argv) => running.agent.start(argv),
     async until(...argv) {
-      succeeded(argv, await computer.runWith({ seconds: 60 }, 'timeout', '30', 'sh', '-c', 'until "$@" > /dev/null; do sleep 0.1; done', 'sh', ...argv));
+      succeeded(argv, await computer.runWith({ seconds: 150 }, 'timeout', '120', 'sh', '-c', 'until "$@" > /dev/null; do sleep 0.1; done', 'sh', ...argv));
     },
     async put(local, path, mode) {
       const status = statSync(local);
@@ -84,6 +91,7 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
       if (text.length > 100) throw new RangeError('a hundred characters at most');
       for (const character of text) await running.monitor.command('send-key', { keys: keysOfCharacter(character), 'hold-time': hold });
     },
+    move: async (right) => void (await running.monitor.command('input-send-event', { events: [{ type: 'rel', data: { axis: 'x', value: right } }] })),
     async screen() {
       await running.monitor.command('screendump', { filename: screenFile, format: 'png' });
       return decodePng(readFileSync(running.screen));

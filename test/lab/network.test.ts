@@ -41,6 +41,12 @@ for (const host of hosts) {
     assert.doesNotMatch(await led(), /8080/);
 
     await computer.does('nestbox', 'stop', 'web');
+    const run = computer.start('nestbox', 'run', '/root/web.toml');
+    await computer.runWith({ seconds: 120 }, 'timeout', '110', 'sh', '-c', 'until nft list map ip io.systemd.nat map_port_ipport | grep 8080; do sleep 1; done'); // it has an address
+    assert.match(await computer.does('nestbox', 'exec', '--root', 'web', '--', 'ip', '-4', '-brief', 'address', 'show', 'host0'), /UP +(10|172|192)\./);
+    await computer.run('nestbox', 'exec', '--root', 'web', '--', 'systemctl', 'poweroff');
+    assert.equal((await run.ended).status, 0);
+    assert.doesNotMatch(await led(), /8080/);
     assert.match(await computer.does('ip', 'netns', 'exec', 'beyond', 'perl', '-e', ask, '10.214.77.1:8080'), /refused/);
     await computer.does('systemctl', 'stop', 'systemd-networkd.service', 'systemd-networkd.socket');
     const refused = await computer.run('nestbox', 'start', '/root/web.toml');
@@ -54,14 +60,15 @@ for (const host of hosts) {
     await computer.write('/root/second.toml', system('second', 'users = "host"\ncapabilities = ["all"]\nsyscalls = ["add_key", "keyctl"]\ncgroups = "host"\nmasked = ["systemd-logind.service"]\n[network.private]\nports = ["8080:7777"]'));
     const groups = (await computer.does('readlink', '/proc/self/ns/cgroup')).trim();
     const bounding = /^CapBnd.*$/m.exec(await computer.does('cat', '/proc/1/status'))![0];
+    const readOnly = 'Read-only file system'; // all but its own part
     const seen = async () => {
-      const { stdout } = await computer.run('nestbox', 'exec', '--root', 'second', '--', 'sh', '-c', 'readlink /proc/1/ns/cgroup; grep CapBnd /proc/1/status; cat /proc/1/cgroup; systemctl is-system-running --wait; systemctl is-enabled systemd-logind; perl -e \'print syscall(250, 0, -3, 1) > 0 ? "keyring\\n" : "$!\\n"\'');
+      const { stdout } = await computer.run('nestbox', 'exec', '--root', 'second', '--', 'sh', '-c', 'readlink /proc/1/ns/cgroup; grep CapBnd /proc/1/status; cat /proc/1/cgroup; systemctl is-system-running --wait; systemctl is-enabled systemd-logind; mkdir /sys/fs/cgroup/nestbox-try 2>&1 | grep -o Read-only.*; perl -e \'print syscall(250, 0, -3, 1) > 0 ? "keyring\\n" : "$!\\n"\'');
       return stdout.split('\n');
     };
 
     await computer.does('nestbox', 'start', '/root/second.toml');
     const served = await seen();
-    assert.deepEqual([...served.slice(0, 2), ...served.slice(3)], [groups, bounding, 'running', 'masked', 'keyring', '']);
+    assert.deepEqual([...served.slice(0, 2), ...served.slice(3)], [groups, bounding, 'running', 'masked', readOnly, 'keyring', '']);
     assert.match(served[2]!, /^0::\/machine\.slice\/systemd-nspawn@second\.service\/(payload\/)?init\.scope$/);
     const server = computer.start('nestbox', 'exec', '--root', 'second', '--', 'perl', '-e', tell);
     await server.says(/ready/);
@@ -73,7 +80,7 @@ for (const host of hosts) {
     // Without KVM a system needs half a minute while somebody asks it so often.
     await computer.runWith({ seconds: 120 }, 'timeout', '110', 'sh', '-c', 'until nestbox exec --root second -- systemctl is-active multi-user.target; do sleep 2; done');
     const foreground = await seen();
-    assert.deepEqual([...foreground.slice(0, 2), ...foreground.slice(3)], [groups, bounding, 'running', 'masked', 'keyring', '']);
+    assert.deepEqual([...foreground.slice(0, 2), ...foreground.slice(3)], [groups, bounding, 'running', 'masked', readOnly, 'keyring', '']);
     assert.match(foreground[2]!, /^0::\/machine\.slice\/machine-second\.scope\/(payload\/)?init\.scope$/);
     await computer.run('nestbox', 'exec', '--root', 'second', '--', 'systemctl', 'poweroff');
     assert.equal((await run.ended).status, 0);

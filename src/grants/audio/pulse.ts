@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { lacks } from '../../errors.ts';
 import { defineGrant } from '../../grant.ts';
+import { soundFrom } from '../../sounds.ts';
 
 export default defineGrant({
   summary: "the host's own sound server, with all that its programs may do",
@@ -8,17 +9,16 @@ export default defineGrant({
 
   needs: (_, { facts }) => (facts.sound.pulse ? [] : [lacks('no PulseAudio (or PipeWire) server of the person runs', 'start it, or use audio = "playback"')]),
 
-  edits(_, { facts, run, inside }) {
+  edits(_, { facts, run }) {
     const folder = `${run}/pulse`;
-    const cookie = facts.sound.cookie;
+    const open = `${folder}/open`;
     return {
-      // A copy: libpulse opens the cookie for writing, and on a read-only bind that fails for root inside.
-      before: cookie ? [{ kind: 'mkdir', path: folder, mode: 0o711 }, { kind: 'copy', from: cookie, path: `${folder}/cookie`, mode: 0o600, owner: inside }] : [],
-      binds: [
-        { from: facts.sound.pulse!, to: '/run/nestbox/pulse', write: false, owner: 'as-is' },
-        ...(cookie ? [{ from: `${folder}/cookie`, to: '/run/nestbox/pulse-cookie', write: true, owner: 'as-is' as const }] : []),
-      ],
-      environment: { PULSE_SERVER: 'unix:/run/nestbox/pulse', ...(cookie && { PULSE_COOKIE: '/run/nestbox/pulse-cookie' }) },
+      // Every account inside may use the socket, so on the host nobody else may reach it.
+      before: [{ kind: 'mkdir', path: folder, mode: 0o700, owner: facts.person }, { kind: 'mkdir', path: open, mode: 0o755, owner: facts.person }],
+      // Not the server's own folder: that is closed to all accounts but one, and is another one when the person has logged out and in.
+      // The gate looks for the server by its path for each client; that lets it in as the person, so that no key is needed inside.
+      services: [{ name: 'pulse', argv: ['nestbox-native', 'pulse-gate', '--open', `${open}/native`, facts.sound.pulse!], environment: {}, user: facts.person, ready: `${open}/native`, leaves: [] }],
+      ...soundFrom(open),
     };
   },
 

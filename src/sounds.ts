@@ -1,0 +1,17 @@
+import type { Edits } from './edits.ts';
+
+/** What the kinds of sound server have in common. */
+
+/** Where the folder of the sound server's socket is seen inside: never the socket alone, which is another file after a restart of what listens on it. */
+const seen = '/run/nestbox/pulse';
+
+/** The edits of a machine whose programs play through the socket `native` in `folder` of the host. */
+export function soundFrom(folder: string): Pick<Edits, 'binds' | 'environment' | 'texts'> {
+  const server = `unix:${seen}/native`;
+  return {
+    binds: [{ from: folder, to: seen, write: false, owner: 'as-is' }],
+    environment: { PULSE_SERVER: server },
+    // For programs that have no variable of ours: those of any account, started by whatever; pulse-client.conf(5).
+    texts: [{ path: '/etc/pulse/client.conf.d/60-nestbox.conf', text: `default-server = ${server}\nautospawn = no\n` }],
+  };
+}
