@@ -165,7 +165,7 @@ export async function pack(programs: Facts['programs'], argv: readonly string[],
   const forget = () => rmSync(partial, { force: true });
   let stopped: NodeJS.Signals | null = null;
   try {
-    const child = spawn(programs[argv[0] as ProgramName]!, argv.slice(1), { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: [source, target, 'pipe'], cwd: '/' });
+    const child = spawn(programs['nestbox-native']!, ['launch', '--die-with', `${process.pid}`, '--', programs[argv[0] as ProgramName]!, ...argv.slice(1)], { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: [source, target, 'pipe'], cwd: '/' });
     let said = '';
     child.stderr!.setEncoding('utf8').on('data', (text: string) => { said += text; });
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => { stopped = signal; child.kill(); });
@@ -264,7 +264,7 @@ export function imagesOf(programs: Facts['programs']): Images {
     }),
     async copy(image, copy) {
       hold(image);
-      const argv = [find('nestbox-native'), 'launch', '--die-with', `${process.pid}`, '--', find('cp'), '--preserve=all', '--reflink=auto', '--sparse=always', '--no-target-directory', image.path, copy];
+      const argv = [find('nestbox-native'), 'launch', '--die-with', `${process.pid}`, '--', find('cp'), '--preserve=all', '--reflink=auto', '--sparse=always', '--remove-destination', '--no-target-directory', image.path, copy];
       const { code, stderr } = await ran(spawn(argv[0]!, argv.slice(1), { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' }));
       if (code !== 0) throw new Complaint(`${image.path} cannot be copied to ${copy}`, stderr.trim());
       hold({ path: copy, inode: null });
