@@ -64,6 +64,8 @@ export const packages = {
   'systemd-run': 'systemd',
   tar: 'tar',
   unshare: 'util-linux',
+  xz: 'xz-utils',
+  zstd: 'zstd',
 } as const;
 export type ProgramName = keyof typeof packages;
 

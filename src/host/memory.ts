@@ -1,5 +1,6 @@
 import { Complaint, packages } from '../errors.ts';
 import { type Host, saidBy, type Stat, type X11 } from '../host.ts';
+import { partialPath } from '../image/packed.ts';
 import type { Owner, Place, Step } from '../step.ts';
 import { copyNode, linesOf, merged, type Node, node, Tree, visit } from './memory-tree.ts';
 
@@ -367,6 +368,13 @@ export class MemoryHost implements Host {
         root.children.set(folder, at);
         at.children.set(name, node('file', name === 'shadow' ? 0o640 : 0o644, { uid: 0, gid: name === 'shadow' ? 42 : 0 }, text));
       });
+  }
+
+  async unpack({ from, to }: Of<'unpack'>): Promise<void> {
+    this.node(from);
+    await this.write(partialPath(to), '', 0o600);
+    this.act(() => this.place(to, node('file', 0o644)));
+    await this.remove(partialPath(to));
   }
 
   async copyTree({ from, to }: Of<'copy-tree'>): Promise<void> {
