@@ -26,8 +26,8 @@ const verbose: Option = { type: 'boolean', short: 'v', does: 'say each step' };
 /** Every command, its words and its options: help is made from this table alone. */
 export const commands: Record<string, Command> = {
   run: {
-    takes: 'FILE|NAME [-- PROGRAM [ARGUMENT]...]', does: 'run the program of a machine, or another one in it, and take everything back at its end',
-    options: { 'record-audio': { type: 'string', takes: 'FILE.wav', does: 'write down what it plays (audio = "playback")' }, 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/run.ts'),
+    takes: 'FILE|NAME|IMAGE [-- PROGRAM [ARGUMENT]...]', does: 'run the program of a machine, or another one in it, and take everything back at its end; a disk image, or a disk, is a machine too',
+    options: { partition: { type: 'string', takes: 'N', does: 'of an image: the partition with the root, where it is not found by itself' }, 'record-audio': { type: 'string', takes: 'FILE.wav', does: 'write down what it plays (audio = "playback")' }, 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/run.ts'),
   },
   start: { takes: 'FILE|NAME...', does: 'have systemd run machines, and wait until they are ready', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/start.ts') },
   stop: { takes: 'NAME...', does: 'stop machines, and take back what systemd was given for them', options: { verbose }, load: () => import('./commands/stop.ts') },

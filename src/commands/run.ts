@@ -25,6 +25,7 @@ export interface Asks {
 }
 
 interface Options extends Asks {
+  partition?: string;
   'record-audio'?: string;
 }
 
@@ -33,7 +34,7 @@ export default async function run([argument, ...argv]: string[], options: Option
   if (!argument) throw new Complaint('which machine?', 'nestbox run FILE [-- PROGRAM [ARGUMENT]...]');
   const facts = probe(process.env);
   const read = readMachineFile(argument, facts);
-  const file: MachineFile = { ...read, spec: { ...withRecording(read.spec, options['record-audio']), ...(argv.length > 0 && { run: argv, boot: false }) } };
+  const file: MachineFile = { ...read, spec: { ...withPartition(withRecording(read.spec, options['record-audio']), options.partition), ...(argv.length > 0 && { run: argv, boot: false }) } };
   return inSession(file, facts, options, async (session, host, tell, base) => {
     mustNotServe(file.spec.name, base);
     const { machine, facts } = (await make(file, base, session, host, tell)) ?? await meet(file.spec, file.file);
@@ -51,6 +52,14 @@ function withRecording(spec: Spec, path: string | undefined): Spec {
   if (!spec.grants.some(({ topic, kind }) => topic === 'audio' && kind === 'playback'))
     throw new Complaint('--record-audio needs the sound server that belongs to the machine alone', 'audio = "playback"');
   return { ...spec, grants: spec.grants.map((grant) => (grant.kind === 'playback' ? { ...grant, options: { ...(grant.options as object), record: absolute(path) } } : grant)) };
+}
+
+/** `--partition 2` is partition = 2 in [root]. */
+function withPartition(spec: Spec, number: string | undefined): Spec {
+  if (number === undefined) return spec;
+  if (spec.root.source !== 'image') throw new Complaint('--partition is of a disk image', 'nestbox run IMAGE --partition 2, or [root] image = "..."');
+  if (!/^[1-9]\d{0,2}$/.test(number)) throw new Complaint(`'${number}' is no number of a partition`, 'they count from 1 on');
+  return { ...spec, root: { ...spec.root, options: { ...(spec.root.options as object), partition: Number(number) } } };
 }
 
 /** Does what is to be done with the lock of the machine held, and takes back whatever is in the journal at the end. */
