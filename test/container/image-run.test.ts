@@ -99,7 +99,7 @@ test('unpacking that is killed leaves what clean removes, and the next run begin
   while (!existsSync(`${own}/disk.img.unpacking`)) await new Promise((resolve) => setTimeout(resolve, 2)); // made by the run, at its own time
   await run.end('SIGKILL');
   assert.deepEqual(readdirSync(own).sort(), ['disk.img.unpacking', 'disk.img.xz']);
-  succeeds(nestbox(['clean']));
+  succeeds(nestbox(['clean', 'disk']));
   assert.deepEqual(readdirSync(own), ['disk.img.xz']);
   assert.deepEqual(differences(before), []);
   succeeds(nestbox(['run', `${own}/disk.img.xz`, '--', 'true']));
@@ -165,7 +165,7 @@ test('killed while a program runs in it, clean takes all back', async (t) => {
   const run = running(t, ['run', made.path, '--', 'sh', '-c', 'echo 1 > /srv/written; echo up; while :; do echo more >> /boot/more; done']);
   await run.says(/up/);
   await run.end('SIGKILL');
-  succeeds(nestbox(['clean']));
+  succeeds(nestbox(['clean', 'killed']));
   untouched(made, before);
   assert.deepEqual([names(made, rootAt, '/srv'), names(made, rootAt, '/usr/sbin')], [['written'], []]);
 });
@@ -181,7 +181,7 @@ test('killed at each step, clean takes all back, and the image is clean', (t) =>
       assert.equal(status, 0, stderr);
       break;
     }
-    succeeds(nestbox(['clean']));
+    succeeds(nestbox(['clean', 'steps']));
     untouched(made, before, `killed at step ${n}: ${stderr.trim().split('\n').at(-1)}`);
   }
   t.diagnostic(`killed at ${n - 1} points`);
