@@ -197,7 +197,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const told = boot === null ? [] : variablesOf(granted.environment, boot, account.uid, facts.inside?.displayManager ?? false);
   for (const text of told) origin.set(text, 'environment');
   const { mounts, problems: lost } = volumeOf(source)?.image ? besidesOf(spec, facts, run) : { mounts: [], problems: [] };
-  const policy = volumeOf(source)?.image && !spec.boot ? policyOf(spec, facts) : [];
+  const policy = volumeOf(source)?.image && !spec.boot && way === 'run' ? policyOf(spec, facts) : [];
   const beside = mounts.filter(({ to }) => !granted.binds.some((bind) => bind.to === to)).map(({ from: at, to, write }): Bind => ({ from: at, to, write, owner: 'as-is', folder: true, passes: true }));
   for (const thing of [...policy, ...beside]) origin.set(thing, 'root');
   const edits: Edits = { ...granted, binds: [...granted.binds, ...beside], texts: [...granted.texts, ...told, ...policy] };

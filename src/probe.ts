@@ -361,9 +361,9 @@ const readBytes = <T>(path: string, work: (read: Read, size: number) => T): T | 
   }
 }, null);
 
-/** Whether there is a disk image at the path: a disk, or a file that begins as an image does, also a packed one. */
-export const isImage = (path: string): boolean => attempt(() => statSync(path).isBlockDevice(), false)
-  || (readBytes(path, (read, size) => readTable(read, size).kind !== 'none' || recognise(read, 0, size, true) !== null) ?? false);
+/** Whether there is a disk image at the path: a disk, or a file that begins as an image does, also a packed one, or what such a one was unpacked to. */
+export const isImage = (path: string): boolean => (!existsSync(path) && /\.(xz|gz|zst|zip)$/i.test(path) ? isImage(unpackedPath(path)) : attempt(() => statSync(path).isBlockDevice(), false)
+  || (readBytes(path, (read, size) => readTable(read, size).kind !== 'none' || recognise(read, 0, size, true) !== null) ?? false));
 
 /** Whether this kernel mounts a type, or has a module for it. */
 function isDriven(type: string): boolean {
