@@ -84,6 +84,8 @@ int loop_job(int argc, char **argv) {
 		if (!belongs_to(&info, machine)) {
 			const char *name = (const char *)info.lo_file_name;
 			/* Those that others make have a path there: losetup(8). */
+			if (strncmp(name, "image.", 6) == 0)
+				refuse("%s is mounted by nestbox image mount, or being changed\nnestbox image unmount %s", file, file);
 			if (*name && !strchr(name, '/'))
 				refuse("%s is in use by the machine '%.*s'\nnestbox stop %.*s", file, LO_NAME_SIZE, name, LO_NAME_SIZE, name);
 			refuse("%s is in use: %s is over it\nlosetup --detach %s, when nothing of it is mounted any more", file, path, path);

@@ -47,7 +47,7 @@ static const struct {
 	{ "lock", "MAPPING", lock_job },
 	{ "loop", "FILE START SIZE LINK MACHINE", loop_job },
 	{ "loop-end", "MACHINE [START]", loop_end_job },
-	{ "mount", "DEVICE TARGET VOLUME [beside IDS [read-only]]", mount_job },
+	{ "mount", "DEVICE TARGET VOLUME [beside IDS [read-only] [outside]]", mount_job },
 	{ "node", "MODE UID:GID FROM PATH [FROM PATH]...", node_job },
 	{ "overlay", "TARGET TOP UPPER WORK LOWER [SHIFT]", overlay_job },
 	{ "owners", "preview DIRECTORY FROM TO | change DIRECTORY FROM TO NOTES", owners_job },

@@ -98,7 +98,7 @@ int bind_job(int argc, char **argv) {
 	return 0;
 }
 
-int mount_shown(const char *device, const char *target, const char *type, uint32_t ids, int read_only) {
+int mount_shown(const char *device, const char *target, const char *type, uint32_t ids, int read_only, int no_set_user_id) {
 	int context = fsopen(type, FSOPEN_CLOEXEC);
 	if (context < 0)
 		return -1;
@@ -110,7 +110,7 @@ int mount_shown(const char *device, const char *target, const char *type, uint32
 	    || (!has_owners && (fsconfig(context, FSCONFIG_SET_STRING, "uid", owner, 0) < 0 || fsconfig(context, FSCONFIG_SET_STRING, "gid", owner, 0) < 0))
 	    || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return -1;
-	int tree = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0));
+	int tree = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0) | (no_set_user_id ? MOUNT_ATTR_NOSUID : 0));
 	if (tree < 0)
 		return -1;
 	if (has_owners && ids != 0) {

@@ -421,12 +421,18 @@ static int is_empty(const char *path) {
 	return folder && entries == 0;
 }
 
-/* mount DEVICE TARGET VOLUME [beside IDS [read-only]]: makes the folder and mounts it there. Device nodes in it are of no use: it may be a
- * stranger's. `beside`: it is another one than the root; IDS are added to those of its files. */
+/* mount DEVICE TARGET VOLUME [beside IDS [read-only] [outside]]: makes the folder and mounts it there. Device nodes in it are of no use: it may be a
+ * stranger's. `beside`: it is another one than the root; IDS are added to those of its files.
+ * `outside`: it is for people of the host to look at, and gives nobody there what its set-user-id programs would. */
 int mount_job(int argc, char **argv) {
 	int beside = argc > 5 && strcmp(argv[4], "beside") == 0;
 	if (argc != 4 && !beside)
-		die("mount DEVICE TARGET VOLUME [beside IDS [read-only]]");
+		die("mount DEVICE TARGET VOLUME [beside IDS [read-only] [outside]]");
+	int read_only = 0, outside = 0;
+	for (int i = 6; i < argc; i++) {
+		read_only |= strcmp(argv[i], "read-only") == 0;
+		outside |= strcmp(argv[i], "outside") == 0;
+	}
 	char elsewhere[PATH_MAX] = "";
 	dev_t device = number_of(argv[1]);
 	int there = mounted("self", device, argv[2], elsewhere);
@@ -449,7 +455,7 @@ int mount_job(int argc, char **argv) {
 	char own[PATH_MAX];
 	if (!realpath(argv[1], own))
 		die("%s", argv[1]);
-	if (beside ? mount_shown(own, argv[2], type, number(argv[5], "IDS"), argc > 6) < 0 : mount(own, argv[2], type, MS_NODEV, NULL) < 0) {
+	if (beside ? mount_shown(own, argv[2], type, number(argv[5], "IDS"), read_only, outside) < 0 : mount(own, argv[2], type, MS_NODEV, NULL) < 0) {
 		int error = errno;
 		rmdir(argv[2]);
 		refuse("the file system on %s (%s) cannot be mounted: %s\nthe kernel says why: journalctl --dmesg, or dmesg%s", argv[3], type, strerror(error), strcmp(type, "xfs") == 0 ? "; xfs_repair(8) repairs it" : "");

@@ -42,7 +42,8 @@ export async function unpack({ from, to, as }: Extract<Step, { kind: 'unpack' }>
       if (entry) crc = crc32(chunk, crc);
       length = put(out, chunk, length);
       const part = all === 0 ? 0 : Math.floor((at() / all) * 10);
-      if (part > told && part < 10) progress(`  ${(told = part) * 10} %, ${Math.round(length / 2 ** 20)} MiB`);
+      if (part > told && part < 10) progress(`  ${part * 10} %, ${Math.round(length / 2 ** 20)} MiB`);
+      told = part;
     }
     await over;
     if (entry && (crc !== entry.crc || length !== entry.size)) throw new Complaint(`${from} is damaged: the checksum of ${entry.name} is wrong`, 'fetch it again');
@@ -80,7 +81,8 @@ function give(partial: string, to: string): void {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') throw new Complaint(`${to} has come into being meanwhile, and is not written over`, 'try again: it is taken if it is an image');
     if (existsSync(to)) throw error;
-    return renameSync(partial, to);
+    renameSync(partial, to);
+    return;
   }
   rmSync(partial);
 }

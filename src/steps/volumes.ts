@@ -12,7 +12,7 @@ export const volumeCommands = {
   unlock: ({ device, mapping, machine, keyFile, discard, called }: Of<'unlock'>): string[] => ['nestbox-native', 'unlock', device, mapping, machine, ...(discard ? ['--discards'] : []), ...(keyFile ? ['--key-file', keyFile] : []), ...(called ? ['--called', called] : [])],
   lock: ({ mapping }: Pick<Of<'lock'>, 'mapping'>): string[] => ['nestbox-native', 'lock', mapping],
   check: ({ device, at, volume, beside }: Of<'check-file-system'>): string[] => ['nestbox-native', 'check', device, at, volume, ...(beside ? ['beside'] : [])],
-  mount: ({ device, at, volume, beside }: Of<'mount-volume'>): string[] => ['nestbox-native', 'mount', device, at, volume, ...(beside ? ['beside', `${beside.shift}`, ...(beside.write ? [] : ['read-only'])] : [])],
+  mount: ({ device, at, volume, beside }: Of<'mount-volume'>): string[] => ['nestbox-native', 'mount', device, at, volume, ...(beside ? ['beside', `${beside.shift}`, ...(beside.write ? [] : ['read-only']), ...(beside.outside ? ['outside'] : [])] : [])],
   loop: ({ file, start, size, link, machine }: Of<'loop'>): string[] => ['nestbox-native', 'loop', file, `${start}`, `${size}`, link, machine],
   loopEnd: ({ machine, start }: Pick<Of<'loop-end'>, 'machine' | 'start'>): string[] => ['nestbox-native', 'loop-end', machine, ...(start === null ? [] : [`${start}`])],
 };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { asks, bootAt, loopsOver, type Made, makeImage, mistakes, names, rootAt, sum, type TableKind } from '../images.ts';
 import { folder, nestbox, program, running } from '../nestbox.ts';
@@ -205,6 +205,31 @@ test('damaged images are refused, and not a byte of them is changed', (t) => {
     assert.equal(sum(made.path), before[0], name);
     assert.deepEqual(differences(before[1]), []);
   }
+});
+
+test('an image is mounted to be looked at from outside, and nobody else may have it meanwhile', (t) => {
+  const made = image(t, 'mbr', 'mounted.img', (root) => writeFileSync(`${root}/usr/bin/as-root`, '', { mode: 0o755 }));
+  const at = `${folder(t)}/mounted-here`;
+  const before = snapshot();
+  assert.match(succeeds(nestbox(['image', 'mount', made.path, at])).stdout, /^partition 2 of \S+mounted\.img is on \S+mounted-here, 1 on \/boot; nestbox image unmount \S+\n$/);
+  const isThere = existsSync(`${at}/etc/fstab`) && existsSync(`${at}/boot/cmdline.txt`);
+  const flags = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(at)).map((line) => line.split(' ')[5]);
+  writeFileSync(`${at}/srv/from-outside`, 'x');
+  const run = nestbox(['run', made.path, '--', 'true']);
+  const grow = nestbox(['image', 'grow', made.path, '+16M']);
+  succeeds(nestbox(['image', 'unmount', made.path]));
+  assert.ok(isThere);
+  assert.deepEqual(flags, ['rw,nosuid,nodev', 'rw,nosuid,nodev'].map((word) => `${word},relatime`));
+  assert.deepEqual([run.status, grow.status], [1, 1]);
+  assert.match(run.stderr, /mounted\.img is mounted on /);
+  assert.match(grow.stderr, /mounted\.img is in use: /);
+  untouched(made, before);
+  assert.deepEqual([existsSync(at), names(made, rootAt, '/srv')], [false, ['from-outside']]);
+  assert.match(nestbox(['image', 'unmount', made.path]).stderr, /is not mounted by nestbox/);
+  mkdirSync(at); // one of the person's stays
+  succeeds(nestbox(['image', 'mount', made.path, at]));
+  succeeds(nestbox(['image', 'unmount', made.path]));
+  assert.deepEqual(readdirSync(at), []);
 });
 
 test('a disk is taken as an image is, unless something of it is mounted', (t) => {
