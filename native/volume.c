@@ -404,8 +404,18 @@ int check_job(int argc, char **argv) {
 		return 0;
 	const char *command[] = { program, is_ext ? "-p" : "-a", argv[1], NULL };
 	int status = run(command, -1);
-	if (status >= (is_ext ? 4 : strcmp(type, "vfat") == 0 ? 2 : 1)) /* fsck(8), fsck.fat(8): 1 (and 2, for ext) are errors that have been corrected */
-		refuse("the file system on %s has errors that are not repaired without being asked\nopen it by hand and have them repaired: %s %s DEVICE; what it said:\n%s", argv[3], is_ext ? "e2fsck" : program, is_ext ? "-f" : "", said);
+	int is_fat = strcmp(type, "vfat") == 0;
+	if (status >= (is_ext ? 4 : is_fat ? 2 : 1)) { /* fsck(8), fsck.fat(8): 1 (and 2, of ext) are errors that have been corrected */
+		const char *name = is_ext ? "e2fsck" : is_fat ? "fsck.fat" : "fsck.f2fs";
+		char by_hand[3 * PATH_MAX];
+		if (strncmp(argv[1], "/run/", 5) == 0) /* a link to a loop device */
+			snprintf(by_hand, sizeof by_hand, "nestbox image check --repair, with the name of the image");
+		else if (strcmp(argv[1], argv[3]) == 0)
+			snprintf(by_hand, sizeof by_hand, "%s -f %s", name, argv[3]);
+		else
+			snprintf(by_hand, sizeof by_hand, "cryptsetup open %s repair && %s -f /dev/mapper/repair; cryptsetup close repair", argv[3], name);
+		refuse("the file system on %s has errors that are not repaired without being asked\n%s\n%swhat was said:\n%s", argv[3], by_hand, strncmp(argv[1], "/run/", 5) == 0 ? "" : "an LVM volume has to be active for that: lvchange -ay; ", said);
+	}
 	if (status != 0)
 		fprintf(stderr, "the file system on %s has been repaired: %s\n", argv[3], said);
 	return 0;
@@ -539,7 +549,7 @@ int lock_job(int argc, char **argv) {
 		if (status != busy)
 			refuse("%s stays open\n%s", path, said);
 		if (now() > limit)
-			refuse("%s stays open: %s\n%s", path, *names ? "somebody uses it" : "it is in use", *names ? names : "cryptsetup close closes it by hand");
+			refuse("%s stays open: it is in use%s%s\nend what uses it: nestbox clean closes it then", path, *names ? " by " : "", names); /* in one line: of several failures no more is told */
 		await_holders(device, names);
 	}
 	return 0;

@@ -12,7 +12,7 @@ import { type MachineFile, meet, readMachineFile } from '../meet.ts';
 import { type Plan, plan, steps } from '../plan.ts';
 import { probe, readStore } from '../probe.ts';
 import type { Spec } from '../spec.ts';
-import { mustNotServe } from '../service.ts';
+import { mustNotServe, recordOf } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
@@ -96,7 +96,8 @@ export async function make(file: MachineFile, base: Facts, session: Session, hos
     met = await meet(file.spec, file.file, probe(process.env), way); // now it can be told what is in it
   }
   const { opening } = plan(met.machine, met.facts, file.place);
-  if (opening.length > 0) {
+  const serves = recordOf(file.spec.name, met.facts)?.leader; // then it is open, and not ours to close
+  if (opening.length > 0 && !serves) {
     await apply(steps(opening), host, session.journal, tell);
     await session.hold();
     met = await meet(file.spec, file.file, probe(process.env), way); // now its root can be read

@@ -31,7 +31,6 @@ export function world(facts: Facts, machine: Machine): MemoryHost {
   for (const folder of Object.values(cgroups.own)) host.folders(folder);
   for (const path of Object.values(programs)) file(path, 'program', 0o755);
   if (sound.pulse) socket(sound.pulse);
-  if (sound.cookie) file(sound.cookie, 'cookie', 0o600, person);
   if (x11) {
     host.folders('/tmp/.X11-unix').mode = 0o1777;
     socket('/tmp/.X11-unix/X0');
