@@ -139,7 +139,7 @@ function needsOfImage(machine: string, { path, luks }: Volume, facts: Facts, fac
   const bases = Object.keys(fact.devices).filter((name) => (fact.kind === 'block' ? `/dev/${name}` === image.backing : fact.devices[name]?.over === image.backing && !mine.includes(name)));
   const taken = inUse(machine, path, facts, { ...fact, device: image.own[rootLink] ?? null }, mine);
   const used = taken.length > 0 ? taken : bases.flatMap((base): [string, string][] => {
-    const found = inUse(machine, path, facts, { ...fact, device: base }, mine);
+    const found = inUse(machine, path, facts, { ...fact, device: base }, mine, true);
     return found.length > 0 || fact.kind === 'block' ? found : [[`${path} is in use: /dev/${base} is over it`, `losetup --detach /dev/${base}, when nothing of it is needed any more`]];
   });
   return [...used.slice(0, 1).map((where) => says(...where)), ...keyProblems(luks?.keyFile ?? null, facts, says), ...placeProblems(machine, fact, says)];
@@ -176,7 +176,7 @@ function placeProblems(machine: string, fact: VolumeFact, says: Says): Problem[]
 }
 
 /** Who has the device, or anything that is made of it, and is not the machine's own: what is wrong, and what to do. */
-function inUse(machine: string, path: string, facts: Facts, { device, devices, mounted, swaps }: VolumeFact, mine: readonly string[] = []): [string, string][] {
+function inUse(machine: string, path: string, facts: Facts, { device, devices, mounted, swaps }: VolumeFact, mine: readonly string[] = [], isImage = false): [string, string][] {
   const taken = Object.values(devices).find(({ mapper, of }) => mapper?.name === mappingOf(machine) && !(mapper.uuid.startsWith('CRYPT-') && device && of.includes(device)));
   if (taken) return [[`/dev/mapper/${mappingOf(machine)} is there already, and is not ${path}`, `close that first, or give this machine another name: it opens its own under this one`]];
   if (!device) return [];
@@ -196,6 +196,6 @@ function inUse(machine: string, path: string, facts: Facts, { device, devices, m
     const { name, uuid } = devices[mapping]!.mapper!;
     return [[`${path} is open as /dev/mapper/${name}`, uuid.startsWith('CRYPT-') ? `cryptsetup close ${name}` : 'close that first']];
   }
-  const user = all.find((name) => name !== device && !ours(name));
+  const user = all.find((name) => name !== device && !ours(name) && !(isImage && devices[name]?.disk === device));
   return user ? [[`${path} is a part of /dev/${user}`, devices[user]?.disk === device ? 'name the partition' : 'close that first']] : [];
 }

@@ -29,6 +29,15 @@ export function findInExt(read: Read, path: string): Found | null {
   }
 }
 
+/** Whether findInExt() knows how it is laid out: damaged ones, and some rare ones, only tell when they are mounted. */
+export function isKnownExt(read: Read): boolean {
+  try {
+    return new Ext(read).find('') !== null;
+  } catch {
+    return false;
+  }
+}
+
 class Ext {
   private readonly block: number;
   private readonly inodeSize: number;
@@ -42,7 +51,7 @@ class Ext {
     const about = this.exactly(1024, 1024);
     const power = about.readUInt32LE(24);
     const incompat = about.readUInt32LE(96);
-    if (about.readUInt16LE(56) !== 0xef53 || power > 6 || (incompat & 0x10) !== 0) throw new Error('not of this kind'); // meta_bg has its descriptors elsewhere
+    if (about.readUInt16LE(56) !== 0xef53 || power > 6 || (incompat & 0x8010) !== 0) throw new Error('not of this kind'); // meta_bg has its descriptors elsewhere, inline_data has small folders in their inodes
     this.block = 1024 << power;
     this.perGroup = about.readUInt32LE(40);
     this.inodeSize = about.readUInt32LE(76) === 0 ? 128 : about.readUInt16LE(88);
@@ -67,7 +76,7 @@ class Ext {
     const size = Math.min(inode.readUInt32LE(4), most);
     const flags = inode.readUInt32LE(32);
     const own = inode.subarray(40, 100);
-    if ((flags & 0x10000000) !== 0 || (typeOf(inode) === aLink && size < 60 && inode.readUInt32LE(28) === 0)) return own.subarray(0, Math.min(size, 60)); // it is in the inode itself
+    if (typeOf(inode) === aLink && size < 60 && (flags & 0x80000) === 0) return own.subarray(0, size); // where it leads is in the inode itself
     const out = Buffer.alloc(size);
     const put = (index: number, block: number, count: number) => {
       for (let at = index * this.block, i = 0; i < count && at < size; i++, at += this.block) this.exactly((block + i) * this.block, this.block).copy(out, at, 0, Math.min(this.block, size - at));

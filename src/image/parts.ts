@@ -1,4 +1,4 @@
-import { findInExt } from './ext.ts';
+import { findInExt, isKnownExt } from './ext.ts';
 import { type Content, formatNames, isExt, recognise } from './filesystems.ts';
 import { type Partition, type Read, readTable, type Table } from './table.ts';
 
@@ -50,7 +50,7 @@ export function readImage(read: Read, size: number): ImageFact {
     const { start } = part;
     const content = recognise(read, start, part.size, part.number === null);
     const within: Read = (offset, length) => (offset >= part.size ? Buffer.alloc(0) : read(start + offset, Math.min(length, part.size - offset)));
-    const root = !content ? null : isExt(content.format) ? insideOf((path) => findInExt(within, path)) : closed.includes(content.format) ? 'unknown' : null;
+    const root = !content ? null : isExt(content.format) ? (isKnownExt(within) ? insideOf((path) => findInExt(within, path)) : 'unknown') : closed.includes(content.format) ? 'unknown' : null;
     return { ...part, content: content && { format: content.format, ...(content.label !== undefined && { label: content.label }), ...(content.uuid !== undefined && { uuid: content.uuid }), complaints: content.complaints }, root };
   };
   const parts = table.kind === 'none' ? [at({ number: null, start: 0, size })] : table.partitions.filter(({ extended }) => !extended).map(({ number, start, size: length, uuid, name }) => at({ number, start, size: length, uuid, ...(name !== undefined && { name }) }));
