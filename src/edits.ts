@@ -45,8 +45,6 @@ export interface Link {
 export interface Text {
   path: string;
   text: string;
-  /** It is a program. */
-  executable?: true;
 }
 
 export interface Interface {

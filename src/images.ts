@@ -1,4 +1,4 @@
-import type { Text } from './edits.ts';
+import type { Bind } from './edits.ts';
 import { lacks, type Problem, warns } from './errors.ts';
 import type { Facts, ImageVolume } from './facts.ts';
 import { formatNames } from './image/filesystems.ts';
@@ -49,8 +49,11 @@ export function besidesOf(spec: Spec, facts: Facts, run: string): { mounts: Besi
 }
 
 /** Packages start their services when they are installed, unless this says no (invoke-rc.d(8)): the program is not there to run a system. */
-export const policyOf = (spec: Spec, facts: Facts): Text[] =>
-  (facts.insideImage ?? insideOfPart(chosen(spec, facts)))?.dpkg ? [{ path: '/usr/sbin/policy-rc.d', text: '#!/bin/sh\n# There for the run alone.\nexit 101\n', executable: true }] : [];
+export function policyOf(spec: Spec, facts: Facts): Bind[] {
+  const program = facts.programs['nestbox-native'];
+  // It says no under this name. No script of ours would do: what is below /run can often not be started (noexec).
+  return program && (facts.insideImage ?? insideOfPart(chosen(spec, facts)))?.dpkg ? [{ from: program, to: '/usr/sbin/policy-rc.d', write: false, owner: 'as-is', passes: true }] : [];
+}
 
 /** What was opened must be one. */
 export const needsOfInside = ({ insideImage, volume }: Facts): Problem[] =>

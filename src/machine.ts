@@ -198,9 +198,9 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   for (const text of told) origin.set(text, 'environment');
   const { mounts, problems: lost } = volumeOf(source)?.image ? besidesOf(spec, facts, run) : { mounts: [], problems: [] };
   const policy = volumeOf(source)?.image && !spec.boot && way === 'run' ? policyOf(spec, facts) : [];
-  const beside = mounts.filter(({ to }) => !granted.binds.some((bind) => bind.to === to)).map(({ from: at, to, write }): Bind => ({ from: at, to, write, owner: 'as-is', folder: true, passes: true }));
-  for (const thing of [...policy, ...beside]) origin.set(thing, 'root');
-  const edits: Edits = { ...granted, binds: [...granted.binds, ...beside], texts: [...granted.texts, ...told, ...policy] };
+  const beside = [...policy, ...mounts.map(({ from: at, to, write }): Bind => ({ from: at, to, write, owner: 'as-is', folder: true, passes: true }))].filter(({ to }) => !granted.binds.some((bind) => bind.to === to));
+  for (const bind of beside) origin.set(bind, 'root');
+  const edits: Edits = { ...granted, binds: [...granted.binds, ...beside], texts: [...granted.texts, ...told] };
 
   const gids = [...edits.devices.flatMap(({ group }) => (group === null ? [] : [group])), ...edits.groups];
   const libraries = librariesOf(edits, facts);

@@ -184,7 +184,7 @@ function granting(machine: Machine, facts: Facts): Planned[] {
   return [
     ...edits.before.map((step) => ({ step, by: asked(step) })),
     ...(edits.texts.length > 0 ? by(asked(edits.texts[0]), [folder(`${run}/texts`)]) : []),
-    ...edits.texts.flatMap((text, i) => by(asked(text), [{ kind: 'write', path: textFile(run, i), text: text.text, mode: text.executable ? 0o755 : 0o644 }])),
+    ...edits.texts.flatMap((text, i) => by(asked(text), [{ kind: 'write', path: textFile(run, i), text: text.text, mode: 0o644 }])),
     ...edits.services.flatMap((service): Planned[] => {
       const place = placeOf(facts, name, service.name);
       return by(asked(service), [

@@ -364,6 +364,9 @@ const readBytes = <T>(path: string, work: (read: Read, size: number) => T): T | 
 export const isImage = (path: string): boolean => (!existsSync(path) && /\.(xz|gz|zst|zip)$/i.test(path) ? isImage(unpackedPath(path)) : attempt(() => statSync(path).isBlockDevice(), false)
   || (readBytes(path, (read, size) => readTable(read, size).kind !== 'none' || recognise(read, 0, size, true) !== null) ?? false));
 
+/** Whether any loop device is over the file. */
+export const hasLoop = (path: string): boolean => list('/sys/class/block').some((name) => text(`/sys/class/block/${name}/loop/backing_file`).trimEnd() === attempt(() => realpathSync(path), path));
+
 /** Whether this kernel mounts a type, or has a module for it. */
 function isDriven(type: string): boolean {
   if (lines('/proc/filesystems').some((line) => line.split('\t')[1] === type)) return true;

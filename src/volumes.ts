@@ -111,6 +111,12 @@ export const closing = (machine: string, { lv, luks, image }: Volume): Step[] =>
 export const isThere = ({ luks, lv, image }: Volume, { kind, format, image: found }: VolumeFact): boolean =>
   image ? found?.content?.parts.some(({ number, start, root }) => number === image.number && start === image.start && root !== null) === true : kind === null ? lv !== null : format === null || (luks ? format.startsWith('luks') : ['ext', 'xfs', 'btrfs', 'f2fs'].includes(format));
 
+/** The same volume as an image is now: its partition may have been made larger since. */
+export function renewed(volume: Volume, { image }: VolumeFact): Volume {
+  const part = image?.content?.parts.find(({ number, start }) => number === volume.image?.number && start === volume.image.start);
+  return part ? { ...volume, image: { number: part.number, start: part.start, size: part.size } } : volume;
+}
+
 /** Whether a step of a way back is about what is in the volume, so that it must be open. */
 export const isInside = (machine: string, step: Step): boolean =>
   [...('layer' in step ? [step.layer] : []), ...('layers' in step ? step.layers : [])].includes(mountPointOf(machine));
