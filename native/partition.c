@@ -7,6 +7,7 @@
 #include <linux/loop.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -86,16 +87,28 @@ static int attach(int image, uint64_t start, uint64_t size, int read_only, char 
 	die("no loop device is free");
 }
 
-/* partition DESCRIPTOR START SIZE [--read-only] [--mount TYPE] --die-with PID -- PROGRAM [ARGUMENT]...: {} is the device, or where it is mounted. */
+/* On the description that it was given, which the caller has too. Whoever was killed just now takes a moment to let go of it. */
+static int take_lock(int image) {
+	for (int tries = 0; tries < 100; tries++) {
+		if (flock(image, LOCK_EX | LOCK_NB) == 0)
+			return 1;
+		usleep(100000);
+	}
+	return 0;
+}
+
+/* partition DESCRIPTOR START SIZE [--lock] [--read-only] [--mount TYPE] --die-with PID -- PROGRAM [ARGUMENT]...: {} is the device, or where it is mounted. */
 int partition_job(int argc, char **argv) {
-	int read_only = 0, i = 4;
+	int read_only = 0, lock = 0, i = 4;
 	const char *type = NULL;
 	pid_t parent = 0;
 	if (argc < 6)
-		die("partition DESCRIPTOR START SIZE [--read-only] [--mount TYPE] --die-with PID -- PROGRAM [ARGUMENT]...");
+		die("partition DESCRIPTOR START SIZE [--lock] [--read-only] [--mount TYPE] --die-with PID -- PROGRAM [ARGUMENT]...");
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--read-only") == 0)
 			read_only = 1;
+		else if (strcmp(argv[i], "--lock") == 0)
+			lock = 1;
 		else if (strcmp(argv[i], "--mount") == 0 && i + 1 < argc)
 			type = argv[++i];
 		else if (strcmp(argv[i], "--die-with") == 0 && i + 1 < argc)
@@ -108,11 +121,15 @@ int partition_job(int argc, char **argv) {
 	if (parent && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent))
 		return 1;
 	int image = (int)number(argv[1], "a descriptor");
+	if (lock && !take_lock(image)) {
+		fprintf(stderr, "another program has locked the image\nwait for its end\n");
+		return 200; /* no program that is run has this one */
+	}
 	char name[64];
 	find_user(image, name);
 	if (*name) {
 		fprintf(stderr, "the image is in use: %s is over it\nlosetup --detach %s, when nobody needs it\n", name, name);
-		return 16;
+		return 200; /* no program that is run has this one */
 	}
 	errno = 0;
 	attach(image, bytes(argv[2]), bytes(argv[3]), read_only, name);
@@ -125,7 +142,7 @@ int partition_job(int argc, char **argv) {
 			die("no mount namespace can be made");
 		if (mount(name, place, type, MS_NODEV | MS_NOSUID | MS_NOEXEC | (read_only ? MS_RDONLY : 0), options) < 0) {
 			fprintf(stderr, "the kernel does not mount it as %s: %s\n", type, errno == ENODEV ? "it has no driver for that" : strerror(errno));
-			return 17;
+			return 201;
 		}
 	}
 	char **words = argv + i + 1;

@@ -78,6 +78,8 @@ export interface Images {
   /** Bytes; null: it is gone, or another file has its name. */
   length(image: ImageFile): Promise<number | null>;
   reader(image: ImageFile): Read;
+  /** It is to be changed: from the first work on it on it is locked. */
+  keep(image: ImageFile): Promise<void>;
   /** On the disk when it returns. */
   resize(image: ImageFile, length: number): Promise<void>;
   /** One after the other, each on the disk before the next. */

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { closeSync, constants, fchmodSync, fchownSync, fdatasyncSync, fsyncSync, ftruncateSync, linkSync, openSync, readFileSync, readSync, realpathSync, renameSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fchmodSync, fchownSync, fdatasyncSync, fstatSync, fsyncSync, ftruncateSync, linkSync, openSync, readFileSync, readSync, realpathSync, renameSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Complaint, lacksProgram, packages, type ProgramName, reasons } from '../errors.ts';
 import type { Facts, VolumeFact } from '../facts.ts';
@@ -186,12 +186,12 @@ export async function pack(programs: Facts['programs'], argv: readonly string[],
 }
 
 export function imagesOf(programs: Facts['programs']): Images {
-  /** Path -> descriptor of those that are written to, each locked: what is started for one has it too, and the lock is there as long as any of them is. */
-  const held = new Map<string, number>();
+  /** Path -> descriptor of those that are written to. Locked by whoever is first to need it: what is started for one has the lock too, and it is there as long as any of them is. */
+  const held = new Map<string, { file: number; locked: boolean }>();
 
-  const hold = (image: ImageFile): number => {
+  const open = (image: ImageFile): { file: number; locked: boolean } => {
     const known = held.get(image.path);
-    if (known !== undefined) return known;
+    if (known) return known;
     let file: number;
     try {
       file = openSync(image.path, constants.O_RDWR | constants.O_NOFOLLOW);
@@ -199,13 +199,17 @@ export function imagesOf(programs: Facts['programs']): Images {
       const { code } = error as NodeJS.ErrnoException;
       throw new Complaint(`cannot write ${image.path}: ${reasons[code!] ?? code}`);
     }
-    if (!lockOn(file, programs, patience)) {
-      closeSync(file);
-      throw new Complaint(`${image.path} is in use: another program has locked it`, 'wait for its end');
-    }
-    if (image.inode !== null && statSync(image.path).ino !== image.inode) throw new Complaint(`another file has the name ${image.path} by now`);
-    held.set(image.path, file);
-    return file;
+    if (image.inode !== null && fstatSync(file).ino !== image.inode) throw new Complaint(`another file has the name ${image.path} by now`);
+    const made = { file, locked: false };
+    held.set(image.path, made);
+    return made;
+  };
+
+  const hold = (image: ImageFile): number => {
+    const one = open(image);
+    if (!one.locked && !lockOn(one.file, programs, patience)) throw new Complaint(`${image.path} is in use: another program has locked it`, 'wait for its end');
+    one.locked = true;
+    return one.file;
   };
 
   const told = <T>(image: ImageFile, doing: () => T): T => {
@@ -233,7 +237,7 @@ export function imagesOf(programs: Facts['programs']): Images {
       return stat.isFile() && (inode === null || stat.ino === inode) ? stat.size : null;
     },
     reader(image) {
-      const file = held.get(image.path);
+      const file = held.get(image.path)?.file;
       if (file !== undefined) return readerOf(file);
       return (offset, length) => {
         const once = openSync(image.path, constants.O_RDONLY | constants.O_NOFOLLOW);
@@ -244,6 +248,7 @@ export function imagesOf(programs: Facts['programs']): Images {
         }
       };
     },
+    keep: async (image) => void open(image),
     resize: async (image, length) => told(image, () => {
       const file = hold(image);
       ftruncateSync(file, length);
@@ -272,16 +277,24 @@ export function imagesOf(programs: Facts['programs']): Images {
       closeSync(folder);
     }),
     work(image, { start, size }, { mount, write }, argv) {
-      const own = write ? null : openSync(image.path, constants.O_RDONLY | constants.O_NOFOLLOW);
-      const words = ['partition', '3', `${start}`, `${size}`, ...(write ? [] : ['--read-only']), ...(mount ? ['--mount', mount] : []), '--die-with', `${process.pid}`, '--', find(argv[0] as ProgramName), ...argv.slice(1)];
+      const own = write || held.has(image.path) ? null : openSync(image.path, constants.O_RDONLY | constants.O_NOFOLLOW);
+      const ours = own === null ? open(image) : null;
+      const words = ['partition', '3', `${start}`, `${size}`, ...(ours && !ours.locked ? ['--lock'] : []), ...(write ? [] : ['--read-only']), ...(mount ? ['--mount', mount] : []), '--die-with', `${process.pid}`, '--', find(argv[0] as ProgramName), ...argv.slice(1)];
       // A session of its own: Ctrl-C is for us, and none of these programs likes to be stopped in between.
-      const child = spawn(find('nestbox-native'), words, { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'pipe', 'pipe', own ?? hold(image)], detached: true, cwd: '/' });
-      return ran(child).finally(() => {
+      const child = spawn(find('nestbox-native'), words, { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'pipe', 'pipe', own ?? ours!.file], detached: true, cwd: '/' });
+      return ran(child).then((result) => {
+        if (result.code === busy) throw new Complaint(`${image.path}: ${result.stderr.trim().split('\n')[0]}`, result.stderr.trim().split('\n').slice(1).join('\n'));
+        if (ours) ours.locked = true;
+        return result;
+      }).finally(() => {
         if (own !== null) closeSync(own);
       });
     },
   };
 }
+
+/** Exit status of nestbox-native where somebody else has the image. */
+const busy = 200;
 
 /** Of what a program says: its last words. */
 const longestSaid = 2 ** 16;

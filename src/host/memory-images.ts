@@ -1,3 +1,4 @@
+import { crc32 } from '../crc32.ts';
 import { Complaint } from '../errors.ts';
 import type { Images } from '../host.ts';
 import type { Change } from '../image/edit.ts';
@@ -20,8 +21,10 @@ export class MemoryImages implements Images {
     this.#host = host;
   }
 
+  /** Sectors with something in them. */
   lines(): string[] {
-    return [...this.files].map(([path, bytes]) => `image ${path} ${bytes.length} ${bytes.toString('base64').replace(/A{60,}/g, '...')}`);
+    const empty = Buffer.alloc(512);
+    return [...this.files].filter(([path]) => !path.endsWith('.nestbox-smaller') || this.#host.tree.find(path)).flatMap(([path, bytes]) => [`image ${path} ${bytes.length}`, ...Array.from({ length: bytes.length / 512 }, (_, i) => i * 512).filter((at) => empty.compare(bytes, at, at + 512) !== 0).map((at) => `image ${path} ${at} ${crc32(bytes.subarray(at, at + 512))}`)]);
   }
 
   async length({ path }: ImageFile): Promise<number | null> {
@@ -31,6 +34,8 @@ export class MemoryImages implements Images {
   reader({ path }: ImageFile): Read {
     return (offset, length) => (this.files.get(path) ?? Buffer.alloc(0)).subarray(offset, offset + length);
   }
+
+  async keep(): Promise<void> {}
 
   async resize({ path }: ImageFile, length: number): Promise<void> {
     this.#act(() => {

@@ -140,7 +140,7 @@ export function growing(subject: Subject, size: Size | null, number: number | nu
   const before = { image: layout.size, partition: part.size, fileSystem: content.size };
   const after = { image: Math.max(image, layout.size), partition: room, fileSystem };
   // A file system leaves out the last group where that would be too small to be of use: nothing is gained by less than this.
-  const isLarger = after.image > before.image || room > part.size || fileSystem - content.size >= Math.max(2 ** 20, content.format === 'btrfs' ? 2 ** 22 : 0);
+  const isLarger = room > part.size || fileSystem - content.size >= Math.max(2 ** 20, content.format === 'btrfs' ? 2 ** 22 : 0);
   const common = { image: file, number: partition?.number ?? null, format: content.format };
   if (!isLarger) return { number: common.number, format: content.format, before, after: before, steps: [] };
   const extent: Extent = { start: part.start, size: room };
@@ -196,7 +196,7 @@ export function shrinking(subject: Subject, { part, content }: Chosen, least: nu
   if (size && wanted < least) throw new Complaint(`${called(part)} of ${file.path} needs ${sizeOf(least)}: the image cannot have less than ${sizeOf(least + part.start + tail)}`);
   const fileSystem = Math.min(down(wanted, block), content.size);
   const room = Math.min(up(fileSystem), part.size);
-  const image = Math.min(up(part.start + room + tail, layout.table.sector), layout.size);
+  const image = Math.min(up(size ? size.bytes : part.start + room + tail, layout.table.sector), layout.size);
   const before = { image: layout.size, partition: part.size, fileSystem: content.size };
   const after = { image, partition: room, fileSystem };
   const number = partition?.number ?? null;

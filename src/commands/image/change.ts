@@ -75,6 +75,7 @@ export async function change(named: string, options: ImageOptions, facts: Facts,
       if (!options.json) for (const step of plan.steps) console.log(describe(step));
       return 0;
     }
+    await host.images.keep(image.file);
     return await take(plan.steps, session!, host, path, tell);
   } finally {
     session?.close();

@@ -6,6 +6,9 @@ import { sizeOf } from '../../text.ts';
 import type { ImageOptions } from '../image.ts';
 import { change, numberOf, subjectOf } from './change.ts';
 
+/** The kernel makes no btrfs smaller than this: btrfs_ioctl_resize() in its fs/btrfs/ioctl.c. */
+const leastBtrfs = 2 ** 28;
+
 /** Makes an image smaller: what is used, and a margin. */
 export default async function shrink([file, size, ...more]: string[], options: ImageOptions): Promise<number> {
   if (!file || more.length > 0) throw new Complaint('which image?', 'nestbox image shrink FILE [SIZE]');
@@ -23,7 +26,7 @@ export default async function shrink([file, size, ...more]: string[], options: I
     // "Estimated minimum size of the filesystem: 1234", in blocks; "109051904 bytes (104.00MiB)"
     const [, said] = /(?:filesystem: |^)(\d+)(?: bytes.*)?$/m.exec(stdout.trim()) ?? [];
     if (code !== 0 || said === undefined) throw new Complaint(`it cannot be told how small the file system in ${image.file.path} can be`, `${stdout}\n${stderr}`.trim().split('\n').slice(-5).join('\n'));
-    const least = Number(said) * (isExt(content.format) ? content.block! : 1);
+    const least = isExt(content.format) ? Number(said) * content.block! : Math.max(Number(said), leastBtrfs);
     const plan = shrinking(subject, chosen, least, wanted, margin);
     if (image.links > 1) throw new Complaint(`${image.file.path} has ${image.links} names: only this one would become smaller`, 'cp makes a file of its own');
     const needed = plan.steps.length > 0 ? image.allocated + leastMargin : 0;
