@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { asks, bootAt, loopsOver, type Made, makeImage, mistakes, names, rootAt, sum, type TableKind } from '../images.ts';
-import { folder, nestbox, program, running } from '../nestbox.ts';
-import { left, machine, says, succeeds } from '../roots.ts';
+import { folder, nestbox, program, root as debian, running } from '../nestbox.ts';
+import { create, left, machine, says, succeeds, templateOf } from '../roots.ts';
 import { differences, snapshot } from '../snapshot.ts';
 
 /** Machines whose root is in a disk image. What the image is afterwards is told by e2fsck and debugfs, not by nestbox. */
@@ -186,6 +187,56 @@ test('killed at each step, clean takes all back, and the image is clean', (t) =>
   }
   t.diagnostic(`killed at ${n - 1} points`);
   assert.ok(n > 20);
+});
+
+test('killed at moments that nobody has chosen, clean takes all back, and the image is clean', async (t) => {
+  const made = image(t, 'gpt', 'moments.img');
+  const before = snapshot();
+  const started = Date.now();
+  succeeds(nestbox(['run', made.path, '--', 'true']));
+  const whole = Date.now() - started;
+  let killed = 0;
+  for (let i = 0; i < 12; i++) {
+    const after = Math.round((whole * (i + 0.5)) / 12);
+    const run = running(t, ['run', made.path, '--', 'sh', '-c', 'echo more >> /srv/more; echo more >> /boot/more']);
+    await new Promise((resolve) => setTimeout(resolve, after)); // the moment is what is tried
+    const { status } = await run.end('SIGKILL');
+    killed += status === 0 ? 0 : 1;
+    succeeds(nestbox(['clean', 'moments']));
+    untouched(made, before, `killed after ${after} ms`);
+    assert.deepEqual(names(made, rootAt, '/usr/sbin'), []);
+  }
+  t.diagnostic(`killed ${killed} times`);
+  assert.ok(killed > 5);
+});
+
+test('a package that is installed in the image of a Debian does not start its service', (t) => {
+  create(t, 'image-debian', debian);
+  const own = folder(t);
+  const path = `${own}/debian.img`;
+  writeFileSync(path, '');
+  truncateSync(path, 1200 * 2 ** 20);
+  says('mke2fs', '-q', '-F', '-t', 'ext4', '-d', templateOf('image-debian'), path);
+  const made: Made = { path, kind: 'none', root: 0 };
+  for (const [file, text] of [
+    ['DEBIAN/control', 'Package: nestbox-test-service\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: starts something\n'],
+    ['DEBIAN/postinst', '#!/bin/sh\nset -e\nupdate-rc.d nestbox-test-service defaults\ninvoke-rc.d nestbox-test-service start\n'],
+    ['etc/init.d/nestbox-test-service', '#!/bin/sh\n### BEGIN INIT INFO\n# Provides: nestbox-test-service\n# Default-Start: 2 3 4 5\n# Default-Stop: 0 1 6\n### END INIT INFO\necho "$1" >> /srv/done\n'],
+  ] as const) {
+    mkdirSync(dirname(`${own}/package/${file}`), { recursive: true });
+    writeFileSync(`${own}/package/${file}`, text, { mode: text.startsWith('#!') ? 0o755 : 0o644 });
+  }
+  says('dpkg-deb', '--build', '--root-owner-group', `${own}/package`, `${own}/package.deb`);
+  const file = machine(t, 'image-apt', `files = ["${own}/package.deb"]\n[root]\nimage = "${path}"\n`);
+  const { stdout, stderr } = succeeds(nestbox(['run', file, '--', 'sh', '-c', `dpkg -i ${own}/package.deb; ls /srv; dpkg-query -W nestbox-test-service; invoke-rc.d nestbox-test-service start; echo $?`]));
+  assert.match(`${stdout}${stderr}`, /policy-rc\.d denied execution of start/);
+  assert.match(stdout, /nestbox-test-service\t1\n/);
+  assert.deepEqual(names(made, 0, '/srv'), []);
+  // Without its word the same package does start it: the test would else be none.
+  succeeds(nestbox(['run', machine(t, 'image-allowed', `files = [{ path = "/bin/true", to = "/usr/sbin/policy-rc.d" }]\nnetwork = "none"\n[root]\nimage = "${path}"\n`), '--', 'invoke-rc.d', 'nestbox-test-service', 'start']));
+  assert.deepEqual(names(made, 0, '/srv'), ['done']);
+  for (const name of ['image-apt', 'image-allowed']) succeeds(nestbox(['rm', name]));
+  assert.deepEqual([mistakes(made), loopsOver(path)], [[], []]);
 });
 
 test('damaged images are refused, and not a byte of them is changed', (t) => {
