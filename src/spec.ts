@@ -18,7 +18,7 @@ export interface Spec {
   users: 'own' | 'host' | 'shift';
   ephemeral: boolean;
   /** It is made for one run alone, and nothing is kept of it: nestbox run IMAGE. */
-  fleeting?: true;
+  fleeting?: boolean;
   hostname: string;
   /** The root's own init is started, and not `run`. */
   boot: boolean;

@@ -90,6 +90,7 @@ export async function inSession(
 
 /** Makes the root and the machine unless they are there; `before` is done first, and kept with them. What it returns holds; null when it has changed the host. */
 export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void, way: Way = 'run', before: Step[] = []): Promise<Awaited<ReturnType<typeof meet>> | null> {
+  if (way === 'service' && file.spec.fleeting) throw new Complaint('systemd runs machines that are made', `nestbox create ${file.file}; then nestbox start ${file.spec.name}`);
   let met = await meet(file.spec, file.file, { ...base, store: readStore() }, way);
   if (met.machine.source.kind === 'directory' && met.machine.source.unpack) {
     await apply(steps(plan(met.machine, met.facts, file.place).opening), host, session.journal, tell);

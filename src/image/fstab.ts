@@ -16,7 +16,7 @@ const unescape = (word: string): string => word.replace(/\\([0-3][0-7]{2})/g, (_
 /** Its lines as far as they can be read; a path without '.' and '..' and without a slash at its end. */
 export const readFstab = (text: string): FstabLine[] => text.split('\n').flatMap((line) => {
   const [what, at, type = 'auto', options = 'defaults'] = line.trim().split(/\s+/).map(unescape);
-  if (!what || what.startsWith('#') || !at?.startsWith('/') || /\p{Cc}/u.test(at) || at.split('/').some((name) => name === '..' || name === '.')) return [];
+  if (!what || what.startsWith('#') || !at?.startsWith('/') || /\p{Cc}/u.test(what + at) || at.split('/').some((name) => name === '..' || name === '.')) return [];
   return [{ what: what.replace(/"/g, ''), at: at.replace(/\/+/g, '/').replace(/(.)\/$/, '$1'), type, options: options.split(',') }];
 });
 

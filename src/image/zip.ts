@@ -1,3 +1,4 @@
+import { plainText } from './filesystems.ts';
 import type { Read } from './table.ts';
 
 /** What is in a zip archive, as far as an image is: PKWARE's APPNOTE.TXT, sections 4.3 and 4.5.3 (zip64). Nothing in here trusts what it reads. */
@@ -44,7 +45,7 @@ function entries(read: Read, size: number): ZipEntry[] | string {
   const out: ZipEntry[] = [];
   for (let i = 0; i + 46 <= directory.length && directory.toString('latin1', i, i + 4) === 'PK\x01\x02';) {
     const [nameLength, extraLength, commentLength] = [directory.readUInt16LE(i + 28), directory.readUInt16LE(i + 30), directory.readUInt16LE(i + 32)];
-    const name = directory.toString('utf8', i + 46, i + 46 + nameLength);
+    const name = plainText(directory.subarray(i + 46, i + 46 + nameLength));
     if ((directory.readUInt16LE(i + 8) & 1) !== 0) return `${name} in it is encrypted`;
     // What does not fit into 32 bits is in an extra field, in this order.
     const large = extra(directory.subarray(i + 46 + nameLength, i + 46 + nameLength + extraLength));

@@ -51,6 +51,37 @@ test('the same by a machine file, also with a layer above that is thrown away', 
   untouched(made, before);
 });
 
+test('a boot partition that this kernel cannot mount (FAT) is told, and the rest goes on', (t) => {
+  const made = image(t, 'mbr', 'fat.img', (root) => writeFileSync(`${root}/etc/fstab`, 'PARTUUID=6c586e13-01 /boot vfat defaults 0 2\nLABEL=nowhere /data ext4 defaults 0 2\n'));
+  says('mkfs.vfat', '-n', 'BOOTFS', '--offset', `${bootAt / 512}`, made.path, `${15 * 1024}`);
+  const driven = spawnSync('modprobe', ['vfat']).status === 0 || readFileSync('/proc/filesystems', 'utf8').includes('vfat');
+  const before = snapshot();
+  const { stdout, stderr } = succeeds(nestbox(['run', made.path, '--', 'sh', '-c', 'echo 1 > /srv/made; touch /boot/here && stat -c %u /boot/here && rm /boot/here']));
+  assert.equal(stdout, '0\n');
+  const said = [
+    `nestbox: etc/fstab in ${made.path} wants LABEL=nowhere on /data, and there is no such partition in it; what is written to /data stays in the root, going on\n`,
+    ...(driven ? [] : [`nestbox: partition 1 of ${made.path} belongs on /boot and is not mounted: this kernel (${says('uname', '-r').trim()}) has no driver for vfat; a kernel that is installed inside does not get there: it would not be started, going on\n`]),
+  ];
+  assert.deepEqual(said.filter((line) => !stderr.includes(line)), []);
+  assert.deepEqual([loopsOver(made.path), differences(before), names(made, rootAt, '/srv')], [[], [], ['made']]);
+});
+
+test('a machine is made of an image by create, and a program joins one that runs', async (t) => {
+  const made = image(t, 'mbr', 'image-made.img');
+  const before = snapshot();
+  t.after(() => nestbox(['rm', 'image-made']));
+  assert.match(succeeds(nestbox(['create', made.path])).stderr, /'image-made' is made: nestbox run image-made/);
+  assert.match(nestbox(['start', made.path]).stderr, /systemd/);
+  succeeds(nestbox(['run', 'image-made', '--', 'true']));
+  succeeds(nestbox(['rm', 'image-made']));
+  const run = running(t, ['run', made.path, '--', 'sh', '-c', 'echo up; sleep 60']);
+  await run.says(/up/);
+  assert.equal(succeeds(nestbox(['exec', 'image-made', '--', 'cat', '/boot/cmdline.txt'])).stdout, 'console=tty1\n');
+  succeeds(nestbox(['stop', 'image-made']));
+  await run.end(null);
+  untouched(made, before);
+});
+
 test('a packed image is unpacked once beside it, and is never written to', (t) => {
   const own = folder(t);
   const made = makeImage(own, 'gpt', 'disk.img');

@@ -75,7 +75,7 @@ test('a damaged file system is none that anything is found in, and ends the sear
 });
 
 test('lines of fstab are read as far as they can be trusted', () => {
-  assert.deepEqual(readFstab('# /dev/sda1 /x ext4\n\nLABEL="boot" /boot/firmware/ vfat\tdefaults,nofail 0 2\nUUID=1 /with\\040space ext4\n/dev/sda1 /../etc ext4 defaults\n/dev/sda1 none swap sw\nhalf\n/dev/sda1 /a\\012b ext4\n'), [
+  assert.deepEqual(readFstab('# /dev/sda1 /x ext4\n\nLABEL="boot" /boot/firmware/ vfat\tdefaults,nofail 0 2\nUUID=1 /with\\040space ext4\n/dev/sda1 /../etc ext4 defaults\n/dev/sda1 none swap sw\nhalf\n/dev/sda1 /a\\012b ext4\nLABEL=\x1b[2J /x ext4\n'), [
     { what: 'LABEL=boot', at: '/boot/firmware', type: 'vfat', options: ['defaults', 'nofail'] }, { what: 'UUID=1', at: '/with space', type: 'ext4', options: ['defaults'] },
   ]);
 });
