@@ -4,7 +4,7 @@ import { Complaint } from './errors.ts';
 import type { CdiFile, Facts, TakenPort } from './facts.ts';
 import { digest } from './digest.ts';
 import { readState } from './host/session.ts';
-import { nameOfImage } from './names.ts';
+import { isImageName, nameOfImage } from './names.ts';
 import { classesOf, layersOf, type Machine, meetsInside, namesCdi, namesPorts, pathsOf, resolve, wantsTerminal, type Way, withAttached } from './machine.ts';
 import { positionOf } from './positions.ts';
 import { portsOf } from './ports.ts';
@@ -26,7 +26,7 @@ export interface MachineFile {
 
 /** A path, or the name of a machine: installed under /etc/nestbox, or made from a file before. A disk, or an image, is a machine as well. */
 export function readMachineFile(argument: string, facts: Facts): MachineFile {
-  if (/[./]/.test(argument) && !argument.endsWith('.toml') && isImage(argument)) return imageFile(absolute(argument), facts);
+  if (isImageName(argument) || (/[./]/.test(argument) && !argument.endsWith('.toml') && isImage(argument))) return imageFile(absolute(argument), facts);
   const named = !argument.includes('/') && !argument.endsWith('.toml');
   const known = facts.store.machines.find(({ name }) => name === argument);
   const installed = named ? read(`${store.files}/${argument}.toml`) : null;

@@ -33,7 +33,7 @@ export default defineRoot({
     }
     if (kind === null) return refuses(`${named} does not exist on this host`, 'name a disk image, or a disk such as /dev/mmcblk0');
     if (kind === 'other') return refuses(`${named} is neither a file nor a disk`, 'name a disk image, or a disk such as /dev/mmcblk0');
-    if (!content) return refuses(`${at} cannot be read`, root ? 'it is as if the disk did not answer: journalctl --dmesg says more' : 'sudo nestbox ...');
+    if (!content) return refuses(`${at} cannot be read`, root ? 'there may be no card in it, or this host may not open it; journalctl --dmesg says more' : 'sudo nestbox ...');
     if (content.complaints.length > 0) return refuses(`the partition table of ${at} is damaged: ${content.complaints.join('; ')}`, `nestbox image check ${at} tells more; nothing in it has been changed`);
     const part = chooseRoot(content, at, partition);
     if ('what' in part) return refuses(part.what, part.mend, part.at);

@@ -13,7 +13,7 @@ import { chooseRoot, type ImageFact, type Part, readImage } from '../../src/imag
 import type { Read } from '../../src/image/table.ts';
 import { imageIn, readZip } from '../../src/image/zip.ts';
 import type { Machine } from '../../src/machine.ts';
-import { nameOfImage } from '../../src/names.ts';
+import { isImageName, nameOfImage } from '../../src/names.ts';
 import { plan, steps } from '../../src/plan.ts';
 import { readSpec } from '../../src/spec.ts';
 import { closing, isThere, needsOfVolume, opening, type Volume } from '../../src/volumes.ts';
@@ -119,6 +119,7 @@ test('an image is unpacked beside what it comes from, never over it', () => {
 
 test('a machine is named after its image', () => {
   for (const [path, name] of [['/srv/pi.img', 'pi'], ['/srv/2024-11-19-Raspios_lite.img.xz', 'image-2024-11-19-raspios-lite'], ['/dev/mmcblk0', 'mmcblk0'], ['/srv/.img', 'image-'.slice(0, 5)], [`/srv/${'x'.repeat(99)}.img`, 'x'.repeat(63)]] as const) assert.equal(nameOfImage(path), name);
+  assert.deepEqual(['pi.img', './pi.IMG.xz', 'card.zip', 'pi.toml', 'pi', 'debian.bookworm', '/dev/mmcblk0'].map(isImageName), [true, true, true, false, false, false, false]);
 });
 
 /** An archive of stored and deflated files, large ones told in the field for that. */
