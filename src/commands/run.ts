@@ -7,10 +7,12 @@ import { linux } from '../host/linux.ts';
 import { Interrupted, type Processes } from '../host/processes.ts';
 import { openSession, type RunState, type Session } from '../host/session.ts';
 import { clientCookie } from '../displays.ts';
-import { type Machine, templateOf, type Way } from '../machine.ts';
+import type { Journal } from '../journal.ts';
+import { type Machine, templateOf, volumeOf, type Way } from '../machine.ts';
 import { type MachineFile, meet, readMachineFile } from '../meet.ts';
 import { type Plan, plan, steps } from '../plan.ts';
 import { probe, readStore } from '../probe.ts';
+import { roots } from '../roots/index.ts';
 import type { Spec } from '../spec.ts';
 import { mustNotServe, recordOf } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
@@ -18,6 +20,7 @@ import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { terminalIn } from '../terminals.ts';
 import { note } from '../text.ts';
+import { isInside, mountPointOf, opening } from '../volumes.ts';
 
 export interface Asks {
   'passphrase-fd'?: string;
@@ -64,11 +67,12 @@ function withPartition(spec: Spec, number: string | undefined): Spec {
 
 /** Does what is to be done with the lock of the machine held, and takes back whatever is in the journal at the end. */
 export async function inSession(
-  { spec: { name } }: MachineFile, facts: Facts, options: Asks,
+  { spec, file }: MachineFile, facts: Facts, options: Asks,
   work: (session: Session, host: Host & Processes, tell: (step: Step) => void, facts: Facts) => Promise<number>,
 ): Promise<number> {
   if (!facts.root) throw new Complaint('only root can start machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
   const host = linux(facts.programs, note, passphraseOf(options));
+  const { name } = spec;
   const session = openSession(name, facts.programs);
   const tell = (step: Step) => (options.verbose ? note(describe(step)) : undefined);
   host.takeSignals();
@@ -78,6 +82,7 @@ export async function inSession(
       return await work(session, host, tell, facts);
     }
     note(`an earlier run of '${name}' was cut off: taking back what it left`);
+    await reopen(spec, file, host, session.journal);
     await undo(host, session.journal, tell);
     return await work(session, host, tell, probe(process.env));
   } catch (error) {
@@ -85,6 +90,20 @@ export async function inSession(
     throw error;
   } finally {
     await undo(host, session.journal, tell).finally(() => session.close());
+  }
+}
+
+/** After a power cut what was made in an image for a run is still in it, and can be taken out while it is open: the same way back closes it again. */
+async function reopen(spec: Spec, file: string, host: Host, journal: Journal): Promise<void> {
+  const { name } = spec;
+  if (!roots[spec.root.source]!.isImage || !(await journal.entries()).flat().some((step) => isInside(name, step)) || (await host.isMounted(mountPointOf(name)))) return;
+  const { machine: { source, problems } } = await meet(spec, file);
+  const volume = volumeOf(source);
+  if (!volume || volume.luks || problems.some(({ fatal }) => fatal)) return;
+  try {
+    await apply(opening(name, volume, store.run(name)), host, null);
+  } catch (error) {
+    note(`${(error as Error).message}: what was put into it for a run stays in it, going on`);
   }
 }
 

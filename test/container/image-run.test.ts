@@ -202,6 +202,22 @@ test('killed while a program runs in it, clean takes all back', async (t) => {
   assert.deepEqual([names(made, rootAt, '/srv'), names(made, rootAt, '/usr/sbin')], [['written'], []]);
 });
 
+test('after a power cut the next run takes out of the image what was put there for the one before', async (t) => {
+  const made = image(t, 'mbr', 'steps-cut.img');
+  const before = snapshot();
+  const run = running(t, ['run', made.path, '--', 'sh', '-c', 'echo up; sleep 60']);
+  await run.says(/up/);
+  await run.end('SIGKILL');
+  // What is gone with the boot. The container ends with its nestbox, a moment later.
+  for (const at of ['/run/nestbox/steps-cut/image/at-1', '/var/lib/machines/steps-cut']) while (spawnSync('umount', [at]).status !== 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  for (const line of loopsOver(made.path)) says('losetup', '--detach', line.split(':')[0]!);
+  says('rm', '-rf', '--one-file-system', '/run/nestbox/steps-cut', '/var/lib/machines/steps-cut');
+  assert.deepEqual(names(made, rootAt, '/usr/sbin'), ['policy-rc.d'], 'it is in there');
+  assert.match(succeeds(nestbox(['run', made.path, '--', 'true'])).stderr, /an earlier run of 'steps-cut' was cut off: taking back what it left/);
+  assert.deepEqual(names(made, rootAt, '/usr/sbin'), []);
+  untouched(made, before);
+});
+
 test('killed at each step, clean takes all back, and the image is clean', (t) => {
   const made = image(t, 'mbr', 'steps.img');
   const before = snapshot();
