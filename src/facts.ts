@@ -114,6 +114,8 @@ export interface ImageVolume {
   content: ImageFact | null;
   /** Loop devices that this machine has over it, by the names of its links to them. */
   own: Record<string, string>;
+  /** nestbox image mount has it. */
+  isHeld?: true;
   /** Types of file systems in it that this kernel can mount: ext4, vfat ... */
   drivers: string[];
 }

@@ -2,6 +2,9 @@ import { digest } from './digest.ts';
 
 /** What is derived from a machine's name, the same on each start. */
 
+/** Of an image itself, whichever name it was called by; a dot is in no machine's name. */
+export const imageSession = (path: string): string => `image.${digest(path).toString('hex').slice(0, 12)}`;
+
 /** Whether a path can be meant for an image, whatever is there. */
 export const isImageName = (path: string): boolean => /\.(img|raw|bin|iso)(\.(xz|gz|zst|zip))?$|\.(xz|gz|zst|zip)$/i.test(path);
 

@@ -12,7 +12,7 @@ import { unpackedPath } from './image/packed.ts';
 import { type Inside as InsideImage, insideOf, readImage } from './image/parts.ts';
 import { type Read, readTable } from './image/table.ts';
 import { readCache } from './linker.ts';
-import { enabledLink, serviceOf } from './names.ts';
+import { enabledLink, imageSession, serviceOf } from './names.ts';
 import { findNvidia, nvidiaVersionsIn } from './nvidia/probe.ts';
 import { store } from './store.ts';
 import { driverOf, rootLink } from './volumes.ts';
@@ -384,7 +384,7 @@ function readImageVolume(named: string, links: readonly string[]): ImageVolume {
     return text(`/sys/class/block/${device}/loop/backing_file`).trimEnd() === backing ? [[name, device]] : [];
   }, [])));
   const types = [...new Set(content?.parts.flatMap((part) => part.content?.format ?? []).map(driverOf) ?? [])];
-  return { path, packed: packedAs === null ? null : { from: named, as: packedAs }, backing, content, own: Object.fromEntries(own), drivers: types.filter(isDriven) };
+  return { path, packed: packedAs === null ? null : { from: named, as: packedAs }, backing, content, own: Object.fromEntries(own), ...(backing && existsSync(`${store.mountOfImage(imageSession(backing))}/undo`) && { isHeld: true as const }), drivers: types.filter(isDriven) };
 }
 
 /** What a device begins with, as libblkid knows it: superblocks/*.c of util-linux. */

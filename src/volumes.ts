@@ -140,6 +140,7 @@ type Says = (what: string, mend: string, at?: string) => Problem;
 /** Who has an image that is there. What is wrong with what is in it has been told by its source. */
 function needsOfImage(machine: string, { path, luks }: Volume, facts: Facts, fact: VolumeFact, image: ImageVolume): Problem[] {
   const says: Says = (what, mend, at = 'image') => ({ ...lacks(what, mend), at: ['root', at] });
+  if (image.isHeld) return [says(`${path} is mounted to be looked at`, `nestbox image unmount ${path}`)];
   const mine = Object.values(image.own);
   // Of a disk: whatever is made of it or mounted; of a file: whatever loop devices others have over it.
   const bases = Object.keys(fact.devices).filter((name) => (fact.kind === 'block' ? `/dev/${name}` === image.backing : fact.devices[name]?.over === image.backing && !mine.includes(name)));

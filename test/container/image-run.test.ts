@@ -319,7 +319,7 @@ test('an image is mounted to be looked at from outside, and nobody else may have
   assert.ok(isThere);
   assert.deepEqual(flags, ['rw,nosuid,nodev', 'rw,nosuid,nodev'].map((word) => `${word},relatime`));
   assert.deepEqual([run.status, grow.status], [1, 1]);
-  assert.match(run.stderr, /mounted\.img is mounted on /);
+  assert.equal(run.stderr, `nestbox: ${made.path} is mounted to be looked at\n  nestbox image unmount ${made.path}\n`);
   assert.match(grow.stderr, /mounted\.img is in use: /);
   untouched(made, before);
   assert.deepEqual([existsSync(at), names(made, rootAt, '/srv')], [false, ['from-outside']]);

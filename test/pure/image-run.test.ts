@@ -187,6 +187,7 @@ test('an image that somebody else has is refused with where it is, and one of ou
   assert.deepEqual(complaints(fact({}, over([{ at: '/mnt', device: 'loop7' }]))), ['/srv/pi.img is mounted on /mnt']);
   assert.deepEqual(complaints(fact({}, over([{ at: '/var/lib/machines/steam', device: 'loop7' }]))), ["/srv/pi.img is in use by the machine 'steam'"]);
   assert.deepEqual(complaints(fact({ own: { root: 'loop7' } }, { ...over([{ at: '/var/lib/machines/pi', device: 'loop7' }]), device: 'loop7', there: 'mounted' })), []);
+  assert.deepEqual(complaints(fact({ isHeld: true }, over([{ at: '/mnt', device: 'loop7' }]))), ['/srv/pi.img is mounted to be looked at']);
   assert.deepEqual(complaints(fact({}, { there: 'other' })), ['/var/lib/machines/pi is there already, and the root of a machine on a volume is mounted there']);
 });
 

@@ -1,4 +1,4 @@
-import { resolve as absolute } from 'node:path';
+import { dirname, resolve as absolute } from 'node:path';
 import { apply, describe, undo } from '../../apply.ts';
 import { Complaint, lacksProgram } from '../../errors.ts';
 import { openImage } from '../../host/images.ts';
@@ -7,11 +7,13 @@ import { keptJournal, parseJournal } from '../../journal.ts';
 import { insideOfPart, besidesIn } from '../../images.ts';
 import { chooseRoot, type Part, partName } from '../../image/parts.ts';
 import { probe, readInsideImage, readVolume } from '../../probe.ts';
+import { imageSession } from '../../names.ts';
 import type { Step } from '../../step.ts';
+import { store } from '../../store.ts';
 import { note } from '../../text.ts';
 import { imageFolder, rootLink } from '../../volumes.ts';
 import type { ImageOptions } from '../image.ts';
-import { mustBeFree, numberOf, openSessionOf, sessionName } from './change.ts';
+import { mustBeFree, numberOf, openSessionOf } from './change.ts';
 
 /** Mounts the root of an image on a folder of the person's, and its other partitions below, until `unmount`. Owners are those in the image. */
 export default async function mount([named, folder, ...more]: string[], options: ImageOptions): Promise<number> {
@@ -36,8 +38,8 @@ export default async function mount([named, folder, ...more]: string[], options:
     if (root.content?.format.startsWith('luks')) throw new Complaint(`${partName(root, path)} is encrypted (LUKS)`, 'nestbox run opens it; to look at it from outside: losetup --partscan, cryptsetup open, mount');
     if (!facts.programs.e2fsck && root.content?.format.startsWith('ext')) throw new Complaint(lacksProgram('e2fsck', 'check a file system').what, lacksProgram('e2fsck', 'check a file system').mend);
     const run = runOf(path);
-    const name = sessionName(path);
-    const parents: Step[] = ['/run/nestbox-images', run, imageFolder(run)].map((one): Step => ({ kind: 'mkdir', path: one, mode: 0o700 }));
+    const name = imageSession(path);
+    const parents: Step[] = [dirname(run), run, imageFolder(run)].map((one): Step => ({ kind: 'mkdir', path: one, mode: 0o700 }));
     const opened = (part: Part, target: string, link: string): Step[] => [
       { kind: 'loop', file: path, start: part.start, size: part.size, link: `${imageFolder(run)}/${link}`, machine: name },
       { kind: 'check-file-system', device: `${imageFolder(run)}/${link}`, at: target, volume: partName(part, path), beside: true },
@@ -67,7 +69,7 @@ export default async function mount([named, folder, ...more]: string[], options:
   }
 }
 
-const runOf = (path: string): string => `/run/nestbox-images/${sessionName(path)}`;
+const runOf = (path: string): string => store.mountOfImage(imageSession(path));
 
 /** Takes back what `mount` has done. */
 export async function unmount([named, ...more]: string[], options: ImageOptions): Promise<number> {
