@@ -33,7 +33,7 @@ static const struct {
 	{ "activate", "VG/LV NODE MARK", activate_job },
 	{ "bind", "FROM TO UID_MAP GID_MAP [read-only]", bind_job },
 	{ "binfmt", "register ENTRY MACHINE LINE | withdraw ENTRY MACHINE", binfmt_job },
-	{ "check", "DEVICE TARGET VOLUME", check_job },
+	{ "check", "DEVICE TARGET VOLUME [beside]", check_job },
 	{ "console", "take|give-back TERMINAL FILE | show TERMINAL", console_job },
 	{ "deactivate", "VG/LV MARK", deactivate_job },
 	{ "each", "PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...", each_job },
@@ -46,7 +46,9 @@ static const struct {
 	{ "launch", "[--cgroup FOLDER]... [--user UID:GID[,GID]...] [--die-with PID [--gently]] [--own-mounts [--bind FROM TO]...] [--no-sync] -- PROGRAM [ARGUMENT]...", launch_job },
 	{ "leftover", "PATH...", leftover_job },
 	{ "lock", "MAPPING", lock_job },
-	{ "mount", "DEVICE TARGET VOLUME", mount_job },
+	{ "loop", "FILE START SIZE LINK MACHINE", loop_job },
+	{ "loop-end", "MACHINE [START]", loop_end_job },
+	{ "mount", "DEVICE TARGET VOLUME [beside IDS [read-only] [outside]]", mount_job },
 	{ "node", "MODE UID:GID FROM PATH [FROM PATH]...", node_job },
 	{ "overlay", "TARGET TOP UPPER WORK LOWER [SHIFT]", overlay_job },
 	{ "owners", "preview DIRECTORY FROM TO | change DIRECTORY FROM TO NOTES", owners_job },
@@ -54,7 +56,7 @@ static const struct {
 	{ "pulse-gate", "LISTEN SERVER", pulse_gate_job },
 	{ "ready", "PATH", ready_job },
 	{ "udev-relay", "[--seat SEAT] [--visible TERMINAL] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE", udev_relay_job },
-	{ "unlock", "DEVICE MAPPING MACHINE [--discards] [--key-file FILE] [--passphrase-fd N]", unlock_job },
+	{ "unlock", "DEVICE MAPPING MACHINE [--discards] [--key-file FILE] [--called NAME] [--passphrase-fd N]", unlock_job },
 	{ "unmount", "TARGET", unmount_job },
 	{ "wait", "PIPE -- PROGRAM [ARGUMENT]...", wait_job },
 };
@@ -63,6 +65,9 @@ int main(int argc, char **argv) {
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
 	if (argc > 0 && strcmp(slash ? slash + 1 : argv[0], "nestbox") == 0)
 		return front(argc, argv);
+	/* invoke-rc.d(8): 101 forbids what is asked for. It is bound there for a run of an image. */
+	if (argc > 0 && strcmp(slash ? slash + 1 : argv[0], "policy-rc.d") == 0)
+		return 101;
 	for (size_t i = 0; argc > 1 && i < sizeof jobs / sizeof *jobs; i++)
 		if (strcmp(argv[1], jobs[i].name) == 0)
 			return jobs[i].run(argc - 1, argv + 1);

@@ -1,6 +1,6 @@
 /* The mount jobs: `bind` shows a tree with other owners, `overlay` puts a writable layer over a tree.
  * Both build the mount detached and attach it in one move, so that a kill leaves either the whole mount or none. */
-#include "native.h"
+#include "volume.h"
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
@@ -96,6 +96,29 @@ int bind_job(int argc, char **argv) {
 		die("%s", argv[2]);
 	attach(tree, argv[2]);
 	return 0;
+}
+
+int mount_shown(const char *device, const char *target, const char *type, uint32_t ids, int read_only, int no_set_user_id) {
+	int context = fsopen(type, FSOPEN_CLOEXEC);
+	if (context < 0)
+		return -1;
+	/* FAT has no owners: it is told whose all is. */
+	int has_owners = strcmp(type, "vfat") != 0;
+	char owner[16];
+	snprintf(owner, sizeof owner, "%u", ids);
+	if (fsconfig(context, FSCONFIG_SET_STRING, "source", device, 0) < 0 || (read_only && fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0)
+	    || (!has_owners && (fsconfig(context, FSCONFIG_SET_STRING, "uid", owner, 0) < 0 || fsconfig(context, FSCONFIG_SET_STRING, "gid", owner, 0) < 0))
+	    || fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -1;
+	int tree = fsmount(context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | (read_only ? MOUNT_ATTR_RDONLY : 0) | (no_set_user_id ? MOUNT_ATTR_NOSUID : 0));
+	if (tree < 0)
+		return -1;
+	if (has_owners && ids != 0) {
+		char map[64];
+		snprintf(map, sizeof map, "0 %u 65536", ids);
+		map_ids(tree, user_namespace(map, map));
+	}
+	return move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
 }
 
 static void set(int context, const char *key, const char *value) {

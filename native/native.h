@@ -41,6 +41,8 @@ int inside_job(int argc, char **argv);
 int launch_job(int argc, char **argv);
 int leftover_job(int argc, char **argv);
 int lock_job(int argc, char **argv);
+int loop_end_job(int argc, char **argv);
+int loop_job(int argc, char **argv);
 int mount_job(int argc, char **argv);
 int node_job(int argc, char **argv);
 int overlay_job(int argc, char **argv);

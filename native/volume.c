@@ -1,7 +1,7 @@
 /* A machine's root on a volume: opened at each start and closed after each end, by `nestbox run` and by the units of a machine that
  * systemd runs alike. Nothing of a passphrase is ever in an argument, in the environment or in a file: it goes from a pipe into the
  * standard input of cryptsetup. What goes wrong is told on standard error, the first line what it is, the others what to do. */
-#include "native.h"
+#include "volume.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,8 +18,7 @@
 #include <termios.h>
 #include <time.h>
 
-static _Noreturn void refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static _Noreturn void refuse(const char *format, ...) {
+_Noreturn void refuse(const char *format, ...) {
 	va_list arguments;
 	va_start(arguments, format);
 	vfprintf(stderr, format, arguments);
@@ -72,24 +71,21 @@ static int run(const char *const argv[], int input) {
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static long long now(void) {
+long long now(void) {
 	struct timespec time;
 	clock_gettime(CLOCK_MONOTONIC, &time);
 	return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
 }
 
-static int exists(const char *path) {
+int exists(const char *path) {
 	struct stat stat_;
 	return stat(path, &stat_) == 0;
 }
 
 /* Disks that are still to come while the host does: systemd gives every unit a number, and nobody who types has one. */
-static int comes_up(void) {
+int comes_up(void) {
 	return getenv("INVOCATION_ID") != NULL && !isatty(0);
 }
-
-/* How long a unit waits for a device, and how long a close waits for those who hold it, in seconds. */
-enum { patience = 60, farewell = 30 };
 
 /* The kernel's name of the block device at a path, or of the loop device over a file: sda2, dm-3. Empty: there is none. */
 static void name_of(const char *path, char name[256]) {
@@ -260,18 +256,20 @@ static int open_with(const char *device, const char *mapping, int discards, cons
 	return status;
 }
 
-/* unlock DEVICE MAPPING MACHINE [--discards] [--key-file FILE] [--passphrase-fd N]: LUKS 1 and 2. One that is open already under this
+/* unlock DEVICE MAPPING MACHINE [--discards] [--key-file FILE] [--called NAME] [--passphrase-fd N]: LUKS 1 and 2. One that is open already under this
  * name is left as it is: `nestbox start` has opened it before the unit does. */
 int unlock_job(int argc, char **argv) {
 	if (argc < 4)
-		die("unlock DEVICE MAPPING MACHINE [--discards] [--key-file FILE] [--passphrase-fd N]");
-	const char *device = argv[1], *machine = argv[3], *key = NULL;
+		die("unlock DEVICE MAPPING MACHINE [--discards] [--key-file FILE] [--called NAME] [--passphrase-fd N]");
+	const char *device = argv[1], *called = argv[1], *machine = argv[3], *key = NULL;
 	int discards = 0, given = -1;
 	for (int i = 4; i < argc; i++) {
 		if (strcmp(argv[i], "--discards") == 0)
 			discards = 1;
 		else if (strcmp(argv[i], "--key-file") == 0 && i + 1 < argc)
 			key = argv[++i];
+		else if (strcmp(argv[i], "--called") == 0 && i + 1 < argc)
+			called = argv[++i]; /* by people */
 		else if (strcmp(argv[i], "--passphrase-fd") == 0 && i + 1 < argc)
 			fcntl(given = (int)number(argv[++i], "--passphrase-fd"), F_SETFD, FD_CLOEXEC);
 		else
@@ -282,10 +280,10 @@ int unlock_job(int argc, char **argv) {
 	if (exists(mapped)) {
 		if (is_over(mapped, device))
 			return 0;
-		refuse("%s is there already, and is not %s\nsomebody else has taken the name that belongs to the machine '%s'", mapped, device, machine);
+		refuse("%s is there already, and is not %s\nsomebody else has taken the name that belongs to the machine '%s'", mapped, called, machine);
 	}
 	if (!await_change(device, exists, comes_up() ? patience : 0))
-		refuse("%s is not there", device);
+		refuse("%s is not there", called);
 	if (given < 0 && key) {
 		struct stat stat_;
 		if (stat(key, &stat_) < 0)
@@ -294,9 +292,9 @@ int unlock_job(int argc, char **argv) {
 			refuse("others than root can read the key file %s\nchown root: %s; chmod 600 %s", key, key, key);
 		int status = open_with(device, argv[2], discards, key, NULL);
 		if (status == wrong)
-			refuse("the key in %s does not open %s", key, device);
+			refuse("the key in %s does not open %s", key, called);
 		if (status != 0)
-			refuse("%s cannot be opened\n%s", device, said);
+			refuse("%s cannot be opened\n%s", called, said);
 		return 0;
 	}
 	static struct passphrase typed;
@@ -304,16 +302,16 @@ int unlock_job(int argc, char **argv) {
 	int status = wrong;
 	for (int i = 0; i < (given < 0 ? 3 : 1) && status == wrong; i++) {
 		if (given < 0)
-			ask(device, machine, i > 0, &typed);
+			ask(called, machine, i > 0, &typed);
 		else if (!read_line(given, &typed))
 			refuse("there is no passphrase on descriptor %d", given);
 		status = open_with(device, argv[2], discards, NULL, &typed);
 		explicit_bzero(&typed, sizeof typed);
 	}
 	if (status == wrong)
-		refuse(given < 0 ? "none of three passphrases opens %s\nnothing has been opened" : "the passphrase that was given does not open %s\nnothing has been opened", device);
+		refuse(given < 0 ? "none of three passphrases opens %s\nnothing has been opened" : "the passphrase that was given does not open %s\nnothing has been opened", called);
 	if (status != 0)
-		refuse("%s cannot be opened\n%s", device, said);
+		refuse("%s cannot be opened\n%s", called, said);
 	return 0;
 }
 
@@ -331,6 +329,7 @@ static const char *type_of(const char *device) {
 	       : memcmp(bytes, "XFSB", 4) == 0                        ? "xfs"
 	       : memcmp(bytes + 0x10040, "_BHRfS_M", 8) == 0          ? "btrfs"
 	       : memcmp(bytes + 0x400, "\x10\x20\xf5\xf2", 4) == 0    ? "f2fs"
+	       : bytes[510] == 0x55 && bytes[511] == 0xaa && (memcmp(bytes + 54, "FAT", 3) == 0 || memcmp(bytes + 82, "FAT", 3) == 0) ? "vfat"
 	                                                              : NULL;
 }
 
@@ -348,7 +347,7 @@ static void unescape(char *text) {
 
 /* Where a device is mounted, in the mount namespace of a process. btrfs has a number of its own, so that its source is looked at too.
  * Asked with a path, whether it is mounted there: 1, and 2 where something else is. */
-static int mounted(const char *pid, dev_t device, const char *at, char elsewhere[PATH_MAX]) {
+int mounted(const char *pid, dev_t device, const char *at, char *elsewhere) {
 	char path[64], line[3 * PATH_MAX], root[PATH_MAX], place[PATH_MAX], source[PATH_MAX];
 	snprintf(path, sizeof path, "/proc/%s/mountinfo", pid);
 	FILE *file = fopen(path, "re");
@@ -373,6 +372,12 @@ static int mounted(const char *pid, dev_t device, const char *at, char elsewhere
 	return found;
 }
 
+/* The same for a root: FAT has neither owners nor links. */
+static const char *root_type_of(const char *device) {
+	const char *type = type_of(device);
+	return type && strcmp(type, "vfat") != 0 ? type : NULL;
+}
+
 static dev_t number_of(const char *device) {
 	struct stat stat_;
 	if (stat(device, &stat_) < 0 || !S_ISBLK(stat_.st_mode))
@@ -380,32 +385,36 @@ static dev_t number_of(const char *device) {
 	return stat_.st_rdev;
 }
 
-/* check DEVICE TARGET VOLUME: repairs what can be repaired without being asked. Not while it is mounted there. */
+/* check DEVICE TARGET VOLUME [beside]: repairs what can be repaired without being asked. Not while it is mounted there. `beside`: it is
+ * another one than the root. */
 int check_job(int argc, char **argv) {
-	if (argc != 4)
-		die("check DEVICE TARGET VOLUME");
+	if (argc != 4 && argc != 5)
+		die("check DEVICE TARGET VOLUME [beside]");
 	if (!await_change(argv[1], exists, comes_up() ? patience : 0))
 		refuse("%s is not there", argv[1]);
 	if (mounted("self", number_of(argv[1]), argv[2], NULL) == 1)
 		return 0;
-	const char *type = type_of(argv[1]);
+	const char *type = argc == 5 ? type_of(argv[1]) : root_type_of(argv[1]);
 	if (!type)
-		refuse("there is no file system on %s that a root could be in\next4, xfs, btrfs and f2fs are known", argv[3]);
+		refuse("there is no file system on %s that %s\next4, xfs, btrfs%s are known", argv[3], argc == 5 ? "could be mounted" : "a root could be in", argc == 5 ? ", f2fs and FAT" : " and f2fs");
 	int is_ext = strcmp(type, "ext4") == 0;
 	/* xfs and btrfs repair themselves when they are mounted: fsck.xfs(8), fsck.btrfs(8). */
-	const char *program = is_ext ? must_find("e2fsck", "e2fsprogs") : strcmp(type, "f2fs") == 0 ? find("fsck.f2fs") : NULL;
+	const char *program = is_ext ? must_find("e2fsck", "e2fsprogs") : strcmp(type, "f2fs") == 0 ? find("fsck.f2fs") : strcmp(type, "vfat") == 0 ? find("fsck.fat") : NULL;
 	if (!program)
 		return 0;
 	const char *command[] = { program, is_ext ? "-p" : "-a", argv[1], NULL };
 	int status = run(command, -1);
-	if (status >= 4 || (!is_ext && status != 0)) { /* fsck(8): 1 and 2 are errors that have been corrected */
-		const char *name = is_ext ? "e2fsck" : "fsck.f2fs";
+	int is_fat = strcmp(type, "vfat") == 0;
+	if (status >= (is_ext ? 4 : is_fat ? 2 : 1)) { /* fsck(8), fsck.fat(8): 1 (and 2, of ext) are errors that have been corrected */
+		const char *name = is_ext ? "e2fsck" : is_fat ? "fsck.fat" : "fsck.f2fs";
 		char by_hand[3 * PATH_MAX];
-		if (strcmp(argv[1], argv[3]) == 0)
+		if (strncmp(argv[1], "/run/", 5) == 0) /* a link to a loop device */
+			snprintf(by_hand, sizeof by_hand, "nestbox image check --repair, with the name of the image");
+		else if (strcmp(argv[1], argv[3]) == 0)
 			snprintf(by_hand, sizeof by_hand, "%s -f %s", name, argv[3]);
 		else
 			snprintf(by_hand, sizeof by_hand, "cryptsetup open %s repair && %s -f /dev/mapper/repair; cryptsetup close repair", argv[3], name);
-		refuse("the file system on %s has errors that are not repaired without being asked\n%s\nan LVM volume has to be active for that: lvchange -ay; what was said:\n%s", argv[3], by_hand, said);
+		refuse("the file system on %s has errors that are not repaired without being asked\n%s\n%swhat was said:\n%s", argv[3], by_hand, strncmp(argv[1], "/run/", 5) == 0 ? "" : "an LVM volume has to be active for that: lvchange -ay; ", said);
 	}
 	if (status != 0)
 		fprintf(stderr, "the file system on %s has been repaired: %s\n", argv[3], said);
@@ -422,10 +431,18 @@ static int is_empty(const char *path) {
 	return folder && entries == 0;
 }
 
-/* mount DEVICE TARGET VOLUME: makes the folder and mounts it there. Device nodes in it are of no use: it may be a stranger's. */
+/* mount DEVICE TARGET VOLUME [beside IDS [read-only] [outside]]: makes the folder and mounts it there. Device nodes in it are of no use: it may be a
+ * stranger's. `beside`: it is another one than the root; IDS are added to those of its files.
+ * `outside`: it is for people of the host to look at, and gives nobody there what its set-user-id programs would. */
 int mount_job(int argc, char **argv) {
-	if (argc != 4)
-		die("mount DEVICE TARGET VOLUME");
+	int beside = argc > 5 && strcmp(argv[4], "beside") == 0;
+	if (argc != 4 && !beside)
+		die("mount DEVICE TARGET VOLUME [beside IDS [read-only] [outside]]");
+	int read_only = 0, outside = 0;
+	for (int i = 6; i < argc; i++) {
+		read_only |= strcmp(argv[i], "read-only") == 0;
+		outside |= strcmp(argv[i], "outside") == 0;
+	}
 	char elsewhere[PATH_MAX] = "";
 	dev_t device = number_of(argv[1]);
 	int there = mounted("self", device, argv[2], elsewhere);
@@ -436,15 +453,19 @@ int mount_job(int argc, char **argv) {
 	/* The kernel would mount it twice. */
 	if (*elsewhere)
 		refuse("%s is mounted on %s\numount %s", argv[3], elsewhere, elsewhere);
-	const char *type = type_of(argv[1]);
+	const char *type = beside ? type_of(argv[1]) : root_type_of(argv[1]);
 	if (!type)
-		refuse("there is no file system on %s that a root could be in\next4, xfs, btrfs and f2fs are known", argv[3]);
+		refuse("there is no file system on %s that could be mounted", argv[3]);
 	struct stat stat_;
 	if (mkdir(argv[2], 0755) < 0 && errno != EEXIST)
 		die("%s", argv[2]);
 	if (lstat(argv[2], &stat_) < 0 || !S_ISDIR(stat_.st_mode) || !is_empty(argv[2]))
 		refuse("%s is there already, and is no empty folder\nthe root of a machine on a volume is mounted there: move it away, or give the machine another name", argv[2]);
-	if (mount(argv[1], argv[2], type, MS_NODEV, NULL) < 0) {
+	/* By its own name, as the path may be a link of ours that is gone before the mount is. */
+	char own[PATH_MAX];
+	if (!realpath(argv[1], own))
+		die("%s", argv[1]);
+	if (beside ? mount_shown(own, argv[2], type, number(argv[5], "IDS"), read_only, outside) < 0 : mount(own, argv[2], type, MS_NODEV, NULL) < 0) {
 		int error = errno;
 		rmdir(argv[2]);
 		refuse("the file system on %s (%s) cannot be mounted: %s\nthe kernel says why: journalctl --dmesg, or dmesg%s", argv[3], type, strerror(error), strcmp(type, "xfs") == 0 ? "; xfs_repair(8) repairs it" : "");
@@ -477,7 +498,7 @@ static int holds(const char *pid, dev_t device) {
 enum { most = 64 };
 
 /* Waits until one of those who hold the device has ended, a second at most: others may have come. Their names, for people. */
-static void await_holders(dev_t device, char names[1024]) {
+void await_holders(dev_t device, char names[1024]) {
 	struct pollfd ends[most];
 	nfds_t count = 0;
 	size_t length = 0;

@@ -26,8 +26,8 @@ const verbose: Option = { type: 'boolean', short: 'v', does: 'say each step' };
 /** Every command, its words and its options: help is made from this table alone. */
 export const commands: Record<string, Command> = {
   run: {
-    takes: 'FILE|NAME [-- PROGRAM [ARGUMENT]...]', does: 'run the program of a machine, or another one in it, and take everything back at its end',
-    options: { 'record-audio': { type: 'string', takes: 'FILE.wav', does: 'write down what it plays (audio = "playback")' }, 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/run.ts'),
+    takes: 'FILE|NAME|IMAGE [-- PROGRAM [ARGUMENT]...]', does: 'run the program of a machine, or another one in it, and take everything back at its end; a disk image, or a disk, is a machine too',
+    options: { partition: { type: 'string', takes: 'N', does: 'of an image: the partition with the root, where it is not found by itself' }, 'record-audio': { type: 'string', takes: 'FILE.wav', does: 'write down what it plays (audio = "playback")' }, 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/run.ts'),
   },
   start: { takes: 'FILE|NAME...', does: 'have systemd run machines, and wait until they are ready', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/start.ts') },
   stop: { takes: 'NAME...', does: 'stop machines, and take back what systemd was given for them', options: { verbose }, load: () => import('./commands/stop.ts') },
@@ -70,9 +70,9 @@ export const commands: Record<string, Command> = {
     options: { 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, from: { type: 'string', takes: 'ID', does: 'the first of the 65536 ids that they have; told from the root folder if absent' }, json, verbose }, load: () => import('./commands/unshift.ts'),
   },
   image: {
-    takes: 'info|check FILE, grow FILE [SIZE|+SIZE], shrink FILE [SIZE], compress FILE', does: 'look at a disk image or a card, and change the size of what is in it',
+    takes: 'info|check FILE, grow FILE [SIZE|+SIZE], shrink FILE [SIZE], compress FILE, mount FILE FOLDER, unmount FILE', does: 'look at a disk image or a card, and change the size of what is in it',
     options: {
-      partition: { type: 'string', takes: 'NUMBER', does: 'the one that grows or shrinks; the last one if absent' }, margin: { type: 'string', takes: 'SIZE', does: 'shrink: what stays free besides what is used; a tenth of that, at least 16M, if absent' },
+      partition: { type: 'string', takes: 'NUMBER', does: 'the one that grows or shrinks, the last one if absent; mount: the one with the root' }, margin: { type: 'string', takes: 'SIZE', does: 'shrink: what stays free besides what is used; a tenth of that, at least 16M, if absent' },
       as: { type: 'string', takes: 'xz|zst|gz', does: 'compress: how; xz if absent' }, repair: { type: 'boolean', does: 'check: repair what can be repaired without a loss' }, 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, json, verbose,
     },
     load: () => import('./commands/image.ts'),

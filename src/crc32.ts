@@ -5,9 +5,9 @@ const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-/** CRC-32 as PNG, GPT and zlib have it. */
-export function crc32(bytes: Uint8Array): number {
-  let crc = -1;
+/** CRC-32 as PNG, GPT and zlib have it; `before`: of the bytes before these. */
+export function crc32(bytes: Uint8Array, before = 0): number {
+  let crc = ~before;
   for (const byte of bytes) crc = (crcTable[(crc ^ byte) & 255] ?? 0) ^ (crc >>> 8);
   return ~crc >>> 0;
 }

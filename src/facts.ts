@@ -1,5 +1,6 @@
 import type { CdiSpec } from './cdi/schema.ts';
 import type { Library } from './elf.ts';
+import type { ImageFact, Inside as InsideImage } from './image/parts.ts';
 import type { ProgramName } from './errors.ts';
 import type { Binfmt } from './foreign/binfmt.ts';
 import type { CacheEntry } from './linker.ts';
@@ -63,6 +64,8 @@ export interface Facts {
   paths: Record<string, PathFact | null>;
   /** What is known of the volume that the machine's root is on; absent for other roots. */
   volume?: VolumeFact;
+  /** What the root holds of an image that is open; null: no root. */
+  insideImage?: InsideImage | null;
   /** The accounts in the machine's root, null while it is still to be built. */
   accounts: Accounts | null;
   /** Which init is in the machine's root; null while that is still to be built. */
@@ -105,6 +108,25 @@ export interface VolumeFact {
   swaps: string[];
   /** What is where it will be mounted. */
   there: 'nothing' | 'empty' | 'mounted' | 'other';
+  /** Of a disk image, or of a disk that is one. */
+  image?: ImageVolume;
+}
+
+export interface ImageVolume {
+  /** Where the image is: what was named, or what that is unpacked to. */
+  path: string;
+  /** What was named is packed. */
+  packed: { from: string; as: string } | null;
+  /** As the kernel has it: the path of the file, all links followed, or of the disk's own node; null: it is not there. */
+  backing: string | null;
+  /** null: it cannot be read. */
+  content: ImageFact | null;
+  /** Loop devices that this machine has over it, by the names of its links to them. */
+  own: Record<string, string>;
+  /** nestbox image mount has it. */
+  isHeld?: true;
+  /** Types of file systems in it that this kernel can mount: ext4, vfat ... */
+  drivers: string[];
 }
 
 export interface BlockDevice {
@@ -114,6 +136,8 @@ export interface BlockDevice {
   of: string[];
   /** Whose partition it is. */
   disk?: string;
+  /** Of a loop device: the path of the file or device that it is over. */
+  over?: string;
 }
 
 export interface Inside {

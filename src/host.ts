@@ -46,6 +46,8 @@ export interface Host {
   /** The same for what opens an encrypted volume: it is given the passphrase, or asks the person for it. */
   unlock(argv: readonly string[]): Promise<void>;
   build(step: Of<'build'>): Promise<void>;
+  /** Whole or not at all, and nothing that is there is written over. */
+  unpack(step: Of<'unpack'>): Promise<void>;
   /** Refuses while the machine runs that the tree belongs to. */
   copyTree(step: Of<'copy-tree'>): Promise<void>;
   changeOwners(step: Of<'owners'>): Promise<void>;

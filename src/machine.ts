@@ -18,7 +18,8 @@ import { roots } from './roots/index.ts';
 import type { Spec } from './spec.ts';
 import type { Owner, Place } from './step.ts';
 import { store } from './store.ts';
-import { isOpen, needsOfVolume, type Volume } from './volumes.ts';
+import { besidesOf, needsOfInside, policyOf } from './images.ts';
+import { type Besides, isOpen, needsOfVolume, type Volume } from './volumes.ts';
 import { variablesOf } from './variables.ts';
 
 export type SeenBind = Pick<Bind, 'from' | 'to' | 'write' | 'passes'> & { type: 'file' | 'directory'; of?: Bind | Text };
@@ -30,7 +31,11 @@ export interface Machine {
   hostname: string;
   engine: string;
   ephemeral: boolean;
+  /** Nothing is kept of it. */
+  fleeting: boolean;
   source: Source;
+  /** The other partitions of the image that its root is in. */
+  besides: Besides[];
   /** What is known of it from an earlier run, null when it is still to be made. */
   record: MachineRecord | null;
   /** Folders of its root, uppermost first; only the directory itself for one that is used in place. */
@@ -200,13 +205,17 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const boot = !spec.boot ? null : facts.init === 'other' ? 'other' : 'systemd';
   const told = boot === null ? [] : variablesOf(granted.environment, boot, account.uid, facts.inside?.displayManager ?? false);
   for (const text of told) origin.set(text, 'environment');
-  const edits: Edits = { ...granted, texts: [...granted.texts, ...told] };
+  const { mounts, problems: lost } = volumeOf(source)?.image ? besidesOf(spec, facts, run) : { mounts: [], problems: [] };
+  const policy = volumeOf(source)?.image && !spec.boot && way === 'run' ? policyOf(spec, facts) : [];
+  const beside = [...policy, ...mounts.map(({ from: at, to, write }): Bind => ({ from: at, to, write, owner: 'as-is', folder: true, passes: true }))].filter(({ to }) => !granted.binds.some((bind) => bind.to === to));
+  for (const bind of beside) origin.set(bind, 'root');
+  const edits: Edits = { ...granted, binds: [...granted.binds, ...beside], texts: [...granted.texts, ...told] };
 
   const gids = [...edits.devices.flatMap(({ group }) => (group === null ? [] : [group])), ...edits.groups];
   const libraries = librariesOf(edits, facts);
   const add = user || gids.length > 0 ? accountsFor(accounts, user ?? { name: 'root' }, user ? gids : [], (gid) => facts.groups[gid] ?? `host-${gid}`) : { users: [], groups: [], members: [] };
   const machine: Machine = {
-    name, way, hostname: spec.hostname, engine: spec.engine, ephemeral: spec.ephemeral || source.kind === 'host', source, record,
+    name, way, hostname: spec.hostname, engine: spec.engine, ephemeral: spec.ephemeral || source.kind === 'host', fleeting: spec.fleeting ?? false, source, besides: mounts, record,
     layers: top === null ? [lower] : source.kind === 'host' ? [`${store.scratch(name)}/host`, lower] : [`${top}/upper`, lower],
     top, root: inPlace ? lower : `${run}/root`, run, shift, idsBefore: idsOnDisk(source, facts), ownership, user: user?.name ?? null,
     account: { uid: account.uid, gid: account.gid, home: account.home },
@@ -223,7 +232,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
     helper, linkNames: linkNames(name),
     problems, exposures: [...(emulation?.register && emulation.setuid ? [{ by: 'accept', ...setuidExposure }] : []), ...grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork }).map((exposure) => ({ ...exposure, by: keyOf(asked) })))],
   };
-  machine.problems.push(...conflicts, ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts) : []));
+  machine.problems.push(...conflicts, ...lost, ...needsOfInside(facts), ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts) : []));
   return machine;
 }
 

@@ -2,16 +2,19 @@ import { readFileSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
 import { Complaint } from './errors.ts';
 import type { CdiFile, Facts, TakenPort } from './facts.ts';
+import { digest } from './digest.ts';
+import { readState } from './host/session.ts';
+import { isImageName, nameOfImage } from './names.ts';
 import { classesOf, layersOf, type Machine, meetsInside, namesCdi, namesPorts, pathsOf, resolve, wantsTerminal, type Way, withAttached } from './machine.ts';
 import { nativeArchitectures } from './foreign/binfmt.ts';
 import { readArchitecture, readBinfmt, readSystemd } from './host/foreign.ts';
 import { positionOf } from './positions.ts';
 import { portsOf } from './ports.ts';
-import { look, probe, readAccounts, readCdiTexts, readInit, readInside, readListening, readTerminals, readVolume } from './probe.ts';
+import { look, probe, isImage, readAccounts, readCdiTexts, readInit, readInside, readInsideImage, readListening, readTerminals, readVolume } from './probe.ts';
 import { roots } from './roots/index.ts';
 import { readSpec, type Spec } from './spec.ts';
 import { store } from './store.ts';
-import { mountPointOf } from './volumes.ts';
+import { imageFolder, mountPointOf } from './volumes.ts';
 import { nearest } from './words.ts';
 
 /** A machine file that has been read, and where it came from. */
@@ -23,8 +26,9 @@ export interface MachineFile {
   place(path: (string | number)[]): string;
 }
 
-/** A path, or the name of a machine: installed under /etc/nestbox, or made from a file before. */
+/** A path, or the name of a machine: installed under /etc/nestbox, or made from a file before. A disk, or an image, is a machine as well. */
 export function readMachineFile(argument: string, facts: Facts): MachineFile {
+  if (isImageName(argument) || (/[./]/.test(argument) && !argument.endsWith('.toml') && isImage(argument))) return imageFile(absolute(argument), facts);
   const named = !argument.includes('/') && !argument.endsWith('.toml');
   const known = facts.store.machines.find(({ name }) => name === argument);
   const installed = named ? read(`${store.files}/${argument}.toml`) : null;
@@ -46,6 +50,16 @@ export function readMachineFile(argument: string, facts: Facts): MachineFile {
   };
 }
 
+/** A machine for one image, as a rescue needs it: a shell, the network, and nothing of the host besides. Nothing is kept of it. */
+function imageFile(path: string, { store: { machines } }: Facts): MachineFile {
+  const plain = nameOfImage(path);
+  // One that is made, or runs from another image of that name, has the name.
+  const isTaken = machines.some(({ name }) => name === plain) || (readState(plain)?.file ?? path) !== path;
+  const name = isTaken ? `${plain.slice(0, 54).replace(/-$/, '')}-${digest(path).toString('hex').slice(0, 8)}` : plain;
+  const text = `name = "${name}"\n\n[root]\nimage = ${JSON.stringify(path)}\n`;
+  return { file: path, text, spec: { ...readSpec(text, path), fleeting: true }, place: () => '' };
+}
+
 function read(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');
@@ -56,16 +70,20 @@ function read(path: string): string | null {
   }
 }
 
+/** Where a machine may have links to what it has of an image: of a run, and of a service. */
+export const imageFolders = (name: string): string[] => [store.run(name), store.serviceRun(name)].map(imageFolder);
+
 /** A spec meets this host as it is now. */
 export async function meet(written: Spec, file: string, base: Facts = probe(process.env), way: Way = 'run'): Promise<{ machine: Machine; facts: Facts }> {
   const spec = withAttached(written, base);
   const known = namesCdi(spec) ? { ...base, cdi: await readCdiFiles() } : base;
   let facts = look(wantsTerminal(spec) ? { ...known, terminals: readTerminals(known) } : known, pathsOf(spec, known), classesOf(spec));
-  const volume = roots[spec.root.source]!.volume?.(spec.root.options);
-  if (volume) facts = { ...facts, volume: readVolume(volume, mountPointOf(spec.name)) };
-  if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) {
+  const root = roots[spec.root.source]!;
+  const volume = root.volume?.(spec.root.options);
+  if (volume) facts = { ...facts, volume: readVolume(volume, mountPointOf(spec.name), root.isImage ? imageFolders(spec.name) : null) };
+  if (root.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) {
     const layers = layersOf(spec, facts);
-    facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }), ...processorOf(spec, facts, layers) };
+    facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }), ...processorOf(spec, facts, layers), ...(root.isImage && layers[0] && { insideImage: readInsideImage(layers[0]) }) };
   }
   if (namesPorts(spec)) facts = { ...facts, ports: [...readListening(), ...portsOfOthers(spec.name, base)] };
   return { machine: resolve(spec, facts, file, way), facts };

@@ -2,6 +2,18 @@ import { digest } from './digest.ts';
 
 /** What is derived from a machine's name, the same on each start. */
 
+/** Of an image itself, whichever name it was called by; a dot is in no machine's name. */
+export const imageSession = (path: string): string => `image.${digest(path).toString('hex').slice(0, 12)}`;
+
+/** Whether a path can be meant for an image, whatever is there. */
+export const isImageName = (path: string): boolean => /\.(img|raw|bin|iso)(\.(xz|gz|zst|zip))?$|\.(xz|gz|zst|zip)$/i.test(path);
+
+/** Of a machine that is an image: the name of its file as far as it can be one, 2024-11-19-raspios.img.xz -> image-2024-11-19-raspios. */
+export function nameOfImage(path: string): string {
+  const word = path.split('/').at(-1)!.toLowerCase().replace(/(\.(img|raw|bin|iso|xz|gz|zst|zip))+$/, '').replace(/[^a-z0-9]+/g, '-').replace(/^-+/, '');
+  return (/^[a-z]/.test(word) ? word : `image-${word}`).slice(0, 63).replace(/-+$/, '');
+}
+
 /** Names of the two ends of its network link: at most 15 characters (IFNAMSIZ in linux/if.h). */
 export const linkNames = (machine: string): { host: string; inside: string } => {
   const hash = digest(machine).toString('hex').slice(0, 8);

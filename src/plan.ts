@@ -9,7 +9,7 @@ import { modeInside } from './nodes.ts';
 import { natOf } from './ports.ts';
 import type { Place, Step } from './step.ts';
 import { store } from './store.ts';
-import { opening } from './volumes.ts';
+import { opening, openingBesides } from './volumes.ts';
 
 /** A step and the key of the machine file that asked for it; '' where nobody did. */
 export interface Planned {
@@ -34,7 +34,7 @@ export function plan(machine: Machine, facts: Facts, positionOf: (at: (string | 
     throw new Complaint(fatal.map(({ what, mend, at, accept }) => `${at && at.length > 0 ? positionOf(at) : ''}${what}\n  ${mend}${accept && !mend.includes(accept) ? `, or say accept = ["${accept}"]` : ''}`).join('\n'));
   // As a service, the container is the last of its units, and they are made of the rest.
   const last = machine.way === 'service' ? [] : container(machine, facts);
-  return { opening: [...volume(machine), ...(isToBeBuilt(machine, facts) ? emulator(machine) : [])], lasting: [...template(machine, facts), ...making(machine)], passing: [...emulator(machine), ...seeing(machine), ...granting(machine, facts), ...last] };
+  return { opening: [...volume(machine), ...(isToBeBuilt(machine, facts) ? emulator(machine) : [])], lasting: [...template(machine, facts), ...making(machine)], passing: [...emulator(machine), ...beside(machine), ...seeing(machine), ...granting(machine, facts), ...last] };
 }
 
 /** Whether its root has still to be built. */
@@ -55,8 +55,15 @@ const folder = (path: string, mode = 0o755): Step => ({ kind: 'mkdir', path, mod
 
 function volume({ name, source, run, way }: Machine): Planned[] {
   const found = volumeOf(source);
+  if (source.kind === 'directory' && source.unpack) return by('root', [{ kind: 'unpack', ...source.unpack }]); // what is in it is known afterwards
   // A service's folder is otherwise made by its units, which may find the volume open.
-  return found ? by('root', [...(found.lv && way === 'service' ? [folder(dirname(run), 0o711), folder(run, 0o711)] : []), ...opening(name, found, run)]) : [];
+  return found ? by('root', [...((found.lv || found.image) && way === 'service' ? [folder(dirname(run), 0o711), folder(run, 0o711)] : []), ...opening(name, found, run)]) : [];
+}
+
+/** The other partitions of the image. */
+function beside({ name, source, besides, run, shift }: Machine): Planned[] {
+  const found = volumeOf(source);
+  return found ? by('root', besides.flatMap((one) => openingBesides(name, found, one, shift, run))) : [];
 }
 
 /** What a driver puts into the root of a service on a volume stays there until the machine is removed: when it is stopped, systemd has closed the volume already. */
@@ -123,8 +130,8 @@ const layersAt = ({ source, layers }: Machine, path: string): string[] =>
 const isBelow = (path: string, folders: string[]): boolean => folders.some((folder) => path === `/${folder}` || path.startsWith(`/${folder}/`));
 
 function making(machine: Machine): Planned[] {
-  const { name, ephemeral, record, source, top, shift, idsBefore, file, ownership } = machine;
-  if (ephemeral) return [];
+  const { name, ephemeral, fleeting, record, source, top, shift, idsBefore, file, ownership } = machine;
+  if (ephemeral || fleeting) return [];
   if (record) return contents(machine);
   const own = store.machine(name);
   const text = JSON.stringify({
@@ -144,7 +151,7 @@ function making(machine: Machine): Planned[] {
 /** The root as it will be seen inside. */
 function seeing(machine: Machine): Planned[] {
   const { name, ephemeral, top, root, layers, shift, source, account } = machine;
-  if (!top) return staysInside(machine) ? [] : visiting(machine);
+  if (!top) return [...(machine.fleeting ? contents(machine) : []), ...(staysInside(machine) ? [] : visiting(machine))];
   const scratch = store.scratch(name);
   const mounted = { kind: 'overlay', at: root, top, upper: 'upper', work: 'work', lower: layers[1]!, shift } as const;
   if (source.kind !== 'host')

@@ -5,12 +5,17 @@ import { parseAccounts } from './accounts.ts';
 import { classEdit, parseClasses } from './classes.ts';
 import { type Library, libraryOf } from './elf.ts';
 import { packages, type ProgramName } from './errors.ts';
-import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord, TakenPort, Terminals, VolumeFact } from './facts.ts';
+import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord, TakenPort, Terminals, VolumeFact, ImageVolume } from './facts.ts';
 import { readState } from './host/session.ts';
+import { recognise } from './image/filesystems.ts';
+import { unpackedPath } from './image/packed.ts';
+import { type Inside as InsideImage, insideOf, readImage } from './image/parts.ts';
+import { type Read, readTable } from './image/table.ts';
 import { readCache } from './linker.ts';
-import { enabledLink, serviceOf } from './names.ts';
+import { enabledLink, imageSession, serviceOf } from './names.ts';
 import { findNvidia, nvidiaVersionsIn } from './nvidia/probe.ts';
 import { store } from './store.ts';
+import { driverOf, rootLink } from './volumes.ts';
 
 /** The only reader of /proc, /sys, /dev and the environment. It runs no program: all of it takes a few milliseconds. */
 
@@ -315,8 +320,10 @@ export function look(facts: Facts, paths: readonly string[], classes: readonly s
   return { ...facts, nodes: { ...facts.nodes, ...findNodes(paths), ...findNodesOf(facts, classes) }, paths: Object.fromEntries(paths.map((path) => [path, factOf(path)])) };
 }
 
-/** The block devices of this host, what there is at the path of one volume, and at the folder where it will be mounted. */
-export function readVolume(path: string, at: string): VolumeFact {
+/** The block devices of this host, what there is at the path of one volume, and at the folder where it will be mounted. `links`: it is an image, and these folders may have the machine's links to what it has of it. */
+export function readVolume(named_: string, at: string, links: readonly string[] | null = null): VolumeFact {
+  const image = links && readImageVolume(named_, links);
+  const path = image?.path ?? named_;
   const folder = '/sys/class/block';
   const numbers = Object.fromEntries(list(folder).map((name) => [text(`${folder}/${name}/dev`).trim(), name]));
   const named = (node: string) => attempt(() => (statSync(node).isBlockDevice() ? (numbers[`${major(statSync(node).rdev)}:${minor(statSync(node).rdev)}`] ?? null) : null), null);
@@ -326,11 +333,12 @@ export function readVolume(path: string, at: string): VolumeFact {
   const mounts = readMounts();
   return {
     kind: stat ? (stat.isBlockDevice() ? 'block' : file ? 'file' : 'other') : null,
-    device: file ? (list(folder).find((name) => text(`${folder}/${name}/loop/backing_file`).trim() === file) ?? null) : named(path),
+    device: image ? (image.own[rootLink] ?? null) : file ? (list(folder).find((name) => text(`${folder}/${name}/loop/backing_file`).trim() === file) ?? null) : named(path),
     format: stat?.isBlockDevice() || file ? attempt(() => formatOf(path), null) : null,
     devices: Object.fromEntries(list(folder).map((name) => [name, {
       ...(existsSync(`${folder}/${name}/dm`) && { mapper: { name: text(`${folder}/${name}/dm/name`).trim(), uuid: text(`${folder}/${name}/dm/uuid`).trim() } }),
       of: list(`${folder}/${name}/slaves`),
+      ...(existsSync(`${folder}/${name}/loop/backing_file`) && { over: text(`${folder}/${name}/loop/backing_file`).trimEnd() }),
       ...(existsSync(`${folder}/${name}/partition`) && { disk: basename(dirname(realpathSync(`${folder}/${name}`))) }),
     }])),
     // A btrfs has a number of its own: it is its source that tells.
@@ -340,7 +348,57 @@ export function readVolume(path: string, at: string): VolumeFact {
     }),
     swaps: lines('/proc/swaps').slice(1).flatMap((line) => named(line.split(/\s/)[0] ?? '') ?? []),
     there: !place ? 'nothing' : !place.isDirectory() ? 'other' : mounts.some((mount) => mount.at === at) ? 'mounted' : attempt(() => readdirSync(at).length, 1) === 0 ? 'empty' : 'other',
+    ...(image && { image }),
   };
+}
+
+/** Bytes of a file or block device; statSync has none for the latter. */
+function sizeOf(path: string): number {
+  const stat = statSync(path);
+  if (!stat.isBlockDevice()) return stat.size;
+  return Number(text(`/sys/dev/block/${major(stat.rdev)}:${minor(stat.rdev)}/size`)) * 512;
+}
+
+/** Of a file or a disk: a pipe would never end. */
+const readBytes = <T>(path: string, work: (read: Read, size: number) => T): T | null => attempt(() => {
+  if (!statSync(path).isFile() && !statSync(path).isBlockDevice()) return null;
+  const file = openSync(path, 'r');
+  try {
+    const read: Read = (offset, length) => {
+      const bytes = Buffer.alloc(length);
+      return bytes.subarray(0, readSync(file, bytes, 0, length, offset));
+    };
+    return work(read, sizeOf(path));
+  } finally {
+    closeSync(file);
+  }
+}, null);
+
+/** Whether there is a disk image at the path: a disk, or a file that begins as an image does, also a packed one, or what such a one was unpacked to. */
+export const isImage = (path: string): boolean => (!existsSync(path) && /\.(xz|gz|zst|zip)$/i.test(path) ? isImage(unpackedPath(path)) : attempt(() => statSync(path).isBlockDevice(), false)
+  || (readBytes(path, (read, size) => readTable(read, size).kind !== 'none' || recognise(read, 0, size, true) !== null) ?? false));
+
+/** Whether any loop device is over the file. */
+export const hasLoop = (path: string): boolean => list('/sys/class/block').some((name) => text(`/sys/class/block/${name}/loop/backing_file`).trimEnd() === attempt(() => realpathSync(path), path));
+
+/** Whether this kernel mounts a type, or has a module for it. */
+function isDriven(type: string): boolean {
+  if (lines('/proc/filesystems').some((line) => line.split('\t')[1] === type)) return true;
+  return ['modules.dep', 'modules.builtin'].some((file) => lines(`/lib/modules/${release()}/${file}`).some((line) => new RegExp(`(^|/)${type}\\.ko`).test(line)));
+}
+
+function readImageVolume(named: string, links: readonly string[]): ImageVolume {
+  const packedAs = readBytes(named, (read, size) => recognise(read, 0, size, true)?.packed?.as) ?? null;
+  // What was packed may have been thrown away when it was unpacked.
+  const path = packedAs !== null || (!existsSync(named) && existsSync(unpackedPath(named))) ? unpackedPath(named) : named;
+  const backing = attempt(() => realpathSync(path), null);
+  const content = readBytes(path, readImage);
+  const own = links.flatMap((folder) => list(folder).flatMap((name) => attempt((): [string, string][] => {
+    const device = basename(readlinkSync(`${folder}/${name}`));
+    return text(`/sys/class/block/${device}/loop/backing_file`).trimEnd() === backing ? [[name, device]] : [];
+  }, [])));
+  const types = [...new Set(content?.parts.flatMap((part) => part.content?.format ?? []).map(driverOf) ?? [])];
+  return { path, packed: packedAs === null ? null : { from: named, as: packedAs }, backing, content, own: Object.fromEntries(own), ...(backing && existsSync(`${store.mountOfImage(imageSession(backing))}/undo`) && { isHeld: true as const }), drivers: types.filter(isDriven) };
 }
 
 /** What a device begins with, as libblkid knows it: superblocks/*.c of util-linux. */
@@ -390,6 +448,14 @@ export function readAccounts(layers: readonly string[]): Accounts | null {
   const read = (name: string) => layers.map((layer) => `${layer}/etc/${name}`).filter(plain).map(text).find((found) => found !== '') ?? '';
   return parseAccounts(read('passwd'), read('group'));
 }
+
+/** What there is of a root where an image is mounted. It is a stranger's: no link is followed out of it. */
+export const readInsideImage = (folder: string): InsideImage | null => insideOf((path) => attempt(() => {
+  const there = lstatSync(`${folder}/${path}`);
+  const real = there.isSymbolicLink() ? attempt(() => realpathSync(`${folder}/${path}`), '') : `${folder}/${path}`;
+  const stat = real.startsWith(`${folder}/`) ? lstatSync(real) : there;
+  return { kind: stat.isDirectory() ? 'directory' : stat.isFile() ? 'file' : 'other', read: () => (stat.isFile() && stat.size < 2 ** 20 ? readFileSync(real) : Buffer.alloc(0)) };
+}, null));
 
 /** Which init a root has, by the places where systemd-nspawn --boot looks for one; null for a root that is still to be made. */
 export function readInit(layers: readonly string[]): Init | null {

@@ -1,6 +1,7 @@
 import type * as v from 'valibot';
 import type { Problem } from './errors.ts';
 import type { Facts } from './facts.ts';
+import type { Packing } from './image/packed.ts';
 import type { Step } from './step.ts';
 import type { Volume } from './volumes.ts';
 
@@ -8,8 +9,8 @@ import type { Volume } from './volumes.ts';
 export type Source =
   /** Built once into a template that machines share; `key` names everything that it is built from. `seen` is the target where any user can reach it. */
   | { kind: 'template'; key: string; build: (target: string, seen: string) => Step[] }
-  /** A directory used where it is: the person's, a copy of another machine's that is made with this one, or where a volume is mounted. */
-  | { kind: 'directory'; path: string; copy?: { of: string; from: string }; volume?: Volume }
+  /** A directory used where it is: the person's, a copy of another machine's that is made with this one, or where a volume is mounted. `unpack`: it is on an image that is packed still. */
+  | { kind: 'directory'; path: string; copy?: { of: string; from: string }; volume?: Volume; unpack?: { from: string; to: string; as: Packing } }
   /** A copy of what another machine has changed, over the same template. */
   | { kind: 'clone'; of: string; template: string; top: string }
   /** The running system, seen through overlays over some folders of its root; others are links. */
@@ -30,6 +31,8 @@ export interface Root<Schema extends OptionsSchema = OptionsSchema> {
   booted?(options: v.InferOutput<Schema>): v.InferOutput<Schema>;
   /** The block device, or file, that it is on. */
   volume?(options: v.InferOutput<Schema>): string;
+  /** That is a disk image: what it holds is looked at. */
+  isImage?: true;
   /** Paths of the host that must be looked at before anything can be said. */
   paths(options: v.InferOutput<Schema>): string[];
   needs(options: v.InferOutput<Schema>, facts: Facts): Problem[];

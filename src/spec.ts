@@ -17,6 +17,8 @@ export interface Spec {
   user: { name: string; uid?: number | undefined } | null;
   users: 'own' | 'host' | 'shift';
   ephemeral: boolean;
+  /** It is made for one run alone, and nothing is kept of it: nestbox run IMAGE. */
+  fleeting?: boolean;
   hostname: string;
   /** The root's own init is started, and not `run`. */
   boot: boolean;

@@ -3,6 +3,7 @@ import type { Port } from './edits.ts';
 import type { Host } from './host.ts';
 import type { Change } from './image/edit.ts';
 import type { Format } from './image/filesystems.ts';
+import type { Packing } from './image/packed.ts';
 import type { CacheEntry } from './linker.ts';
 
 /** Ids of the host. */
@@ -69,12 +70,18 @@ export type Step =
   /** A logical volume. `mark` is a file that says that it was nestbox who has activated it. */
   | { kind: 'activate'; lv: string; node: string; mark: string }
   | { kind: 'deactivate'; lv: string; mark: string }
-  /** `keyFile`: null where the passphrase is given or asked for. */
-  | { kind: 'unlock'; device: string; mapping: string; machine: string; keyFile: string | null; discard: boolean }
+  /** `keyFile`: null where the passphrase is given or asked for. `called`: what people know the device as. */
+  | { kind: 'unlock'; device: string; mapping: string; machine: string; keyFile: string | null; discard: boolean; called?: string }
   | { kind: 'lock'; mapping: string }
-  /** `volume`: what people call it. Neither is done to what is mounted there already. */
-  | { kind: 'check-file-system'; device: string; at: string; volume: string }
-  | { kind: 'mount-volume'; device: string; at: string; volume: string }
+  /** `volume`: what people call it. Neither is done to what is mounted there already. `beside`: it is another one than the root, its ids shown from `shift` on; `outside`: people of the host look at it, and its set-user-id programs are none. */
+  | { kind: 'check-file-system'; device: string; at: string; volume: string; beside?: true }
+  | { kind: 'mount-volume'; device: string; at: string; volume: string; beside?: { shift: number; write: boolean; outside?: true } }
+  /** A block device of some bytes of an image or of a disk: a link leads to it, as its number is told late, and it carries the machine's name. */
+  | { kind: 'loop'; file: string; start: number; size: number; link: string; machine: string }
+  /** `start`: null for all of the machine's, and what is mounted of them. */
+  | { kind: 'loop-end'; machine: string; start: number | null }
+  /** An image that is packed gets a whole one beside it. */
+  | { kind: 'unpack'; from: string; to: string; as: Packing }
   /** `from`: the host's own node with these numbers. */
   | { kind: 'node'; path: string; from: string; type: 'c' | 'b'; major: number; minor: number; mode: number; owner: Owner }
   /** A virtual terminal; `file` keeps which one was on the screen before. */

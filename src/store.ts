@@ -22,6 +22,8 @@ export const store = {
   run: (name: string): string => `/run/nestbox/${name}`,
   /** The same for one that systemd runs: there as long as its units want it. */
   serviceRun: (name: string): string => `/run/nestbox-services/${name}`,
+  /** The way back of nestbox image mount; it ends with the boot, as what it is for does. */
+  mountOfImage: (session: string): string => `/run/nestbox-images/${session}`,
   /** Machine files that commands take by name. */
   files: '/etc/nestbox',
 };

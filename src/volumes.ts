@@ -1,5 +1,6 @@
 import { lacks, type Problem } from './errors.ts';
-import type { Facts, VolumeFact } from './facts.ts';
+import type { Facts, ImageVolume, VolumeFact } from './facts.ts';
+import { partName } from './image/parts.ts';
 import type { Step } from './step.ts';
 import { store } from './store.ts';
 
@@ -11,6 +12,8 @@ export interface Volume {
   path: string;
   /** VG/LV, where it is a logical volume that may have to be activated. */
   lv: string | null;
+  /** Where it is in a disk image, in bytes. `number`: of the partition; null: it is all of the image. */
+  image?: { number: number | null; start: number; size: number };
   /** null: it is not encrypted. */
   luks: { keyFile: string | null; discard: boolean } | null;
 }
@@ -24,7 +27,14 @@ export const mountPointOf = (machine: string): string => `${machinesFolder}/${ma
 /** What device mapper calls it while it is open. */
 export const mappingOf = (machine: string): string => `nestbox-${machine}`;
 
-const deviceOf = (machine: string, { path, luks }: Volume): string => (luks ? `/dev/mapper/${mappingOf(machine)}` : path);
+/** Where a run keeps what it has of an image: links to loop devices, and what is mounted besides the root. */
+export const imageFolder = (run: string): string => `${run}/image`;
+
+/** The link to the loop device that the root is on. */
+export const rootLink = 'root';
+
+/** The type that the kernel mounts a format as. */
+export const driverOf = (format: string): string => (format === 'fat' ? 'vfat' : format === 'ext2' || format === 'ext3' ? 'ext4' : format);
 
 /** Folders below /dev that are no volume group. */
 const notGroups = ['block', 'bsg', 'bus', 'char', 'cpu', 'disk', 'dri', 'fd', 'input', 'loop', 'mapper', 'md', 'net', 'pts', 'shm', 'snd', 'usb', 'vfio', 'zvol'];
@@ -46,28 +56,66 @@ export function logicalVolume(path: string, fact: VolumeFact | null | undefined)
 
 /** What opens it; `run` is a folder that ends with the boot. The way back of each closes it again, last first. */
 export function opening(machine: string, volume: Volume, run: string): Step[] {
-  const { path, lv, luks } = volume;
-  const [device, at] = [deviceOf(machine, volume), mountPointOf(machine)];
+  const { path, lv, luks, image } = volume;
+  const at = mountPointOf(machine);
+  const below = image ? `${imageFolder(run)}/${rootLink}` : path;
+  const device = luks ? `/dev/mapper/${mappingOf(machine)}` : below;
+  const called = image ? partName(image, path) : path;
   return [
     { kind: 'mkdir', path: machinesFolder, mode: 0o700 },
+    ...(image ? looped(machine, path, image, rootLink, run) : []),
     ...(lv ? [{ kind: 'activate' as const, lv, node: path, mark: `${run}/activated` }] : []),
-    ...(luks ? [{ kind: 'unlock' as const, device: path, mapping: mappingOf(machine), machine, ...luks }] : []),
-    { kind: 'check-file-system', device, at, volume: path },
-    { kind: 'mount-volume', device, at, volume: path },
+    ...(luks ? [{ kind: 'unlock' as const, device: below, mapping: mappingOf(machine), machine, ...luks, ...(image && { called }) }] : []),
+    { kind: 'check-file-system', device, at, volume: called },
+    { kind: 'mount-volume', device, at, volume: called },
+  ];
+}
+
+const looped = (machine: string, file: string, { start, size }: { start: number; size: number }, link: string, run: string): Step[] => [
+  { kind: 'mkdir', path: imageFolder(run), mode: 0o700 },
+  { kind: 'loop', file, start, size, link: `${imageFolder(run)}/${link}`, machine },
+];
+
+/** A partition that is mounted besides the root, as the image's own fstab says. */
+export interface Besides {
+  number: number;
+  start: number;
+  size: number;
+  /** Inside. */
+  to: string;
+  /** On the host, from where it is bound. */
+  from: string;
+  write: boolean;
+}
+
+/** What opens it. It is not mounted below the root: there the kernel would not let the root's ids be mapped. `shift`: of the machine's ids. */
+export function openingBesides(machine: string, { path }: Volume, { number, start, size, from, write }: Besides, shift: number, run: string): Step[] {
+  const [device, volume] = [`${imageFolder(run)}/${number}`, partName({ number }, path)];
+  return [
+    ...looped(machine, path, { start, size }, `${number}`, run),
+    { kind: 'check-file-system', device, at: from, volume, beside: true },
+    { kind: 'mount-volume', device, at: from, volume, beside: { shift, write } },
   ];
 }
 
 /** What closes it when nobody's journal says so: what a unit that was to do it has left. Nothing where nothing is left. */
-export const closing = (machine: string, { lv, luks }: Volume): Step[] => [
+export const closing = (machine: string, { lv, luks, image }: Volume): Step[] => [
   { kind: 'unmount', at: mountPointOf(machine) },
   ...(luks ? [{ kind: 'lock' as const, mapping: mappingOf(machine) }] : []),
+  ...(image ? [{ kind: 'loop-end' as const, machine, start: null }] : []),
   ...(lv ? [{ kind: 'deactivate' as const, lv, mark: `${store.serviceRun(machine)}/activated` }] : []),
   { kind: 'leftover', path: mountPointOf(machine) },
 ];
 
 /** Whether what was opened once is still at the path, as far as it can be told: another file system may be there by now, or nothing. */
-export const isThere = ({ luks, lv }: Volume, { kind, format }: VolumeFact): boolean =>
-  kind === null ? lv !== null : format === null || (luks ? format.startsWith('luks') : ['ext', 'xfs', 'btrfs', 'f2fs'].includes(format));
+export const isThere = ({ luks, lv, image }: Volume, { kind, format, image: found }: VolumeFact): boolean =>
+  image ? found?.content?.parts.some(({ number, start, root }) => number === image.number && start === image.start && root !== null) === true : kind === null ? lv !== null : format === null || (luks ? format.startsWith('luks') : ['ext', 'xfs', 'btrfs', 'f2fs'].includes(format));
+
+/** The same volume as an image is now: its partition may have been made larger since. */
+export function renewed(volume: Volume, { image }: VolumeFact): Volume {
+  const part = image?.content?.parts.find(({ number, start }) => number === volume.image?.number && start === volume.image.start);
+  return part ? { ...volume, image: { number: part.number, start: part.start, size: part.size } } : volume;
+}
 
 /** Whether a step of a way back is about what is in the volume, so that it must be open. */
 export const isInside = (machine: string, step: Step): boolean =>
@@ -76,8 +124,9 @@ export const isInside = (machine: string, step: Step): boolean =>
 /** What stands in the way of opening it for this machine. */
 export function needsOfVolume(machine: string, volume: Volume, facts: Facts): Problem[] {
   const { path, lv, luks } = volume;
-  const key = luks ? 'luks' : 'volume';
   const fact = facts.volume;
+  if (fact?.image) return needsOfImage(machine, volume, facts, fact, fact.image);
+  const key = luks ? 'luks' : 'volume';
   const says = (what: string, mend: string, at: string = key): Problem => ({ ...lacks(what, mend), at: ['root', at] });
   if (!fact) return [];
   if (fact.kind === null && !lv) return [says(`${path} does not exist on this host`, luks ? 'name a block device, or a file, that holds LUKS' : 'name a block device that holds a file system')];
@@ -87,6 +136,21 @@ export function needsOfVolume(machine: string, volume: Volume, facts: Facts): Pr
 }
 
 type Says = (what: string, mend: string, at?: string) => Problem;
+
+/** Who has an image that is there. What is wrong with what is in it has been told by its source. */
+function needsOfImage(machine: string, { path, luks }: Volume, facts: Facts, fact: VolumeFact, image: ImageVolume): Problem[] {
+  const says: Says = (what, mend, at = 'image') => ({ ...lacks(what, mend), at: ['root', at] });
+  if (image.isHeld) return [says(`${path} is mounted to be looked at`, `nestbox image unmount ${path}`)];
+  const mine = Object.values(image.own);
+  // Of a disk: whatever is made of it or mounted; of a file: whatever loop devices others have over it.
+  const bases = Object.keys(fact.devices).filter((name) => (fact.kind === 'block' ? `/dev/${name}` === image.backing : fact.devices[name]?.over === image.backing && !mine.includes(name)));
+  const taken = inUse(machine, path, facts, { ...fact, device: image.own[rootLink] ?? null }, mine);
+  const used = taken.length > 0 ? taken : bases.flatMap((base): [string, string][] => {
+    const found = inUse(machine, path, facts, { ...fact, device: base }, mine, true);
+    return found.length > 0 || fact.kind === 'block' ? found : [[`${path} is in use: /dev/${base} is over it`, `losetup --detach /dev/${base}, when nothing of it is needed any more`]];
+  });
+  return [...used.slice(0, 1).map((where) => says(...where)), ...keyProblems(luks?.keyFile ?? null, facts, says), ...placeProblems(machine, fact, says)];
+}
 
 const names: Record<string, string> = { lvm: 'a part of an LVM volume group', swap: 'swap space', other: 'nothing that nestbox knows' };
 
@@ -118,12 +182,12 @@ function placeProblems(machine: string, fact: VolumeFact, says: Says): Problem[]
   return [says(`${at} is there already, and the root of a machine on a volume is mounted there`, 'move it away, or give this machine another name')];
 }
 
-/** Who has the device, or anything that is made of it: what is wrong, and what to do. */
-function inUse(machine: string, path: string, facts: Facts, { device, devices, mounted, swaps }: VolumeFact): [string, string][] {
+/** Who has the device, or anything that is made of it, and is not the machine's own: what is wrong, and what to do. */
+function inUse(machine: string, path: string, facts: Facts, { device, devices, mounted, swaps }: VolumeFact, mine: readonly string[] = [], isImage = false): [string, string][] {
   const taken = Object.values(devices).find(({ mapper, of }) => mapper?.name === mappingOf(machine) && !(mapper.uuid.startsWith('CRYPT-') && device && of.includes(device)));
   if (taken) return [[`/dev/mapper/${mappingOf(machine)} is there already, and is not ${path}`, `close that first, or give this machine another name: it opens its own under this one`]];
   if (!device) return [];
-  const above = (below: string): string[] => Object.entries(devices).filter(([, { of, disk }]) => of.includes(below) || disk === below).flatMap(([name]) => [name, ...above(name)]);
+  const above = (below: string): string[] => Object.entries(devices).filter(([name, { of, disk, over }]) => !mine.includes(name) && (of.includes(below) || disk === below || over === `/dev/${below}`)).flatMap(([name]) => [name, ...above(name)]);
   const all = [...new Set([device, ...above(device)])];
   const ours = (name: string) => devices[name]?.mapper?.name === mappingOf(machine) && devices[name].mapper.uuid.startsWith('CRYPT-') && devices[name].of.includes(device);
   const others = facts.store.machines.map(({ name }) => name).filter((name) => name !== machine);
@@ -139,6 +203,6 @@ function inUse(machine: string, path: string, facts: Facts, { device, devices, m
     const { name, uuid } = devices[mapping]!.mapper!;
     return [[`${path} is open as /dev/mapper/${name}`, uuid.startsWith('CRYPT-') ? `cryptsetup close ${name}` : 'close that first']];
   }
-  const user = all.find((name) => name !== device && !ours(name));
+  const user = all.find((name) => name !== device && !ours(name) && !(isImage && devices[name]?.disk === device));
   return user ? [[`${path} is a part of /dev/${user}`, devices[user]?.disk === device ? 'name the partition' : 'close that first']] : [];
 }

@@ -3,7 +3,7 @@ import { Complaint } from '../errors.ts';
 import { linux } from '../host/linux.ts';
 import { Busy, openSession, removeEmptyStore, type Session } from '../host/session.ts';
 import { wayOfImage } from '../image/plan.ts';
-import { probe } from '../probe.ts';
+import { hasLoop, probe } from '../probe.ts';
 import { recordOf, stop } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
@@ -25,7 +25,7 @@ export default async function clean(names: string[], { verbose }: { verbose?: bo
   const host = linux(facts.programs, note);
   const tell = (step: Step) => (verbose ? note(describe(step)) : undefined);
   const services = facts.store.services.filter(({ leader, enabled }) => leader === null && !enabled).map(({ name }) => name); // it has ended by itself, or with the host
-  const open = facts.store.machines.filter(({ name, volume }) => volume && (facts.mounts.some(({ at }) => at === mountPointOf(name)) || existsSync(`/dev/mapper/${mappingOf(name)}`))).map(({ name }) => name);
+  const open = facts.store.machines.filter(({ name, volume }) => volume && (facts.mounts.some(({ at }) => at === mountPointOf(name)) || existsSync(`/dev/mapper/${mappingOf(name)}`) || (volume.image && hasLoop(volume.path)))).map(({ name }) => name);
   const all = names.length > 0 ? names : [...new Set([...list(store.journals), ...list(store.runs), ...services, ...open])].sort();
   const failures: string[] = [];
   for (const name of all) {

@@ -9,7 +9,8 @@ import { type Asks, inSession, make } from './run.ts';
 export default async function create([argument, ...more]: string[], options: Asks): Promise<number> {
   if (!argument || more.length > 0) throw new Complaint('which machine file?', 'nestbox create FILE');
   const facts = probe(process.env);
-  const file = readMachineFile(argument, facts);
+  const read = readMachineFile(argument, facts);
+  const file = { ...read, spec: { ...read.spec, fleeting: false } }; // also of an image
   const { name } = file.spec;
   const installed = `${store.files}/${name}.toml`;
   if (facts.store.machines.some((machine) => machine.name === name)) throw new Complaint(`there is a machine '${name}' already`, `nestbox rm ${name} removes it`);

@@ -20,6 +20,8 @@ const commands: Record<string, () => Promise<{ default: ImageCommand }>> = {
   grow: () => import('./image/grow.ts'),
   shrink: () => import('./image/shrink.ts'),
   compress: () => import('./image/compress.ts'),
+  mount: () => import('./image/mount.ts'),
+  unmount: async () => ({ default: (await import('./image/mount.ts')).unmount }),
 };
 
 /** Looks at disk images, and changes the size of what is in them. */

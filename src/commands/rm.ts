@@ -3,13 +3,14 @@ import { linux } from '../host/linux.ts';
 import { openSession } from '../host/session.ts';
 import type { Host } from '../host.ts';
 import { type Journal, keptJournal, parseJournal } from '../journal.ts';
+import { imageFolders } from '../meet.ts';
 import { probe, readVolume } from '../probe.ts';
 import { mustNotServe, recordOf, stop } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { note } from '../text.ts';
-import { isInside, isThere, mountPointOf, opening, type Volume } from '../volumes.ts';
+import { isInside, isThere, mountPointOf, opening, renewed, type Volume } from '../volumes.ts';
 import { nearest } from '../words.ts';
 import { type Asks, mustBeOne, passphraseOf } from './run.ts';
 
@@ -57,11 +58,12 @@ async function openFor(name: string, volume: Volume, lines: string, host: Host, 
   if (!all.flat().some((step) => isInside(name, step))) return lines;
   const stays = `what was put into the root of '${name}' stays in it, going on`;
   const without = all.map((steps) => `${JSON.stringify(steps.filter((step) => !isInside(name, step)))}\n`).join('');
-  if (!isThere(volume, readVolume(volume.path, mountPointOf(name)))) {
+  const fact = readVolume(volume.path, mountPointOf(name), volume.image ? imageFolders(name) : null);
+  if (!isThere(volume, fact)) {
     note(`${volume.path} is not there, or holds something else by now: ${stays}`);
     return without;
   }
-  for (const step of opening(name, volume, store.run(name)))
+  for (const step of opening(name, renewed(volume, fact), store.run(name)))
     try {
       await apply([step], host, journal, tell);
     } catch (error) {

@@ -7,10 +7,12 @@ import { linux } from '../host/linux.ts';
 import { Interrupted, type Processes } from '../host/processes.ts';
 import { openSession, type RunState, type Session } from '../host/session.ts';
 import { clientCookie } from '../displays.ts';
-import { type Machine, templateOf, type Way } from '../machine.ts';
+import type { Journal } from '../journal.ts';
+import { type Machine, templateOf, volumeOf, type Way } from '../machine.ts';
 import { type MachineFile, meet, readMachineFile } from '../meet.ts';
 import { type Plan, plan, steps } from '../plan.ts';
 import { probe, readStore } from '../probe.ts';
+import { roots } from '../roots/index.ts';
 import type { Spec } from '../spec.ts';
 import { mustNotServe, recordOf } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
@@ -18,6 +20,7 @@ import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { terminalIn } from '../terminals.ts';
 import { note } from '../text.ts';
+import { isInside, mountPointOf, opening } from '../volumes.ts';
 
 export interface Asks {
   'passphrase-fd'?: string;
@@ -25,6 +28,7 @@ export interface Asks {
 }
 
 interface Options extends Asks {
+  partition?: string;
   'record-audio'?: string;
 }
 
@@ -33,7 +37,7 @@ export default async function run([argument, ...argv]: string[], options: Option
   if (!argument) throw new Complaint('which machine?', 'nestbox run FILE [-- PROGRAM [ARGUMENT]...]');
   const facts = probe(process.env);
   const read = readMachineFile(argument, facts);
-  const file: MachineFile = { ...read, spec: { ...withRecording(read.spec, options['record-audio']), ...(argv.length > 0 && { run: argv, boot: false }) } };
+  const file: MachineFile = { ...read, spec: { ...withPartition(withRecording(read.spec, options['record-audio']), options.partition), ...(argv.length > 0 && { run: argv, boot: false }) } };
   return inSession(file, facts, options, async (session, host, tell, base) => {
     mustNotServe(file.spec.name, base);
     const { machine, facts } = (await make(file, base, session, host, tell)) ?? await meet(file.spec, file.file);
@@ -53,13 +57,22 @@ function withRecording(spec: Spec, path: string | undefined): Spec {
   return { ...spec, grants: spec.grants.map((grant) => (grant.kind === 'playback' ? { ...grant, options: { ...(grant.options as object), record: absolute(path) } } : grant)) };
 }
 
+/** `--partition 2` is partition = 2 in [root]. */
+function withPartition(spec: Spec, number: string | undefined): Spec {
+  if (number === undefined) return spec;
+  if (spec.root.source !== 'image') throw new Complaint('--partition is of a disk image', 'nestbox run IMAGE --partition 2, or [root] image = "..."');
+  if (!/^[1-9]\d{0,2}$/.test(number)) throw new Complaint(`'${number}' is no number of a partition`, 'they count from 1 on');
+  return { ...spec, root: { ...spec.root, options: { ...(spec.root.options as object), partition: Number(number) } } };
+}
+
 /** Does what is to be done with the lock of the machine held, and takes back whatever is in the journal at the end. */
 export async function inSession(
-  { spec: { name } }: MachineFile, facts: Facts, options: Asks,
+  { spec, file }: MachineFile, facts: Facts, options: Asks,
   work: (session: Session, host: Host & Processes, tell: (step: Step) => void, facts: Facts) => Promise<number>,
 ): Promise<number> {
   if (!facts.root) throw new Complaint('only root can start machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
   const host = linux(facts.programs, note, passphraseOf(options));
+  const { name } = spec;
   const session = openSession(name, facts.programs);
   const tell = (step: Step) => (options.verbose ? note(describe(step)) : undefined);
   host.takeSignals();
@@ -69,6 +82,7 @@ export async function inSession(
       return await work(session, host, tell, facts);
     }
     note(`an earlier run of '${name}' was cut off: taking back what it left`);
+    await reopen(spec, file, host, session.journal);
     await undo(host, session.journal, tell);
     return await work(session, host, tell, probe(process.env));
   } catch (error) {
@@ -79,9 +93,28 @@ export async function inSession(
   }
 }
 
+/** After a power cut what was made in an image for a run is still in it, and can be taken out while it is open: the same way back closes it again. */
+async function reopen(spec: Spec, file: string, host: Host, journal: Journal): Promise<void> {
+  const { name } = spec;
+  if (!roots[spec.root.source]!.isImage || !(await journal.entries()).flat().some((step) => isInside(name, step)) || (await host.isMounted(mountPointOf(name)))) return;
+  const { machine: { source, problems } } = await meet(spec, file);
+  const volume = volumeOf(source);
+  if (!volume || volume.luks || problems.some(({ fatal }) => fatal)) return;
+  try {
+    await apply(opening(name, volume, store.run(name)), host, null);
+  } catch (error) {
+    note(`${(error as Error).message}: what was put into it for a run stays in it, going on`);
+  }
+}
+
 /** Makes the root and the machine unless they are there; `before` is done first, and kept with them. What it returns holds; null when it has changed the host. */
 export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void, way: Way = 'run', before: Step[] = []): Promise<Awaited<ReturnType<typeof meet>> | null> {
+  if (way === 'service' && file.spec.fleeting) throw new Complaint('systemd runs machines that are made', `nestbox create ${file.file}; then nestbox start ${file.spec.name}`);
   let met = await meet(file.spec, file.file, { ...base, store: readStore() }, way);
+  if (met.machine.source.kind === 'directory' && met.machine.source.unpack) {
+    await apply(steps(plan(met.machine, met.facts, file.place).opening), host, session.journal, tell);
+    met = await meet(file.spec, file.file, probe(process.env), way); // now it can be told what is in it
+  }
   const { opening } = plan(met.machine, met.facts, file.place);
   const serves = recordOf(file.spec.name, met.facts)?.leader; // then it is open, and not ours to close
   if (opening.length > 0 && !serves) {

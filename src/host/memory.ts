@@ -1,5 +1,6 @@
 import { Complaint, packages } from '../errors.ts';
 import { type Host, saidBy, type Stat, type X11 } from '../host.ts';
+import { partialPath } from '../image/packed.ts';
 import type { Owner, Place, Step } from '../step.ts';
 import { MemoryImages } from './memory-images.ts';
 import { copyNode, linesOf, merged, type Node, node, Tree, visit } from './memory-tree.ts';
@@ -241,6 +242,7 @@ export class MemoryHost implements Host {
       else if (job === 'inside') return this.inside(words, input);
       // Who has the terminal is told by the file that keeps which one was visible before.
       else if (job === 'console') this.act(() => (words[0] === 'take' ? this.place(words[2]!, node('file', 0o644, undefined, '1\n'), true) : this.drop(words[2]!)));
+      else if (job === 'loop' || job === 'loop-end') this.loop(job, words);
       else if (job === 'unlock' || job === 'lock' || job === 'activate' || job === 'deactivate' || job === 'check' || job === 'mount') this.volume(job, words);
       else if (job === 'binfmt') this.act(() => this.emulator(words));
       else if (job === 'unmount') this.act(() => this.unmount(words[0]!));
@@ -300,6 +302,30 @@ export class MemoryHost implements Host {
     return '';
   }
 
+  /** A block device is a node whose text says which bytes of which file it is over, and whose it is. */
+  private loop(job: 'loop' | 'loop-end', words: string[]): void {
+    const devices = [...this.node('/dev').children].filter(([name]) => name.startsWith('loop'));
+    if (job === 'loop-end') {
+      const [machine = '', start] = words;
+      for (const [name, { text }] of devices) {
+        const [file, at, , owner] = text.split(' ');
+        if (owner !== machine || (start !== undefined && at !== start)) continue;
+        if (this.tree.mounts.some(({ type }) => type === `volume ${file} ${at}`)) throw new Complaint(`/dev/${name} stays open`);
+        this.act(() => this.drop(`/dev/${name}`));
+      }
+      return;
+    }
+    const [file = '', start, size, link = '', machine] = words;
+    this.node(file);
+    const other = devices.find(([, { text }]) => text.startsWith(`${file} `) && !text.endsWith(` ${machine}`));
+    if (other) throw new Complaint(`${file} is in use`);
+    const own = devices.find(([, { text }]) => text === `${file} ${start} ${size} ${machine}`);
+    let path = `/dev/loop${devices.length}`;
+    if (own) path = `/dev/${own[0]}`;
+    else this.act(() => this.put(path, node('other', 0o600, undefined, `${file} ${start} ${size} ${machine}`)));
+    this.act(() => this.place(link, node('link', 0o777, undefined, path), true));
+  }
+
   private volume(job: 'unlock' | 'lock' | 'activate' | 'deactivate' | 'check' | 'mount', [first = '', second = '', third = '']: string[]): void {
     const there = (path: string) => this.tree.find(path) !== null;
     const appear = (path: string) => there(path) || this.act(() => this.put(path, node('other', 0o600, undefined, 'a block device')));
@@ -318,7 +344,8 @@ export class MemoryHost implements Host {
     } else if (job === 'mount' && !this.tree.mounts.some(({ at }) => at === second)) {
       this.node(first);
       if (!there(second)) this.act(() => this.place(second, node('directory', 0o755)));
-      this.mount(second, `volume ${first.slice('/dev/mapper/'.length)}`, this.volumes.get(third)!);
+      const over = this.node(first).text.split(' ');
+      this.mount(second, `volume ${over.length === 4 ? `${over[0]} ${over[1]}` : first.slice('/dev/mapper/'.length)}`, this.volumes.get(third)!);
     }
   }
 
@@ -372,6 +399,13 @@ export class MemoryHost implements Host {
         root.children.set(folder, at);
         at.children.set(name, node('file', name === 'shadow' ? 0o640 : 0o644, { uid: 0, gid: name === 'shadow' ? 42 : 0 }, text));
       });
+  }
+
+  async unpack({ from, to }: Of<'unpack'>): Promise<void> {
+    this.node(from);
+    await this.write(partialPath(to), '', 0o600);
+    this.act(() => this.place(to, node('file', 0o644)));
+    await this.remove(partialPath(to));
   }
 
   async copyTree({ from, to }: Of<'copy-tree'>): Promise<void> {

@@ -16,7 +16,7 @@ import { takesConnections, until } from './ready.ts';
 
 const cleanEnvironment = { PATH: programFolders.join(':'), LANG: 'C.UTF-8' };
 
-export interface Processes extends Pick<Host, 'run' | 'unlock' | 'build' | 'serve' | 'contain' | 'stop' | 'endGroup' | 'interrupted'> {
+export interface Processes extends Pick<Host, 'run' | 'unlock' | 'build' | 'unpack' | 'serve' | 'contain' | 'stop' | 'endGroup' | 'interrupted'> {
   /** Exit status of the container that has ended. */
   status: number;
   /** Runs a program on the person's own terminal; returns its exit status. */
@@ -93,6 +93,20 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     asking = null;
     interrupted();
     if (code !== 0) throw saidBy(said, argv, code);
+  }
+
+  async function unpack(step: Extract<Step, { kind: 'unpack' }>): Promise<void> {
+    let child: ChildProcess | null = null;
+    const start = (argv: readonly string[], input: number) => {
+      const [program = '', ...rest] = launch([], argv);
+      child = spawn(program, rest, { env: cleanEnvironment, stdio: [input, 'pipe', 'pipe'], detached: true, cwd: '/' });
+      return child;
+    };
+    try {
+      await (await import('./unpack.ts')).unpack(step, { start, progress, interrupted });
+    } finally {
+      (child as ChildProcess | null)?.kill('SIGKILL');
+    }
   }
 
   /** By the first process of its namespace, whose death is over only when all others there are dead too. */
@@ -214,7 +228,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     for (const folder of there) await removeGroup(folder);
   }
 
-  const processesOf: Processes = { status: 0, run, unlock, foreground, build, serve, contain, stop, endGroup, interrupted, takeSignals };
+  const processesOf: Processes = { status: 0, run, unlock, foreground, build, unpack, serve, contain, stop, endGroup, interrupted, takeSignals };
   return processesOf;
 }
 

@@ -5,8 +5,9 @@ import clone from './clone.ts';
 import debian from './debian.ts';
 import directory from './directory.ts';
 import host from './host.ts';
+import image from './image.ts';
 import luks from './luks.ts';
 import tar from './tar.ts';
 import volume from './volume.ts';
 
-export const roots: Record<string, Root> = { arch, clone, debian, directory, host, luks, tar, volume };
+export const roots: Record<string, Root> = { arch, clone, debian, directory, host, image, luks, tar, volume };

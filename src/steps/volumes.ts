@@ -1,4 +1,5 @@
 import { type Host, saidBy } from '../host.ts';
+import { partialPath } from '../image/packed.ts';
 import type { Kinds, Step } from '../step.ts';
 import { never, nothing } from './common.ts';
 
@@ -8,17 +9,19 @@ type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
 export const volumeCommands = {
   activate: ({ lv, node, mark }: Of<'activate'>): string[] => ['nestbox-native', 'activate', lv, node, mark],
   deactivate: ({ lv, mark }: Pick<Of<'deactivate'>, 'lv' | 'mark'>): string[] => ['nestbox-native', 'deactivate', lv, mark],
-  unlock: ({ device, mapping, machine, keyFile, discard }: Of<'unlock'>): string[] => ['nestbox-native', 'unlock', device, mapping, machine, ...(discard ? ['--discards'] : []), ...(keyFile ? ['--key-file', keyFile] : [])],
+  unlock: ({ device, mapping, machine, keyFile, discard, called }: Of<'unlock'>): string[] => ['nestbox-native', 'unlock', device, mapping, machine, ...(discard ? ['--discards'] : []), ...(keyFile ? ['--key-file', keyFile] : []), ...(called ? ['--called', called] : [])],
   lock: ({ mapping }: Pick<Of<'lock'>, 'mapping'>): string[] => ['nestbox-native', 'lock', mapping],
-  check: ({ device, at, volume }: Of<'check-file-system'>): string[] => ['nestbox-native', 'check', device, at, volume],
-  mount: ({ device, at, volume }: Of<'mount-volume'>): string[] => ['nestbox-native', 'mount', device, at, volume],
+  check: ({ device, at, volume, beside }: Of<'check-file-system'>): string[] => ['nestbox-native', 'check', device, at, volume, ...(beside ? ['beside'] : [])],
+  mount: ({ device, at, volume, beside }: Of<'mount-volume'>): string[] => ['nestbox-native', 'mount', device, at, volume, ...(beside ? ['beside', `${beside.shift}`, ...(beside.write ? [] : ['read-only']), ...(beside.outside ? ['outside'] : [])] : [])],
+  loop: ({ file, start, size, link, machine }: Of<'loop'>): string[] => ['nestbox-native', 'loop', file, `${start}`, `${size}`, link, machine],
+  loopEnd: ({ machine, start }: Pick<Of<'loop-end'>, 'machine' | 'start'>): string[] => ['nestbox-native', 'loop-end', machine, ...(start === null ? [] : [`${start}`])],
 };
 
 /**
  * Volumes that machines' roots are on. None of them asks whether it is done: what was left open by whatever has come before is
  * taken for this machine's own, as it has the name for that, and closed with it. nestbox-native leaves alone what is there.
  */
-export const volumes: Kinds<'activate' | 'deactivate' | 'unlock' | 'lock' | 'check-file-system' | 'mount-volume'> = {
+export const volumes: Kinds<'activate' | 'deactivate' | 'unlock' | 'lock' | 'check-file-system' | 'mount-volume' | 'loop' | 'loop-end' | 'unpack'> = {
   activate: {
     describe: ({ lv }) => `activate the volume ${lv} unless it is active`,
     done: never,
@@ -32,7 +35,7 @@ export const volumes: Kinds<'activate' | 'deactivate' | 'unlock' | 'lock' | 'che
     do: (step, host) => does(host, volumeCommands.deactivate(step)),
   },
   unlock: {
-    describe: ({ device, mapping, keyFile, discard }) => `open ${device} (LUKS) as ${mapping} with ${keyFile ? `the key in ${keyFile}` : 'a passphrase'}${discard ? ', telling it which blocks are free' : ''}`,
+    describe: ({ device, mapping, keyFile, discard, called = device }) => `open ${called} (LUKS) as ${mapping} with ${keyFile ? `the key in ${keyFile}` : 'a passphrase'}${discard ? ', telling it which blocks are free' : ''}`,
     done: never,
     inverse: async ({ mapping }) => [{ kind: 'lock', mapping }],
     do: (step, host) => host.unlock(volumeCommands.unlock(step)),
@@ -50,10 +53,28 @@ export const volumes: Kinds<'activate' | 'deactivate' | 'unlock' | 'lock' | 'che
     do: (step, host) => does(host, volumeCommands.check(step)),
   },
   'mount-volume': {
-    describe: ({ device, at }) => `mount ${device} on ${at}`,
+    describe: ({ device, at, beside }) => `mount ${device} on ${at}${beside?.write === false ? ', read-only' : ''}${beside?.shift ? `, ids from ${beside.shift}` : ''}`,
     done: never,
     inverse: async ({ at }) => [{ kind: 'unmount', at }, { kind: 'leftover', path: at }],
     do: (step, host) => does(host, volumeCommands.mount(step)),
+  },
+  loop: {
+    describe: ({ file, start, size, link }) => `make a loop device over ${file} (${size} bytes from ${start} on), to which ${link} leads`,
+    done: never,
+    inverse: async ({ machine, start, link }) => [{ kind: 'loop-end', machine, start }, { kind: 'leftover', path: link }],
+    do: (step, host) => does(host, volumeCommands.loop(step)),
+  },
+  'loop-end': {
+    describe: ({ machine, start }) => `let go of ${start === null ? 'all loop devices' : `the loop device from byte ${start} on`} of '${machine}', when nobody is in it any more`,
+    done: never,
+    inverse: nothing,
+    do: (step, host) => does(host, volumeCommands.loopEnd(step)),
+  },
+  unpack: {
+    describe: ({ from, to }) => `unpack ${from} to ${to}, which stays`,
+    done: async ({ to }, host) => (await host.kind(to)) !== null,
+    inverse: async ({ to }) => [{ kind: 'leftover', path: partialPath(to) }],
+    do: (step, host) => host.unpack(step),
   },
 };
 

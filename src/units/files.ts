@@ -2,7 +2,7 @@ import { dirname } from 'node:path/posix';
 import type { Service } from '../edits.ts';
 import { Complaint, lacksProgram, type ProgramName } from '../errors.ts';
 import type { Facts } from '../facts.ts';
-import { assignment, commandLine, continued, iniText, type Section, unitValue } from '../ini.ts';
+import { assignment, commandLine, continued, iniText, type Section, settingWord, unitValue } from '../ini.ts';
 import { insideLink, type Machine, volumeOf } from '../machine.ts';
 import { privateNetwork, serviceOf, unitOf } from '../names.ts';
 import { steps } from '../plan.ts';
@@ -35,7 +35,8 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
   const lines = linesOf(steps(passing), name);
   const comment = [`${mark} for the machine '${name}', from ${file}.`, `nestbox start ${name} writes it anew; nestbox stop ${name} and nestbox disable ${name} remove it.`];
   const services = machine.edits.services;
-  const opensVolume = volumeOf(machine.source) !== null;
+  const volume = volumeOf(machine.source);
+  const opensVolume = volume !== null;
   const network = networkUnit(machine, facts, comment);
   const find = (argv: readonly string[]): string => commandLine(found(facts, argv));
   // The folder itself goes last, and nothing that is mounted in it goes with it.
@@ -46,7 +47,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
     files: [
       { path: `/etc/systemd/nspawn/${name}.nspawn`, text: settings(machine, facts, comment) },
       { path: `${units}/${unitOf(name)}`, text: iniText(comment, [
-        ['Unit', [['Description', `What the machine ${name} is given`], ['StopWhenUnneeded', 'yes'], ['Before', serviceOf(name)], ['RequiresMountsFor', store.base]]],
+        ['Unit', [['Description', `What the machine ${name} is given`], ['StopWhenUnneeded', 'yes'], ['Before', serviceOf(name)], ['RequiresMountsFor', [store.base, ...(volume?.image ? [dirname(volume.path)] : [])].map((path) => settingWord(unitValue(path))).join(' ')]]],
         ['Service', [
           ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', opensVolume ? '20min' : '60'], // a person may type three passphrases, each within five minutes
           // All in one command of the unit: systemd takes longer to begin one than most of these take.

@@ -3,7 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, statSync, truncateSync, writeSync } from 'node:fs';
 import test, { type TestContext } from 'node:test';
-import { sessionName } from '../../src/commands/image/change.ts';
+import { imageSession as sessionName } from '../../src/names.ts';
 import { bootOf, copySparse, digestOf, diskImage, type FileSystem, hashOf, type Kind, looked, type Made, MiB, sizeOfPartition, smallTree } from '../disk-images.ts';
 import { mutation, random } from '../image-mutations.ts';
 import { folder, nestbox, program, type Result } from '../nestbox.ts';

@@ -14,9 +14,9 @@ export const hostNames: string[] = readdirSync(folder).map((name) => name.replac
 export const storedHost = (name: string): Facts => JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8')) as Facts;
 
 /** What is known of a volume there: `blocks` and `volumes` of a stored host; one that these do not name is a logical volume that is not active. */
-function storedVolume(stored: Facts, path: string): VolumeFact {
-  const { blocks, volumes } = stored as Facts & { blocks?: Pick<VolumeFact, 'devices' | 'mounted' | 'swaps'>; volumes?: Record<string, Pick<VolumeFact, 'kind' | 'device' | 'format'>> };
-  return { devices: {}, mounted: [], swaps: [], ...blocks, kind: null, device: null, format: null, ...volumes?.[path], there: 'nothing' };
+function storedVolume(stored: Facts, path: string, isImage: boolean): VolumeFact {
+  const { blocks, volumes } = stored as Facts & { blocks?: Pick<VolumeFact, 'devices' | 'mounted' | 'swaps'>; volumes?: Record<string, Pick<VolumeFact, 'kind' | 'device' | 'format' | 'image'>> };
+  return { devices: {}, mounted: [], swaps: [], ...blocks, kind: null, device: null, format: null, ...(isImage && { image: { path, packed: null, backing: null, own: {}, drivers: [], content: null } }), ...volumes?.[path], there: 'nothing' };
 }
 
 export const here = (path: string): URL => new URL(path, import.meta.url);
@@ -50,7 +50,7 @@ export function meetStored(spec: Spec, host: Facts, file: string, way: Way = 'ru
   const unknown = asked.filter((path) => !(path in stored.paths));
   if (unknown.length > 0) throw new Error(`the stored host does not say what is at ${unknown.join(', ')}`);
   const volume = roots[spec.root.source]!.volume?.(spec.root.options);
-  const facts: Facts = { ...stored, ...(volume && { volume: storedVolume(stored, volume) }), paths: Object.fromEntries(asked.map((path) => [path, stored.paths[path] ?? null])), accounts: null, init: null };
+  const facts: Facts = { ...stored, ...(volume && { volume: storedVolume(stored, volume, roots[spec.root.source]!.isImage ?? false) }), paths: Object.fromEntries(asked.map((path) => [path, stored.paths[path] ?? null])), accounts: null, init: null };
   const there = roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal) && layersOf(spec, facts).length > 0;
   const met: Facts = { ...facts, accounts: there ? accountsOf(spec, stored) : null, init: there ? 'systemd' as const : null, ...(meetsInside(spec) && { inside: there ? (stored.inside ?? insideDebian) : null }), rootArchitecture: roots[spec.root.source]!.architecture?.(spec.root.options) ?? null };
   return { machine: resolve(spec, met, file, way), facts: met };

@@ -71,7 +71,7 @@ const combined: Case[] = hostNames.flatMap((hostName) => {
 const rooted: Case[] = hostNames.flatMap((hostName) => {
   const options: Record<string, object> = {
     arch: { arch: true, packages: [], config: '/etc/pacman.conf' }, clone: { clone: 'steam' }, debian: { debian: 'trixie', packages: ['x11-apps'], variant: 'apt', components: ['main'] },
-    directory: { directory: '/srv/chroot/old' }, host: { host: true }, luks: { luks: '/dev/vg/work', discard: true }, tar: { tar: '/srv/images/server.tar.zst' }, volume: { volume: '/dev/vg/private' },
+    directory: { directory: '/srv/chroot/old' }, host: { host: true }, image: { image: '/srv/images/pi.img' }, luks: { luks: '/dev/vg/work', discard: true }, tar: { tar: '/srv/images/server.tar.zst' }, volume: { volume: '/dev/vg/private' },
   };
   assert.deepEqual(Object.keys(options), Object.keys(roots), 'this test has no sample of a source of roots');
   const grants = everyGrant.filter((grant) => ['environment', 'network.private', 'files'].includes(nameOf(grant)));
@@ -265,7 +265,7 @@ test('a program that a grant or a root starts is one that it says it needs', () 
     }
   }
   for (const [source, { needs }] of Object.entries(roots)) {
-    if (source === 'clone' || source === 'directory' || source === 'host' || source === 'volume') continue; // they start nothing
+    if (source === 'clone' || source === 'directory' || source === 'host' || source === 'image' || source === 'volume') continue; // they start nothing
     assert.ok(needs({ [source]: '/srv/images/server.tar.zst', luks: '/dev/vg/work', packages: [], config: '/x' }, { ...storedHost('laptop'), programs: {} }).some(({ fatal, what }) => fatal && what.includes('is not installed')), source);
   }
 });

@@ -4,6 +4,7 @@ import type { Facts } from '../../src/facts.ts';
 import { topics, values } from '../../src/grants/index.ts';
 import { MemoryHost } from '../../src/host/memory.ts';
 import { node } from '../../src/host/memory-tree.ts';
+import { partName } from '../../src/image/parts.ts';
 import { type Journal, journalOn } from '../../src/journal.ts';
 import { type Machine, volumeOf } from '../../src/machine.ts';
 import type { Plan } from '../../src/plan.ts';
@@ -42,7 +43,8 @@ export function world(facts: Facts, machine: Machine): MemoryHost {
   const volume = volumeOf(machine.source);
   if (volume) {
     root(host, '/srv/other');
-    host.volumes.set(volume.path, host.folders('/srv/other'));
+    host.volumes.set(volume.image ? partName(volume.image, volume.path) : volume.path, host.folders('/srv/other'));
+    for (const one of machine.besides) host.volumes.set(partName(one, volume.path), node('directory', 0o755));
     host.folders('/srv').children.delete('other');
     for (const path of ['/dev/mapper', dirname(volume.path)]) host.folders(path);
     if (!volume.lv) file(volume.path, 'a block device');

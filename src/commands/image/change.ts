@@ -1,5 +1,4 @@
 import { apply, describe, undo } from '../../apply.ts';
-import { digest } from '../../digest.ts';
 import { Complaint, lacksProgram } from '../../errors.ts';
 import type { Facts } from '../../facts.ts';
 import { type OpenImage, openImage, usesOfImage } from '../../host/images.ts';
@@ -8,6 +7,7 @@ import { Interrupted } from '../../host/processes.ts';
 import { Busy, openSession, type Session } from '../../host/session.ts';
 import { inspect } from '../../image/inspect.ts';
 import { type Change, wayOfImage, type Subject } from '../../image/plan.ts';
+import { imageSession as sessionName } from '../../names.ts';
 import type { Step } from '../../step.ts';
 import { mountOf, programsOf } from '../../steps/images.ts';
 import { note, sizeOf } from '../../text.ts';
@@ -20,9 +20,6 @@ export const numberOf = ({ partition }: ImageOptions): number | null => {
   if (!/^[1-9]\d{0,2}$/.test(partition)) throw new Complaint(`--partition ${partition}: it is a number, such as 2`);
   return Number(partition);
 };
-
-/** The image's own, whichever name it was called by; a dot is in no machine's name. */
-export const sessionName = (path: string): string => `image.${digest(path).toString('hex').slice(0, 12)}`;
 
 export const subjectOf = ({ file, kind, size, read }: OpenImage): Subject => ({ file, kind, read, layout: inspect(read, size) });
 

@@ -1,0 +1,28 @@
+/* What the jobs that open and close volumes and images share. */
+#pragma once
+#include "native.h"
+#include <sys/types.h>
+
+/* Ends the program with words for people: the first line what is wrong, the others what to do. */
+_Noreturn void refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* How long a unit waits for a device, and how long a close waits for those who hold it, in seconds. */
+enum { patience = 60, farewell = 30 };
+
+/* Milliseconds, of a clock that never goes back. */
+long long now(void);
+
+int exists(const char *path);
+
+/* Whether this is a unit that comes up with the host, so that disks may be still to come. */
+int comes_up(void);
+
+/* Where a device is mounted, in the mount namespace of a process ("self"). Asked with a path, whether it is mounted there: 1, and 2 where something else is. */
+int mounted(const char *pid, dev_t device, const char *at, char *elsewhere);
+
+/* Waits until one of those who hold the device has ended, a second at most. Their names, for people. */
+void await_holders(dev_t device, char names[1024]);
+
+/* Mounts a device of the type on an empty folder; all files in it belong to `ids` and the ids after it, where the type has owners of its own shifted by so much.
+ * In one move: a kill leaves either the whole mount or none. -1: errno says why. */
+int mount_shown(const char *device, const char *target, const char *type, uint32_t ids, int read_only, int no_set_user_id);

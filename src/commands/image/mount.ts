@@ -1,0 +1,96 @@
+import { dirname, resolve as absolute } from 'node:path';
+import { apply, describe, undo } from '../../apply.ts';
+import { Complaint, lacksProgram } from '../../errors.ts';
+import { openImage } from '../../host/images.ts';
+import { linux } from '../../host/linux.ts';
+import { keptJournal, parseJournal } from '../../journal.ts';
+import { insideOfPart, besidesIn } from '../../images.ts';
+import { chooseRoot, type Part, partName } from '../../image/parts.ts';
+import { probe, readInsideImage, readVolume } from '../../probe.ts';
+import { imageSession } from '../../names.ts';
+import type { Step } from '../../step.ts';
+import { store } from '../../store.ts';
+import { note } from '../../text.ts';
+import { imageFolder, rootLink } from '../../volumes.ts';
+import type { ImageOptions } from '../image.ts';
+import { mustBeFree, numberOf, openSessionOf } from './change.ts';
+
+/** Mounts the root of an image on a folder of the person's, and its other partitions below, until `unmount`. Owners are those in the image. */
+export default async function mount([named, folder, ...more]: string[], options: ImageOptions): Promise<number> {
+  if (!named || !folder || more.length > 0) throw new Complaint('which image, and on which folder?', 'nestbox image mount FILE FOLDER');
+  const facts = probe(process.env);
+  if (!facts.root) throw new Complaint('only root can mount what is in an image', `sudo nestbox image mount ${named} ${folder}`);
+  const host = linux(facts.programs, note);
+  const tell = (step: Step) => (options.verbose ? note(describe(step)) : undefined);
+  const image = openImage(named);
+  const { path } = image.file;
+  const at = absolute(folder);
+  const session = openSessionOf(path, facts);
+  try {
+    if (await session.interrupted()) await undo(host, session.journal, tell);
+    const { image: found } = readVolume(path, at, []);
+    if (!found?.content) throw new Complaint(`${path} cannot be read`);
+    if (found.packed) throw new Complaint(`${named} is packed`, `nestbox run ${named} unpacks it beside itself`);
+    mustBeFree(image);
+    if (found.content.complaints.length > 0) throw new Complaint(`the partition table of ${path} is damaged: ${found.content.complaints.join('; ')}`, `nestbox image check ${named} tells more`);
+    const root = chooseRoot(found.content, path, numberOf(options));
+    if ('what' in root) throw new Complaint(root.what, root.mend.replace('in [root] (or nestbox run --partition', '(nestbox image mount --partition'));
+    if (root.content?.format.startsWith('luks')) throw new Complaint(`${partName(root, path)} is encrypted (LUKS)`, 'nestbox run opens it; to look at it from outside: losetup --partscan, cryptsetup open, mount');
+    if (!facts.programs.e2fsck && root.content?.format.startsWith('ext')) throw new Complaint(lacksProgram('e2fsck', 'check a file system').what, lacksProgram('e2fsck', 'check a file system').mend);
+    const run = runOf(path);
+    const name = imageSession(path);
+    const parents: Step[] = [dirname(run), run, imageFolder(run)].map((one): Step => ({ kind: 'mkdir', path: one, mode: 0o700 }));
+    const opened = (part: Part, target: string, link: string): Step[] => [
+      { kind: 'loop', file: path, start: part.start, size: part.size, link: `${imageFolder(run)}/${link}`, machine: name },
+      { kind: 'check-file-system', device: `${imageFolder(run)}/${link}`, at: target, volume: partName(part, path), beside: true },
+      { kind: 'mount-volume', device: `${imageFolder(run)}/${link}`, at: target, volume: partName(part, path), beside: { shift: 0, write: true, outside: true } },
+    ];
+    const wasThere = (await host.kind(at)) !== null;
+    await apply([...parents, ...opened(root, at, rootLink)], host, session.journal, tell);
+    const { mounts, problems } = besidesIn(readInsideImage(at) ?? insideOfPart(root), found, root, facts.kernel);
+    for (const { what, mend } of problems) note(`${what}; ${mend}`);
+    for (const { part, at: below } of mounts) {
+      // The image is a stranger's: what leads out of it is no place for anything.
+      const target = await host.resolve(`${at}${below}`);
+      if (target !== `${at}${below}`) note(`${partName(part, path)} is not mounted: ${below} ${target === null ? 'is not there' : 'is a link'}, going on`);
+      else await apply(opened(part, target, `${part.number}`), host, session.journal, tell);
+    }
+    // The way back is kept where it ends with the boot, as the mounts do; folders of the person's stay.
+    const kept = (await session.journal.entries()).map((steps) => steps.filter((step) => !(step.kind === 'leftover' && (step.path.startsWith(`${at}/`) || (step.path === at && wasThere)))));
+    await host.write(`${run}/undo`, kept.map((steps) => `${JSON.stringify(steps)}\n`).join(''), 0o600);
+    await session.journal.clear();
+    console.log(`${partName(root, path)} is on ${at}${mounts.map(({ part, at: below }) => `, ${part.number} on ${below}`).join('')}; nestbox image unmount ${named}`);
+    return 0;
+  } finally {
+    await undo(host, session.journal, tell).finally(() => {
+      session.close();
+      image.close();
+    });
+  }
+}
+
+const runOf = (path: string): string => store.mountOfImage(imageSession(path));
+
+/** Takes back what `mount` has done. */
+export async function unmount([named, ...more]: string[], options: ImageOptions): Promise<number> {
+  if (!named || more.length > 0) throw new Complaint('which image?', 'nestbox image unmount FILE');
+  const facts = probe(process.env);
+  if (!facts.root) throw new Complaint('only root can unmount what is in an image', `sudo nestbox image unmount ${named}`);
+  const host = linux(facts.programs, note);
+  const tell = (step: Step) => (options.verbose ? note(describe(step)) : undefined);
+  const path = (await host.resolve(absolute(named))) ?? absolute(named);
+  const session = openSessionOf(path, facts);
+  try {
+    const text = await host.read(`${runOf(path)}/undo`);
+    if (text === null) throw new Complaint(`${path} is not mounted by nestbox`, 'nestbox image mount FILE FOLDER');
+    // The folder that it is kept in goes last, when nothing of it is needed any more.
+    const isFolder = (line: string) => parseJournal(`${line}\n`).flat().every(({ kind }) => kind === 'remove');
+    const lines = text.split('\n').filter(Boolean);
+    await undo(host, keptJournal(lines.filter((line) => !isFolder(line)).map((line) => `${line}\n`).join('')), tell);
+    await host.remove(`${runOf(path)}/undo`);
+    await undo(host, keptJournal(lines.filter(isFolder).map((line) => `${line}\n`).join('')), tell);
+    return 0;
+  } finally {
+    session.close();
+  }
+}
