@@ -23,17 +23,22 @@ await inFolder((folder) => {
     must(['cp', '--sparse=always', '--reflink=auto', original, path]);
     must(['sync', '-f', folder]);
   };
-  writeFileSync(`${folder}/by-hand`, `set -e
+  // sfdisk waits a quarter of a second for whoever may have the disk open, and looks whether the kernel has it; told that it is a file it does neither.
+  const byHand = (name: string, sfdisk: string) => {
+    writeFileSync(`${folder}/${name}`, `set -e
 truncate -s 2G "$1"
-echo ', +' | sfdisk -q --no-reread --no-tell-kernel -N 2 "$1"
+echo ', +' | ${sfdisk} -N 2 "$1"
 loop=$(losetup --find --show --offset ${start} "$1")
 e2fsck -f -y "$loop"
 resize2fs "$loop"
 losetup --detach "$loop"
 `);
+    return ['sh', `${folder}/${name}`, path];
+  };
   const measured = measure([
-    { name: 'by hand', argv: ['sh', `${folder}/by-hand`, path], before },
+    { name: 'by hand', argv: byHand('by-hand', 'sfdisk -q'), before },
+    { name: 'by hand, quickest', argv: byHand('quickest', 'sfdisk -q --no-reread --no-tell-kernel'), before },
     { name: 'nestbox image grow', argv: nestbox('image', 'grow', path, '2G'), before },
   ], { rounds, warmups: 1 });
-  report('600 MB become 2 GB', measured, [{ name: 'nestbox image grow', to: 'by hand', goal: 1.2 }], { 'by hand': 'truncate, sfdisk, losetup, e2fsck -f, resize2fs, losetup --detach' }, json);
+  report('600 MB become 2 GB', measured, [{ name: 'nestbox image grow', to: 'by hand', goal: 1.2 }, { name: 'nestbox image grow', to: 'by hand, quickest', goal: null }], { 'by hand': 'truncate, sfdisk, losetup, e2fsck -f, resize2fs, losetup --detach' }, json);
 });

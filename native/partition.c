@@ -97,18 +97,21 @@ static int take_lock(int image) {
 	return 0;
 }
 
-/* partition DESCRIPTOR START SIZE [--lock] [--read-only] [--mount TYPE] --die-with PID -- PROGRAM [ARGUMENT]...: {} is the device, or where it is mounted. */
+/* partition DESCRIPTOR START SIZE [--lock] [--bare] [--read-only] [--mount TYPE] --die-with PID -- PROGRAM [ARGUMENT]...: {} is the device, or where it is mounted.
+ * `bare`: the image itself, and where in it. */
 int partition_job(int argc, char **argv) {
-	int read_only = 0, lock = 0, i = 4;
+	int read_only = 0, lock = 0, bare = 0, i = 4;
 	const char *type = NULL;
 	pid_t parent = 0;
 	if (argc < 6)
-		die("partition DESCRIPTOR START SIZE [--lock] [--read-only] [--mount TYPE] --die-with PID -- PROGRAM [ARGUMENT]...");
+		die("partition DESCRIPTOR START SIZE [--lock] [--bare] [--read-only] [--mount TYPE] --die-with PID -- PROGRAM [ARGUMENT]...");
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--read-only") == 0)
 			read_only = 1;
 		else if (strcmp(argv[i], "--lock") == 0)
 			lock = 1;
+		else if (strcmp(argv[i], "--bare") == 0)
+			bare = 1;
 		else if (strcmp(argv[i], "--mount") == 0 && i + 1 < argc)
 			type = argv[++i];
 		else if (strcmp(argv[i], "--die-with") == 0 && i + 1 < argc)
@@ -132,8 +135,12 @@ int partition_job(int argc, char **argv) {
 		return 200; /* no program that is run has this one */
 	}
 	errno = 0;
-	attach(image, bytes(argv[2]), bytes(argv[3]), read_only, name);
 	const char *place = name;
+	/* As the programs of e2fsprogs take it: they need no device for that, and the way to the disk is half as long. */
+	if (bare)
+		snprintf(name, sizeof name, "/proc/self/fd/%d?offset=%llu", image, (unsigned long long)bytes(argv[2]));
+	else
+		attach(image, bytes(argv[2]), bytes(argv[3]), read_only, name);
 	if (type) {
 		place = access("/mnt", F_OK) == 0 ? "/mnt" : "/tmp";
 		/* A log that is still to be replayed is not, where nothing is to be written. */

@@ -73,6 +73,15 @@ export interface X11 {
   admit(step: Of<'admit'> | Of<'dismiss'>, admitted: boolean): Promise<void>;
 }
 
+/** How a program gets at a part of an image. */
+export interface Work {
+  write: boolean;
+  /** The type of the file system, which it finds mounted. */
+  mount?: string;
+  /** It is told where in the image, as programs of e2fsprogs can be: there is no device. For those that only read: resize2fs cuts off a file. */
+  bare?: boolean;
+}
+
 /** Disk images. Each is locked when it is first written to, until nestbox and all that it has started for it have ended. */
 export interface Images {
   /** Bytes; null: it is gone, or another file has its name. */
@@ -87,8 +96,8 @@ export interface Images {
   /** Whole and on the disk when it returns: with its owner, its rights and its holes. It ends with nestbox. */
   copy(image: ImageFile, copy: string): Promise<void>;
   replace(image: ImageFile, copy: string): Promise<void>;
-  /** A program of the host at work on these bytes alone, which ends with nestbox: {} is a device, or where that is mounted as `mount` says. */
-  work(image: ImageFile, extent: Extent, how: { mount?: string; write: boolean }, argv: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }>;
+  /** A program of the host at work on these bytes alone, which ends with nestbox: {} is a device, or where that is mounted. */
+  work(image: ImageFile, extent: Extent, how: Work, argv: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }>;
 }
 
 /** Runs a program of the host that must succeed; otherwise a Complaint with its command line and its last words. */

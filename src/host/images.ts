@@ -165,7 +165,7 @@ export async function pack(programs: Facts['programs'], argv: readonly string[],
   const forget = () => rmSync(partial, { force: true });
   let stopped: NodeJS.Signals | null = null;
   try {
-    const child = spawn(programs[argv[0] as ProgramName]!, argv.slice(1), { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: [source, target, 'pipe'], cwd: '/' });
+    const child = spawn(programs['nestbox-native']!, ['launch', '--die-with', `${process.pid}`, '--', programs[argv[0] as ProgramName]!, ...argv.slice(1)], { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: [source, target, 'pipe'], cwd: '/' });
     let said = '';
     child.stderr!.setEncoding('utf8').on('data', (text: string) => { said += text; });
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => { stopped = signal; child.kill(); });
@@ -264,7 +264,7 @@ export function imagesOf(programs: Facts['programs']): Images {
     }),
     async copy(image, copy) {
       hold(image);
-      const argv = [find('nestbox-native'), 'launch', '--die-with', `${process.pid}`, '--', find('cp'), '--preserve=all', '--reflink=auto', '--sparse=always', '--no-target-directory', image.path, copy];
+      const argv = [find('nestbox-native'), 'launch', '--die-with', `${process.pid}`, '--', find('cp'), '--preserve=all', '--reflink=auto', '--sparse=always', '--remove-destination', '--no-target-directory', image.path, copy];
       const { code, stderr } = await ran(spawn(argv[0]!, argv.slice(1), { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' }));
       if (code !== 0) throw new Complaint(`${image.path} cannot be copied to ${copy}`, stderr.trim());
       hold({ path: copy, inode: null });
@@ -276,10 +276,10 @@ export function imagesOf(programs: Facts['programs']): Images {
       fsyncSync(folder);
       closeSync(folder);
     }),
-    work(image, { start, size }, { mount, write }, argv) {
+    work(image, { start, size }, { mount, write, bare }, argv) {
       const own = write || held.has(image.path) ? null : openSync(image.path, constants.O_RDONLY | constants.O_NOFOLLOW);
       const ours = own === null ? open(image) : null;
-      const words = ['partition', '3', `${start}`, `${size}`, ...(ours && !ours.locked ? ['--lock'] : []), ...(write ? [] : ['--read-only']), ...(mount ? ['--mount', mount] : []), '--die-with', `${process.pid}`, '--', find(argv[0] as ProgramName), ...argv.slice(1)];
+      const words = ['partition', '3', `${start}`, `${size}`, ...(ours && !ours.locked ? ['--lock'] : []), ...(bare ? ['--bare'] : []), ...(write ? [] : ['--read-only']), ...(mount ? ['--mount', mount] : []), '--die-with', `${process.pid}`, '--', find(argv[0] as ProgramName), ...argv.slice(1)];
       // A session of its own: Ctrl-C is for us, and none of these programs likes to be stopped in between.
       const child = spawn(find('nestbox-native'), words, { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'pipe', 'pipe', own ?? ours!.file], detached: true, cwd: '/' });
       return ran(child).then((result) => {

@@ -16,12 +16,13 @@ type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
 interface Work {
   argv: string[];
   mount?: string;
+  bare?: boolean;
   good?: number[];
 }
 
 /** Looks through all of it, or repairs what can be repaired without being asked; null: the kernel sees to that when it is mounted. */
 function checkWork(format: Format, mend: Of<'image-check'>['mend']): Work | null {
-  if (isExt(format)) return mend ? { argv: ['e2fsck', '-f', mend === 'safe' ? '-p' : '-y', '{}'], good: [0, 1] } : { argv: ['e2fsck', '-f', '-n', '{}'] };
+  if (isExt(format)) return mend ? { argv: ['e2fsck', '-f', mend === 'safe' ? '-p' : '-y', '{}'], good: [0, 1] } : { argv: ['e2fsck', '-f', '-n', '{}'], bare: true };
   if (format === 'xfs') return mend ? null : { argv: ['xfs_repair', '-n', '{}'] };
   if (format === 'btrfs') return mend ? null : { argv: ['btrfs', 'check', '--readonly', '{}'] };
   if (format === 'f2fs') return { argv: mend ? ['fsck.f2fs', '-a', '{}'] : ['fsck.f2fs', '--dry-run', '{}'] };
@@ -40,7 +41,7 @@ export const mountOf = (step: Step): string | null => (step.kind === 'image-resi
 /** Whether it can be looked through at all. */
 export const canCheck = (format: Format): boolean => checkWork(format, false) !== null;
 
-/** xfs and f2fs take all that there is. It has been looked through just before: resize2fs -f does not ask for that again. */
+/** Through a device alone: resize2fs cuts a file off to the length of the file system. xfs and f2fs take all that there is. It has been looked through just before: resize2fs -f does not ask for that again. */
 function resizeWork({ format, to }: Of<'image-resize'>): Work {
   if (isExt(format)) return { argv: ['resize2fs', '-f', '{}', `${Math.floor(to / 512)}s`] };
   if (format === 'xfs') return { argv: ['xfs_growfs', '{}'], mount: 'xfs' };
@@ -55,8 +56,8 @@ const called = ({ number, format, image }: Pick<Of<'image-check'>, 'number' | 'f
 
 const exactly = (bytes: number): string => `${sizeOf(bytes)} (${bytes} bytes)`;
 
-async function does(host: Host, step: Of<'image-check'> | Of<'image-resize'>, { argv, mount, good = [0] }: Work, write: boolean, wrong: string): Promise<void> {
-  const { code, stdout, stderr } = await host.images.work(step.image, step.extent, { ...(mount && { mount }), write }, argv);
+async function does(host: Host, step: Of<'image-check'> | Of<'image-resize'>, { argv, mount, bare, good = [0] }: Work, write: boolean, wrong: string): Promise<void> {
+  const { code, stdout, stderr } = await host.images.work(step.image, step.extent, { ...(mount && { mount }), ...(bare && { bare }), write }, argv);
   if (good.includes(code)) return;
   const said = `${stdout}\n${stderr}`.split('\n').map((line) => line.trim()).filter((line) => line !== '' && !/^(Pass \d|e2fsck \d|resize2fs \d|Phase \d)/.test(line));
   throw new Complaint(`${wrong}: ${pasteable(argv)} ended with ${code}`, said.slice(-6).join('\n'));

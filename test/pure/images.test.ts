@@ -260,9 +260,9 @@ test('a shrunken image is a copy until all is done', () => {
   assert.match(refused(() => shrinking(subject(large), toShrink(subject(large), null), 10 * MiB, { kind: 'to', bytes: 11 * MiB }, null)), /needs 10M: the image cannot have less than 12M/);
 });
 
-for (const [name, make, to] of [['mbr', pi, 20], ['extended', extended, 20], ['gpt', gpt, 20], ['mbr, smaller', () => pi(64), 0], ['gpt, smaller', () => gpt(64), 0]] as const)
+for (const [name, make, to] of [['mbr', pi, 12], ['extended', extended, 12], ['gpt', gpt, 12], ['mbr, smaller', () => pi(12), 0], ['gpt, smaller', () => gpt(12), 0]] as const)
   test(`${name}: wherever a change is cut off, it is taken back to the byte, or finished`, async () => {
-    const planned = (bytes: Buffer) => (to > 0 ? growing(subject(bytes), { kind: 'to', bytes: to * MiB }, null) : shrinking(subject(bytes), toShrink(subject(bytes), null), 10 * MiB, null, null));
+    const planned = (bytes: Buffer) => (to > 0 ? growing(subject(bytes), { kind: 'to', bytes: to * MiB }, null) : shrinking(subject(bytes), toShrink(subject(bytes), null), 3 * MiB, null, MiB));
     const { steps } = planned(make());
     const fresh = () => {
       const host = new MemoryHost();
@@ -305,6 +305,20 @@ for (const [name, make, to] of [['mbr', pi, 20], ['extended', extended, 20], ['g
     assert.ok(back > 0 && on > 0, `${back} taken back, ${on} finished`);
   });
 
+test('an image that is gone in the meantime is in nobody\'s way', async () => {
+  const { steps } = growing(subject(pi()), { kind: 'to', bytes: 12 * MiB }, null);
+  for (let effect = 1; effect <= 3; effect++) {
+    const host = new MemoryHost();
+    const { journal } = memoryJournal();
+    host.images.files.set('/srv/pi.img', pi());
+    host.failAt = { effect, late: true };
+    await assert.rejects(apply(steps, host, journal), Failure);
+    host.images.files.delete('/srv/pi.img');
+    await undo(host, journal);
+    assert.deepEqual(await journal.entries(), []);
+  }
+});
+
 test('somebody else\'s change of the table is not written over', async () => {
   const { steps } = growing(subject(pi()), { kind: 'to', bytes: 16 * MiB }, null);
   const host = new MemoryHost();
@@ -323,14 +337,14 @@ test('two hundred damaged images: each is read to an end, and what is refused is
     [{ kind: 'mbr', size: 8 * MiB, start: 2 * MiB, records: [], frame: 0 }, pi], [{ kind: 'gpt', size: 8 * MiB, start: 2 * MiB, records: [], frame: 0 }, gpt],
     [{ kind: 'extended', size: 8 * MiB, start: 10240 * 512, records: [4096 * 512, 8192 * 512], frame: 4096 * 512 }, extended],
   ];
+  const originals = kinds.map(([, make]) => make());
   const counted = { refused: 0, taken: 0 };
   for (let n = 0; n < 200; n++) {
-    const [at, make] = kinds[n % kinds.length]!;
+    const [at] = kinds[n % kinds.length]!;
     const { name, writes, length } = mutation(n, at);
-    const damaged = make();
+    const damaged = Buffer.from(originals[n % kinds.length]!);
     for (const write of writes) write.bytes.copy(damaged, write.at);
     const bytes = damaged.subarray(0, length ?? damaged.length);
-    const before = Buffer.from(bytes);
     const layout = inspect(readerOf(bytes), bytes.length);
     for (const complaint of layout.complaints) assert.match(complaint, /\w+ \w+/, name);
     const said = refused(() => growing(subject(bytes), { kind: 'to', bytes: 16 * MiB }, null));
@@ -341,7 +355,6 @@ test('two hundred damaged images: each is read to an end, and what is refused is
       assert.doesNotMatch(said, /[^\P{Cc}\n]|NaN|undefined|null/u, name);
     }
     if (layout.complaints.length > 0) assert.notEqual(said, 'not refused', name);
-    assert.ok(bytes.equals(before), name);
   }
   assert.ok(counted.refused > 120, JSON.stringify(counted));
 });

@@ -21,8 +21,8 @@ export default async function shrink([file, size, ...more]: string[], options: I
     const subject = subjectOf(image);
     const chosen = toShrink(subject, number);
     const { part, content } = chosen;
-    const ask = isExt(content.format) ? { argv: ['resize2fs', '-P', '{}'] } : { argv: ['btrfs', 'inspect-internal', 'min-dev-size', '{}'], mount: 'btrfs' };
-    const { code, stdout, stderr } = await host.images.work(image.file, { start: part.start, size: part.size }, { ...('mount' in ask && { mount: ask.mount }), write: false }, ask.argv);
+    const { argv, ...how } = isExt(content.format) ? { argv: ['resize2fs', '-P', '{}'] } : { argv: ['btrfs', 'inspect-internal', 'min-dev-size', '{}'], mount: 'btrfs' };
+    const { code, stdout, stderr } = await host.images.work(image.file, { start: part.start, size: part.size }, { ...how, write: false }, argv);
     // "Estimated minimum size of the filesystem: 1234", in blocks; "109051904 bytes (104.00MiB)"
     const [, said] = /(?:filesystem: |^)(\d+)(?: bytes.*)?$/m.exec(stdout.trim()) ?? [];
     if (code !== 0 || said === undefined) throw new Complaint(`it cannot be told how small the file system in ${image.file.path} can be`, `${stdout}\n${stderr}`.trim().split('\n').slice(-5).join('\n'));
