@@ -3,6 +3,7 @@ import type { Host } from './host.ts';
 import type { Journal } from './journal.ts';
 import type { Kind, Kinds, Step } from './step.ts';
 import { devices } from './steps/devices.ts';
+import { emulators } from './steps/emulators.ts';
 import { files } from './steps/files.ts';
 import { images } from './steps/images.ts';
 import { keys } from './steps/keys.ts';
@@ -15,7 +16,7 @@ import { volumes } from './steps/volumes.ts';
 
 /** Acting and undoing: the one place that takes steps. */
 
-const kinds: Kinds<Step['kind']> = { ...devices, ...files, ...images, ...keys, ...mounts, ...programs, ...roots, ...terminals, ...units, ...volumes };
+const kinds: Kinds<Step['kind']> = { ...devices, ...emulators, ...files, ...images, ...keys, ...mounts, ...programs, ...roots, ...terminals, ...units, ...volumes };
 
 const of = (step: Step) => kinds[step.kind] as unknown as Kind<Step>;
 

@@ -6,6 +6,8 @@ import { digest } from './digest.ts';
 import { readState } from './host/session.ts';
 import { isImageName, nameOfImage } from './names.ts';
 import { classesOf, layersOf, type Machine, meetsInside, namesCdi, namesPorts, pathsOf, resolve, wantsTerminal, type Way, withAttached } from './machine.ts';
+import { nativeArchitectures } from './foreign/binfmt.ts';
+import { readArchitecture, readBinfmt, readSystemd } from './host/foreign.ts';
 import { positionOf } from './positions.ts';
 import { portsOf } from './ports.ts';
 import { look, probe, isImage, readAccounts, readCdiTexts, readInit, readInside, readInsideImage, readListening, readTerminals, readVolume } from './probe.ts';
@@ -81,10 +83,19 @@ export async function meet(written: Spec, file: string, base: Facts = probe(proc
   if (volume) facts = { ...facts, volume: readVolume(volume, mountPointOf(spec.name), root.isImage ? imageFolders(spec.name) : null) };
   if (root.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) {
     const layers = layersOf(spec, facts);
-    facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }), ...(root.isImage && layers[0] && { insideImage: readInsideImage(layers[0]) }) };
+    facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }), ...(root.isImage && layers[0] && { insideImage: readInsideImage(layers[0]) }), ...processorOf(spec, facts, layers) };
   }
   if (namesPorts(spec)) facts = { ...facts, ports: [...readListening(), ...portsOfOthers(spec.name, base)] };
   return { machine: resolve(spec, facts, file, way), facts };
+}
+
+/** For which processor a root is, and where it is not this host's, what there is to run it. */
+function processorOf(spec: Spec, facts: Facts, layers: readonly string[]): Pick<Facts, 'rootArchitecture' | 'rootSystemd' | 'binfmt'> {
+  if (spec.root.source === 'host') return {};
+  const root = roots[spec.root.source]!;
+  const rootArchitecture = (layers.length > 0 ? readArchitecture(layers)?.name : root.architecture?.(spec.root.options)) ?? null;
+  if (rootArchitecture === null || nativeArchitectures(facts).includes(rootArchitecture)) return { rootArchitecture };
+  return { rootArchitecture, rootSystemd: spec.boot ? readSystemd(layers) : null, binfmt: readBinfmt(rootArchitecture) };
 }
 
 /** The ports of the host that other machines' files name. One that cannot be read now is told of when its machine is run. */

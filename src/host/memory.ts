@@ -28,6 +28,8 @@ export class MemoryHost implements Host {
   readonly displays = new Map<number, { admitted: Set<string>; keys: Set<number> }>();
   /** Volumes by their path, with the tree of their file system; a logical one has a node while it is active. */
   readonly volumes = new Map<string, Node>();
+  /** Entries of binfmt_misc, and the machines that have them. */
+  readonly emulators = new Map<string, Set<string>>();
   readonly images = new MemoryImages((doing) => this.act(doing), this);
   /** Effects so far. */
   effects = 0;
@@ -62,6 +64,7 @@ export class MemoryHost implements Host {
   snapshot(): string[] {
     return [
       ...this.images.lines(), ...this.tree.lines(), ...[...this.volumes].flatMap(([path, root]) => linesOf(root).map((line) => `in ${path}: ${line}`)), ...this.tree.mounts.map(({ at, type }) => `mount ${type} ${at}`), ...this.processes.map(({ name }) => `process ${name}`),
+      ...[...this.emulators].map(([entry, machines]) => `entry ${entry} of ${[...machines].join(' ')}`),
       ...[...this.links].map(([name, { peer, set }]) => `link ${name} ${peer} ${set.join(' ')}`), ...[...this.tables].map(([name, rules]) => `table ${name} ${rules.join(' ')}`),
       ...[...this.displays].flatMap(([number, { admitted, keys }]) => [...[...admitted].map((user) => `display :${number} admits ${user}`), ...[...keys].map((key) => `display :${number} has key ${key}`)]),
     ];
@@ -241,6 +244,7 @@ export class MemoryHost implements Host {
       else if (job === 'console') this.act(() => (words[0] === 'take' ? this.place(words[2]!, node('file', 0o644, undefined, '1\n'), true) : this.drop(words[2]!)));
       else if (job === 'loop' || job === 'loop-end') this.loop(job, words);
       else if (job === 'unlock' || job === 'lock' || job === 'activate' || job === 'deactivate' || job === 'check' || job === 'mount') this.volume(job, words);
+      else if (job === 'binfmt') this.act(() => this.emulator(words));
       else if (job === 'unmount') this.act(() => this.unmount(words[0]!));
       else throw new Error(`a host in memory cannot do nestbox-native ${job}`);
     },
@@ -343,6 +347,13 @@ export class MemoryHost implements Host {
       const over = this.node(first).text.split(' ');
       this.mount(second, `volume ${over.length === 4 ? `${over[0]} ${over[1]}` : first.slice('/dev/mapper/'.length)}`, this.volumes.get(third)!);
     }
+  }
+
+  /** An entry is there as long as a machine has it. */
+  private emulator([verb, entry = '', machine = '']: string[]): void {
+    const users = this.emulators.get(entry) ?? new Set();
+    if (verb === 'register') this.emulators.set(entry, users.add(machine));
+    else if (users.delete(machine) && users.size === 0) this.emulators.delete(entry);
   }
 
   async unlock(argv: readonly string[]): Promise<void> {

@@ -14,7 +14,7 @@ export async function wordsOn(computer: Computer): Promise<string> {
 }
 
 /** Waits until these words are on the screen. */
-export async function reads(computer: Computer, words: RegExp, seconds = 90): Promise<void> {
+export async function reads(computer: Computer, words: RegExp, seconds = 240): Promise<void> {
   let found = '';
   for (const limit = Date.now() + seconds * 1000; !words.test(found); found = await wordsOn(computer)) if (Date.now() > limit) throw new Error(`the screen does not come to show ${words}, but: ${found.replace(/\s+/g, ' ')}`);
 }
