@@ -83,7 +83,7 @@ export async function meet(written: Spec, file: string, base: Facts = probe(proc
   if (volume) facts = { ...facts, volume: readVolume(volume, mountPointOf(spec.name), root.isImage ? imageFolders(spec.name) : null) };
   if (root.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) {
     const layers = layersOf(spec, facts);
-    facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }), ...processorOf(spec, facts, layers), ...(root.isImage && layers[0] && { insideImage: readInsideImage(layers[0]) }) };
+    facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }), ...(root.isImage && layers[0] && { insideImage: readInsideImage(layers[0]) }), ...processorOf(spec, facts, layers) };
   }
   if (namesPorts(spec)) facts = { ...facts, ports: [...readListening(), ...portsOfOthers(spec.name, base)] };
   return { machine: resolve(spec, facts, file, way), facts };
