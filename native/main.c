@@ -33,6 +33,7 @@ static const struct {
 } jobs[] = {
 	{ "activate", "VG/LV NODE MARK", activate_job },
 	{ "bind", "FROM TO UID_MAP GID_MAP [read-only]", bind_job },
+	{ "binfmt", "register ENTRY MACHINE LINE | withdraw ENTRY MACHINE", binfmt_job },
 	{ "check", "DEVICE TARGET VOLUME", check_job },
 	{ "console", "take|give-back TERMINAL FILE | show TERMINAL", console_job },
 	{ "deactivate", "VG/LV MARK", deactivate_job },

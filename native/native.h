@@ -31,6 +31,7 @@ int tool(const char *name, int argc, char **argv);
 
 int activate_job(int argc, char **argv);
 int bind_job(int argc, char **argv);
+int binfmt_job(int argc, char **argv);
 int check_job(int argc, char **argv);
 int console_job(int argc, char **argv);
 int deactivate_job(int argc, char **argv);

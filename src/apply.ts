@@ -3,6 +3,7 @@ import type { Host } from './host.ts';
 import type { Journal } from './journal.ts';
 import type { Kind, Kinds, Step } from './step.ts';
 import { devices } from './steps/devices.ts';
+import { emulators } from './steps/emulators.ts';
 import { files } from './steps/files.ts';
 import { keys } from './steps/keys.ts';
 import { mounts } from './steps/mounts.ts';
@@ -14,7 +15,7 @@ import { volumes } from './steps/volumes.ts';
 
 /** Acting and undoing: the one place that takes steps. */
 
-const kinds: Kinds<Step['kind']> = { ...devices, ...files, ...keys, ...mounts, ...programs, ...roots, ...terminals, ...units, ...volumes };
+const kinds: Kinds<Step['kind']> = { ...devices, ...emulators, ...files, ...keys, ...mounts, ...programs, ...roots, ...terminals, ...units, ...volumes };
 
 const of = (step: Step) => kinds[step.kind] as unknown as Kind<Step>;
 

@@ -8,7 +8,7 @@ export class Complaint extends Error {
 }
 
 /** Words that a person puts into `accept = [...]` to say that a loss is understood. */
-export const acceptable = ['no-device-policy', 'no-hooks', 'xhost'] as const;
+export const acceptable = ['emulated-setuid', 'no-device-policy', 'no-hooks', 'xhost'] as const;
 export type Acceptable = (typeof acceptable)[number];
 
 /** Something that stands between a machine and this host, or that the person should know before it runs. */

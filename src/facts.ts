@@ -1,6 +1,7 @@
 import type { CdiSpec } from './cdi/schema.ts';
 import type { Library } from './elf.ts';
 import type { ProgramName } from './errors.ts';
+import type { Binfmt } from './foreign/binfmt.ts';
 import type { CacheEntry } from './linker.ts';
 import type { Volume } from './volumes.ts';
 
@@ -8,6 +9,10 @@ import type { Volume } from './volumes.ts';
 export interface Facts {
   /** As in `uname -m`: x86_64, aarch64 ... */
   architecture: string;
+  /** Whether a 64-bit kernel runs the 32-bit programs of its processor; absent: nothing says that it does not. */
+  runs32?: boolean;
+  /** Emulators for other processors; read when a root is for one. */
+  binfmt?: Binfmt;
   distribution: { id: string; version: string };
   /** Release of the kernel, such as 6.1.0-18-amd64. */
   kernel: string;
@@ -62,6 +67,10 @@ export interface Facts {
   accounts: Accounts | null;
   /** Which init is in the machine's root; null while that is still to be built. */
   init: Init | null;
+  /** For which processor the programs in the machine's root are, as Debian calls it; null: nobody can say yet. */
+  rootArchitecture?: string | null;
+  /** Version of the systemd in a root that is for another processor. */
+  rootSystemd?: number | null;
   /** What else is in the machine's root that libraries and settings of the host meet there; null or absent as `accounts`. */
   inside?: Inside | null;
 }

@@ -11,6 +11,8 @@ import { topics, values } from './grants/index.ts';
 import { type CacheEntry, cacheWith, linksTo } from './linker.ts';
 import { portsOf } from './ports.ts';
 import { helperId, linkNames, pickShift, scopeOf, serviceOf, shiftOf } from './names.ts';
+import { type Emulation, judge } from './foreign/binfmt.ts';
+import { edited, needsOfBoot, setuidExposure } from './foreign/boot.ts';
 import type { Source } from './root.ts';
 import { roots } from './roots/index.ts';
 import type { Spec } from './spec.ts';
@@ -48,6 +50,10 @@ export interface Machine {
   /** Of `user`, inside. */
   account: { uid: number; gid: number; home: string };
   accounts: { add: AccountsToAdd; known: boolean };
+  /** What runs the programs in its root, where the processor does not; null: it does. */
+  emulation: Emulation | null;
+  /** As systemd-nspawn calls what programs inside take this computer for; null: they see what it is. */
+  personality: 'x86' | null;
   /** Which init it starts, null where it runs a program instead. */
   boot: 'systemd' | 'other' | null;
   argv: string[];
@@ -178,15 +184,18 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const inside = { name: user?.name ?? 'root', home: account.home, uid: shift + account.uid, gid: shift + account.gid };
   const helper: Owner = facts.person.uid !== 0 ? facts.person : shift !== 0 ? { uid: shift + helperId, gid: shift + helperId } : { uid: 65534, gid: 65534 };
   const sharesNetwork = spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host');
-  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot };
+  const building = source.kind === 'template' && !facts.store.templates.includes(source.key);
+  const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, { building, setuid: spec.boot && spec.accept.includes('emulated-setuid') }) : null;
+  const emulation = verdict?.emulation ?? null;
+  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot, emulated: emulation !== null };
 
   const grants = spec.grants.filter((asked) => spec.boot || !grantOf(asked).onlyBooted); // of a machine that boots, a program can be run all the same
   const grantProblems = grants.flatMap((asked) =>
     grantOf(asked).needs(asked.options, context).map((problem) => (asked.attached
       ? { ...problem, at: [], mend: `${problem.mend}, or nestbox detach --always ${name} ${(asked.options as string[])[Number(problem.at?.[0])]}` }
       : { ...problem, at: [asked.topic, ...(asked.kind ? [asked.kind] : []), ...(problem.at ?? [])] })));
-  const problems: Problem[] = [...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
-  const { edits: granted, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })));
+  const problems: Problem[] = [...(verdict?.problems ?? []).map((problem) => ({ ...problem, at: ['root'] })), ...(emulation && spec.boot ? needsOfBoot(emulation, facts) : []), ...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
+  const { edits: granted, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : [...grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })), ...(emulation ? [{ by: 'root', edits: edited(emulation, spec.boot) }] : [])]);
 
   const boot = !spec.boot ? null : facts.init === 'other' ? 'other' : 'systemd';
   const told = boot === null ? [] : variablesOf(granted.environment, boot, account.uid, facts.inside?.displayManager ?? false);
@@ -202,6 +211,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
     top, root: inPlace ? lower : `${run}/root`, run, shift, idsBefore: idsOnDisk(source, facts), ownership, user: user?.name ?? null,
     account: { uid: account.uid, gid: account.gid, home: account.home },
     accounts: { add, known: facts.accounts !== null },
+    emulation, personality: facts.rootArchitecture === 'i386' && facts.architecture === 'x86_64' ? 'x86' : null,
     boot,
     argv: spec.run,
     // Who boots has a terminal and a session of its own, made when somebody logs in.
@@ -211,7 +221,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
     file,
     place: way === 'service' ? { kind: 'unit', name: serviceOf(name), properties: [] } : facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, controllersFor(edits.limits)) },
     helper, linkNames: linkNames(name),
-    problems, exposures: grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork }).map((exposure) => ({ ...exposure, by: keyOf(asked) }))),
+    problems, exposures: [...(emulation?.register && emulation.setuid ? [{ by: 'accept', ...setuidExposure }] : []), ...grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork }).map((exposure) => ({ ...exposure, by: keyOf(asked) })))],
   };
   machine.problems.push(...conflicts, ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts) : []));
   return machine;

@@ -3,6 +3,8 @@ import { resolve as absolute } from 'node:path';
 import { Complaint } from './errors.ts';
 import type { CdiFile, Facts, TakenPort } from './facts.ts';
 import { classesOf, layersOf, type Machine, meetsInside, namesCdi, namesPorts, pathsOf, resolve, wantsTerminal, type Way, withAttached } from './machine.ts';
+import { nativeArchitectures } from './foreign/binfmt.ts';
+import { readArchitecture, readBinfmt, readSystemd } from './host/foreign.ts';
 import { positionOf } from './positions.ts';
 import { portsOf } from './ports.ts';
 import { look, probe, readAccounts, readCdiTexts, readInit, readInside, readListening, readTerminals, readVolume } from './probe.ts';
@@ -63,10 +65,19 @@ export async function meet(written: Spec, file: string, base: Facts = probe(proc
   if (volume) facts = { ...facts, volume: readVolume(volume, mountPointOf(spec.name)) };
   if (roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) {
     const layers = layersOf(spec, facts);
-    facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }) };
+    facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }), ...processorOf(spec, facts, layers) };
   }
   if (namesPorts(spec)) facts = { ...facts, ports: [...readListening(), ...portsOfOthers(spec.name, base)] };
   return { machine: resolve(spec, facts, file, way), facts };
+}
+
+/** For which processor a root is, and where it is not this host's, what there is to run it. */
+function processorOf(spec: Spec, facts: Facts, layers: readonly string[]): Pick<Facts, 'rootArchitecture' | 'rootSystemd' | 'binfmt'> {
+  if (spec.root.source === 'host') return {};
+  const root = roots[spec.root.source]!;
+  const rootArchitecture = (layers.length > 0 ? readArchitecture(layers)?.name : root.architecture?.(spec.root.options)) ?? null;
+  if (rootArchitecture === null || nativeArchitectures(facts).includes(rootArchitecture)) return { rootArchitecture };
+  return { rootArchitecture, rootSystemd: spec.boot ? readSystemd(layers) : null, binfmt: readBinfmt(rootArchitecture) };
 }
 
 /** The ports of the host that other machines' files name. One that cannot be read now is told of when its machine is run. */

@@ -19,7 +19,7 @@ export interface Planned {
 
 /** All that a run will do, in order, before any of it is done. */
 export interface Plan {
-  /** Opens the volume that the root is on, before all else; taken back at the end of whatever it was opened for. Empty for other roots. */
+  /** Opens the volume that the root is on, or gives a root that is built the emulator for its programs, before all else; taken back at the end of whatever it was for. Empty for other roots. */
   opening: Planned[];
   /** Makes the root and the machine; stays until the machine is removed. */
   lasting: Planned[];
@@ -34,11 +34,19 @@ export function plan(machine: Machine, facts: Facts, positionOf: (at: (string | 
     throw new Complaint(fatal.map(({ what, mend, at, accept }) => `${at && at.length > 0 ? positionOf(at) : ''}${what}\n  ${mend}${accept && !mend.includes(accept) ? `, or say accept = ["${accept}"]` : ''}`).join('\n'));
   // As a service, the container is the last of its units, and they are made of the rest.
   const last = machine.way === 'service' ? [] : container(machine, facts);
-  return { opening: volume(machine), lasting: [...template(machine, facts), ...making(machine)], passing: [...seeing(machine), ...granting(machine, facts), ...last] };
+  return { opening: [...volume(machine), ...(isToBeBuilt(machine, facts) ? emulator(machine) : [])], lasting: [...template(machine, facts), ...making(machine)], passing: [...emulator(machine), ...seeing(machine), ...granting(machine, facts), ...last] };
+}
+
+/** Whether its root has still to be built. */
+const isToBeBuilt = ({ source }: Pick<Machine, 'source'>, { store: { templates } }: Facts): boolean => source.kind === 'template' && !templates.includes(source.key);
+
+/** Programs of another processor run while a root is built as well: so the emulator is there before. */
+function emulator({ name, emulation }: Machine): Planned[] {
+  return emulation?.register ? by('root', [{ kind: 'emulator', entry: emulation.register.name, machine: name, architecture: emulation.architecture, line: emulation.register.line }]) : [];
 }
 
 /** What is done before the container of a service starts. */
-export const preparing = ({ opening, passing }: Plan): Planned[] => [...opening, ...passing];
+export const preparing = ({ opening, passing }: Plan): Planned[] => [...opening, ...passing.filter(({ step }) => step.kind !== 'emulator' || !opening.some((before) => before.step.kind === 'emulator'))];
 
 export const steps = (planned: readonly Planned[]): Step[] => planned.map(({ step }) => step);
 
@@ -56,7 +64,7 @@ const staysInside = (machine: Machine): boolean => machine.way === 'service' && 
 
 /** Builds the template beside its place and moves it there when it is whole. */
 function template({ source, name, run }: Machine, facts: Facts): Planned[] {
-  if (source.kind !== 'template' || facts.store.templates.includes(source.key)) return [];
+  if (!isToBeBuilt({ source }, facts) || source.kind !== 'template') return [];
   const partial = `${store.templates}/.${source.key}.${name}`;
   const seen = `${run}/build`;
   return by('root', [

@@ -221,6 +221,7 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
   const authority = env.XAUTHORITY ?? `${person.home}/.Xauthority`;
   return {
     architecture: machineNames[process.arch] ?? process.arch,
+    runs32: runs32(),
     distribution: { id: os('ID'), version: os('VERSION_ID') },
     kernel: release(),
     systemd: systemdVersion(),
@@ -255,7 +256,20 @@ export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attemp
 }
 
 /** process.arch -> uname -m */
-const machineNames: Record<string, string> = { x64: 'x86_64', ia32: 'i686', arm64: 'aarch64', arm: 'armv7l' };
+const machineNames: Record<string, string> = { x64: 'x86_64', ia32: 'i686', arm64: 'aarch64', arm: 'armv7l', ppc64: 'ppc64le', loong64: 'loongarch64' };
+
+/** Processors of ARM that know no 32-bit programs: CPU implementer and part of /proc/cpuinfo, from their Technical Reference Manuals; all of Apple's. */
+const only64 = ['0x41/0xd02', '0x41/0xd06', '0x41/0xd43', '0x41/0xd4a', '0x41/0xd48', '0x41/0xd49', '0x41/0xd4d', '0x41/0xd4e', '0x41/0xd4f', '0x41/0xd80', '0x41/0xd81', '0x41/0xd82', '0x41/0xd84', '0x41/0xd85', '0x41/0xd87', '0x41/0xd8e', '0x43/0x0a1', '0xc0/0xac3'];
+
+/** Whether the kernel and the processor run 32-bit programs beside their own: by a setting that only such a kernel (CONFIG_COMPAT) has. */
+function runs32(): boolean {
+  if (!existsSync('/proc/sys/vm/mmap_rnd_compat_bits')) return !existsSync('/proc/sys/vm/mmap_rnd_bits'); // one that has neither does not tell
+  if (/(^|\s)ia32_emulation=(0|n|off|false)(\s|$)/i.test(text('/proc/cmdline'))) return false;
+  if (process.arch !== 'arm64') return true;
+  const cpus = text('/proc/cpuinfo');
+  const [makers, parts] = [cpus.match(/^CPU implementer.*?(0x\w+)$/gm) ?? [], cpus.match(/^CPU part.*?(0x\w+)$/gm) ?? []].map((found) => found.map((line) => line.slice(line.indexOf('0x'))));
+  return !makers!.some((maker, i) => maker === '0x61' || only64.includes(`${maker}/${parts![i]}`));
+}
 
 /** The virtual terminals, or null where there are none: what the host does on them, and those of machines that run or have their units in place. */
 export function readTerminals({ store: { services } }: Pick<Facts, 'store'>): Terminals | null {

@@ -24,6 +24,8 @@ export interface Root<Schema extends OptionsSchema = OptionsSchema> {
   options: Schema;
   /** It changes all the time: a machine is made from what it was then, and is not asked about it again. */
   once?: boolean;
+  /** For which processor it is built, as Debian calls it; undefined: this host's own, or it is not said. */
+  architecture?(options: v.InferOutput<Schema>): string | undefined;
   /** The options with what a root needs to boot. */
   booted?(options: v.InferOutput<Schema>): v.InferOutput<Schema>;
   /** The block device, or file, that it is on. */

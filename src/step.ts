@@ -50,6 +50,9 @@ export type Step =
   | { kind: 'bind'; from: string; at: string; owner: Owner; shownAs: Owner; write: boolean }
   | { kind: 'tmpfs'; at: string; mode: number; bytes: number; owner: Owner; devices: boolean }
   | { kind: 'unmount'; at: string }
+  /** The kernel runs programs for `architecture` by an emulator, wherever they are. `line`: as the kernel takes it; the entry is there as long as a machine has it. */
+  | { kind: 'emulator'; entry: string; machine: string; architecture: string; line: string }
+  | { kind: 'emulator-end'; entry: string; machine: string }
   /** A logical volume. `mark` is a file that says that it was nestbox who has activated it. */
   | { kind: 'activate'; lv: string; node: string; mark: string }
   | { kind: 'deactivate'; lv: string; mark: string }

@@ -58,6 +58,7 @@ export function snapshot(): Snapshot {
       ...tree('/dev/shm'), ...tree('/root', (path) => ours.test(path) || /\/\.config/.test(path), 3),
       ...tree('/etc', (path) => /^\/etc\/(nestbox|systemd|passwd|group|shadow|subuid|subgid|udev)/.test(path)), ...tree('/tmp', (path) => ours.test(path), 3),
       ...readdirSync('/sys/class/net').map((name) => `link ${name}`), ...lines('nft', 'list', 'tables'), ...lines('ip', 'netns', 'list'),
+      ...attempt(() => readdirSync('/proc/sys/fs/binfmt_misc'), []).filter((name) => name.startsWith('nestbox-')).map((name) => `entry ${name} of binfmt_misc`),
       `ip_forward ${attempt(() => readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(), '')}`,
       ...readFileSync('/proc/net/unix', 'utf8').split('\n').map((line) => line.split(' ').at(-1)!).filter((path) => ours.test(path) && !path.includes('/nestbox-lab.')).map((path) => `socket ${path}`),
     ]),

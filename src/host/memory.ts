@@ -26,6 +26,8 @@ export class MemoryHost implements Host {
   readonly displays = new Map<number, { admitted: Set<string>; keys: Set<number> }>();
   /** Volumes by their path, with the tree of their file system; a logical one has a node while it is active. */
   readonly volumes = new Map<string, Node>();
+  /** Entries of binfmt_misc, and the machines that have them. */
+  readonly emulators = new Map<string, Set<string>>();
   /** Effects so far. */
   effects = 0;
   /** Which effect fails; `late`: it has come about all the same, as when the power goes right after it. */
@@ -59,6 +61,7 @@ export class MemoryHost implements Host {
   snapshot(): string[] {
     return [
       ...this.tree.lines(), ...[...this.volumes].flatMap(([path, root]) => linesOf(root).map((line) => `in ${path}: ${line}`)), ...this.tree.mounts.map(({ at, type }) => `mount ${type} ${at}`), ...this.processes.map(({ name }) => `process ${name}`),
+      ...[...this.emulators].map(([entry, machines]) => `entry ${entry} of ${[...machines].join(' ')}`),
       ...[...this.links].map(([name, { peer, set }]) => `link ${name} ${peer} ${set.join(' ')}`), ...[...this.tables].map(([name, rules]) => `table ${name} ${rules.join(' ')}`),
       ...[...this.displays].flatMap(([number, { admitted, keys }]) => [...[...admitted].map((user) => `display :${number} admits ${user}`), ...[...keys].map((key) => `display :${number} has key ${key}`)]),
     ];
@@ -245,6 +248,7 @@ export class MemoryHost implements Host {
       // Who has the terminal is told by the file that keeps which one was visible before.
       else if (job === 'console') this.act(() => (words[0] === 'take' ? this.place(words[2]!, node('file', 0o644, undefined, '1\n'), true) : this.drop(words[2]!)));
       else if (job === 'unlock' || job === 'lock' || job === 'activate' || job === 'deactivate' || job === 'check' || job === 'mount') this.volume(job, words);
+      else if (job === 'binfmt') this.act(() => this.emulator(words));
       else if (job === 'unmount') this.act(() => this.unmount(words[0]!));
       else throw new Error(`a host in memory cannot do nestbox-native ${job}`);
     },
@@ -322,6 +326,13 @@ export class MemoryHost implements Host {
       if (!there(second)) this.act(() => this.place(second, node('directory', 0o755)));
       this.mount(second, `volume ${first.slice('/dev/mapper/'.length)}`, this.volumes.get(third)!);
     }
+  }
+
+  /** An entry is there as long as a machine has it. */
+  private emulator([verb, entry = '', machine = '']: string[]): void {
+    const users = this.emulators.get(entry) ?? new Set();
+    if (verb === 'register') this.emulators.set(entry, users.add(machine));
+    else if (users.delete(machine) && users.size === 0) this.emulators.delete(entry);
   }
 
   async unlock(argv: readonly string[]): Promise<void> {

@@ -1,5 +1,8 @@
 import * as v from 'valibot';
 import { lacksProgram } from '../errors.ts';
+import { nativeName } from '../foreign/binfmt.ts';
+import { architectures } from '../foreign/elf.ts';
+import type { Facts } from '../facts.ts';
 import { defineRoot } from '../root.ts';
 import { line, says } from '../schema.ts';
 import { templateKey } from '../templates.ts';
@@ -9,6 +12,8 @@ const word = (what: string, example: string) => v.pipe(v.string(), v.regex(/^[a-
 /** An init, the bus that it is spoken to on, and what makes a login a session with a runtime folder and a bus of its own. */
 const initPackages = ['systemd-sysv', 'dbus', 'dbus-user-session', 'libpam-systemd'];
 
+const isForeign = (asked: string | undefined, facts: Facts): boolean => asked !== undefined && asked !== nativeName(facts);
+
 export default defineRoot({
   summary: 'Debian, or a distribution made like it, from its packages',
   options: v.strictObject({
@@ -16,23 +21,27 @@ export default defineRoot({
     packages: v.optional(v.pipe(v.array(word('the name of a package', 'steam-installer')), says('Packages besides those of the variant.')), []),
     variant: v.optional(v.pipe(v.picklist(['minbase', 'important', 'standard', 'apt', 'essential', 'required']), says('How much is in it to begin with; see mmdebstrap(1).')), 'minbase'),
     components: v.optional(v.pipe(v.array(word('the name of a component', 'main')), says('Such as contrib, non-free.')), ['main']),
+    architecture: v.optional(v.pipe(v.picklist(architectures.map(({ name }) => name)), says('For which processor, as Debian calls it: arm64, armhf, riscv64 ...; this host\'s own, unless told. See docs/foreign.md.'))),
     mirror: v.optional(v.pipe(line, v.regex(/^(https?|file|copy):\/\/?[^\s]+$/, 'expected the address of a mirror, such as "http://deb.debian.org/debian"'), says('Where the packages come from.'))),
   }),
+  architecture: ({ architecture }) => architecture,
   booted: (options) => ({ ...options, packages: [...new Set([...options.packages, ...initPackages])] }),
   paths: () => [],
   needs: (_, { programs }) => [
     ...(programs.mmdebstrap ? [] : [lacksProgram('mmdebstrap', 'make a Debian root')]),
     ...(programs.unshare ? [] : [lacksProgram('unshare', 'make a Debian root')]),
   ],
-  source: ({ debian, packages, variant, components, mirror }, { architecture }) => ({
+  source: ({ debian, packages, variant, components, mirror, architecture: asked }, facts) => ({
     kind: 'template',
-    key: templateKey('debian', debian, { debian, packages: [...packages].sort(), variant, components, mirror, architecture }),
+    key: templateKey('debian', debian, { debian, packages: [...packages].sort(), variant, components, mirror, architecture: isForeign(asked, facts) ? asked : facts.architecture }),
     build: (target, seen) => [{
       // Seen elsewhere, as apt fetches as a user of its own, who cannot look into our folders.
-      kind: 'build', target, seen, what: `make a Debian ${debian} root`,
+      kind: 'build', target, seen, what: `make a Debian ${debian} root${isForeign(asked, facts) ? ` for ${asked}` : ''}`,
       argv: [
         'mmdebstrap', '--mode=root', '--format=directory', `--variant=${variant}`, `--components=${components.join(',')}`,
         ...(packages.length > 0 ? [`--include=${packages.join(',')}`] : []),
+        // Whether its programs run here is known already.
+        ...(isForeign(asked, facts) ? [`--architectures=${asked}`, '--skip=check/qemu'] : []),
         '--aptopt=Acquire::Languages "none"', '--dpkgopt=force-unsafe-io',
         debian, seen, ...(mirror ? [mirror] : []),
       ],

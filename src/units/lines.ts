@@ -1,5 +1,6 @@
 import { basename } from 'node:path/posix';
 import type { Step } from '../step.ts';
+import { emulatorCommands } from '../steps/emulators.ts';
 import { mountCommands } from '../steps/mounts.ts';
 import { terminalCommands } from '../steps/terminals.ts';
 import { volumeCommands } from '../steps/volumes.ts';
@@ -68,6 +69,7 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   overlay: (step) => ({ start: [mountCommands.overlay(step)], stop: [mountCommands.unmount(step)] }),
   bind: (step) => ({ start: [mountCommands.bind(step)], stop: [mountCommands.unmount(step)] }),
   tmpfs: (step) => ({ start: [mountCommands.tmpfs(step)], stop: [mountCommands.unmount(step)] }),
+  emulator: (step) => ({ start: [emulatorCommands.register(step)], stop: [emulatorCommands.withdraw(step)] }),
   activate: (step) => ({ start: [volumeCommands.activate(step)], stop: [volumeCommands.deactivate(step)] }),
   unlock: (step) => ({ start: [volumeCommands.unlock(step)], stop: [volumeCommands.lock(step)] }),
   'check-file-system': (step) => ({ start: [volumeCommands.check(step)] }),
@@ -84,7 +86,7 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   service: () => ({}), // a unit of its own each
 };
 
-type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'terminal-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'deactivate' | 'lock' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'ports-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
+type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'terminal-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'emulator-end' | 'deactivate' | 'lock' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'link-end' | 'ports-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
 
 /** All steps of a plan's `passing` half, for the machine `name`. Throws for a step that no run begins with: that is a mistake of ours. */
 export function linesOf(steps: readonly Step[], name: string): Lines {

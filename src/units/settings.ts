@@ -6,7 +6,7 @@ import { beyondUsual, filterLines } from '../powers.ts';
 
 /** The .nspawn file of a machine: systemd.nspawn(5), from version 247 on. */
 export function settings(machine: Machine, facts: Facts, comment: readonly string[]): string {
-  const { boot, argv, environment, edits, user, account, shift, hostname, seenBinds, linkNames } = machine;
+  const { boot, argv, environment, edits, user, account, shift, hostname, seenBinds, linkNames, personality } = machine;
   const version = facts.systemd ?? 0;
   const { network } = edits;
   const capabilities = beyondUsual(edits);
@@ -17,6 +17,7 @@ export function settings(machine: Machine, facts: Facts, comment: readonly strin
     ]),
     ...Object.entries({ ...environment, ...edits.environment }).map(([name, value]) => ['Environment', settingWord(`${name}=${value}`)] as const),
     ['PrivateUsers', shift === 0 ? 'no' : `${shift}:65536`],
+    ...(personality ? [['Personality', personality] as const] : []),
     ...(capabilities.length > 0 ? [['Capability', capabilities.join(' ')] as const] : []),
     ...filterLines(edits.syscalls).map((list) => ['SystemCallFilter', list] as const),
     ['NoNewPrivileges', boot ? 'no' : 'yes'], // an init has set-user-id programs to give to its users

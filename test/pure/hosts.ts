@@ -52,6 +52,6 @@ export function meetStored(spec: Spec, host: Facts, file: string, way: Way = 'ru
   const volume = roots[spec.root.source]!.volume?.(spec.root.options);
   const facts: Facts = { ...stored, ...(volume && { volume: storedVolume(stored, volume) }), paths: Object.fromEntries(asked.map((path) => [path, stored.paths[path] ?? null])), accounts: null, init: null };
   const there = roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal) && layersOf(spec, facts).length > 0;
-  const met: Facts = { ...facts, accounts: there ? accountsOf(spec, stored) : null, init: there ? 'systemd' as const : null, ...(meetsInside(spec) && { inside: there ? (stored.inside ?? insideDebian) : null }) };
+  const met: Facts = { ...facts, accounts: there ? accountsOf(spec, stored) : null, init: there ? 'systemd' as const : null, ...(meetsInside(spec) && { inside: there ? (stored.inside ?? insideDebian) : null }), rootArchitecture: roots[spec.root.source]!.architecture?.(spec.root.options) ?? null };
   return { machine: resolve(spec, met, file, way), facts: met };
 }

@@ -76,7 +76,8 @@ const rooted: Case[] = hostNames.flatMap((hostName) => {
   assert.deepEqual(Object.keys(options), Object.keys(roots), 'this test has no sample of a source of roots');
   const grants = everyGrant.filter((grant) => ['environment', 'network.private', 'files'].includes(nameOf(grant)));
   return Object.entries(options).flatMap(([source, sample]) => (['own', 'host', 'shift'] as const).flatMap((users) => [true, false].flatMap((ephemeral) => ['guest', 'root'].flatMap((user) =>
-    meet(hostName, `${source}, users = ${users}, ephemeral = ${ephemeral}, user ${user}`, (facts) => machineWith(facts, grants, { root: { source, options: sample }, users, ephemeral, user: { name: user } })) ?? []))));
+    meet(hostName, `${source}, users = ${users}, ephemeral = ${ephemeral}, user ${user}`, (facts) => machineWith(facts, grants, { root: { source, options: sample }, users, ephemeral, user: { name: user } })) ?? []))))
+    .concat([true, false].flatMap((boot) => meet(hostName, `debian for arm64, boot = ${boot}`, (facts) => machineWith(facts, grants, { root: { source: 'debian', options: { ...options.debian, architecture: 'arm64' } }, boot })) ?? []));
 });
 
 test('every grant can be given on one of the stored hosts at least, and so can every root', () => {

@@ -29,6 +29,7 @@ export function world(facts: Facts, machine: Machine): MemoryHost {
   file('/proc/sys/net/ipv4/ip_forward', '0');
   for (const folder of Object.values(cgroups.own)) host.folders(folder);
   for (const path of Object.values(programs)) file(path, 'program', 0o755);
+  for (const { path } of facts.binfmt?.emulators ?? []) file(path, 'emulator', 0o755);
   if (sound.pulse) socket(sound.pulse);
   if (sound.cookie) file(sound.cookie, 'cookie', 0o600, person);
   if (x11) {

@@ -1,0 +1,40 @@
+import type { Edits, Exposure } from '../edits.ts';
+import { type Problem, warns } from '../errors.ts';
+import type { Facts } from '../facts.ts';
+import type { Emulation } from './binfmt.ts';
+
+/** What systemd inside is to be told, for all of its services: systemd.unit(5), "service.d". */
+const dropIn = '/etc/systemd/system/service.d/60-nestbox.conf';
+
+/**
+ * QEMU's user emulator has no clone() with namespaces, in which systemd prepares the credentials of a service: every service that has any would fail. Older
+ * versions of systemd do not know all of the words, and say so in their journal.
+ */
+const withoutCredentials = `# Written by nestbox: the emulator cannot give services their credentials (clone() with CLONE_NEWNS).
+[Service]
+LoadCredential=
+LoadCredentialEncrypted=
+SetCredential=
+SetCredentialEncrypted=
+ImportCredential=
+`;
+
+/** What is inside for an emulator's sake. */
+export const edited = ({ bind }: Emulation, boots: boolean): Partial<Edits> => ({
+  ...(bind && { binds: [{ ...bind, write: false, owner: 'as-is', passes: true }] }),
+  ...(boots && { texts: [{ path: dropIn, text: withoutCredentials }] }),
+});
+
+/** The first version of QEMU whose user emulator is known to boot a systemd from `systemd` on: tried, Debian's builds. */
+const known = [{ systemd: 253, qemu: 11 }];
+
+/** What will not go well when a system for another processor boots, and is no fault of its own. */
+export function needsOfBoot({ version, emulator, setuid }: Emulation, { rootSystemd }: Facts): Problem[] {
+  const rights = setuid ? [] : [{ ...warns('set-user-id programs in a system for another processor, such as sudo, do not get the rights of their owners', 'accept = ["emulated-setuid"] gives them, see docs/foreign.md for what else, going on'), at: ['boot'] }];
+  const needed = known.find(({ systemd }) => (rootSystemd ?? 0) >= systemd);
+  if (!needed || version === null || Number.parseInt(version, 10) >= needed.qemu) return rights;
+  return [...rights, { ...warns(`${emulator} is QEMU ${version}, under which the systemd ${rootSystemd} in this root is not known to boot (QEMU ${needed.qemu} is)`, 'install a newer qemu-user, or take Debian 12, going on'), at: ['boot'] }];
+}
+
+/** What flag C of an entry gives away: all of the host shares the entry, and QEMU does not mistrust the variables of whoever starts such a program. */
+export const setuidExposure: Exposure = { risk: 'high', what: "who starts a set-user-id program for that processor gets its owner's rights, inside and on the host alike, as the emulator loads what it is told to" };
