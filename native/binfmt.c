@@ -70,8 +70,9 @@ static void withdraw_unused(const char *name) {
 		return;
 	if (put(entry, "-1") < 0 && errno != ENOENT)
 		die("cannot withdraw %s", entry);
-	snprintf(entry, sizeof entry, "%s/.line", uses);
-	unlink(entry);
+	char line[PATH_MAX + 8];
+	snprintf(line, sizeof line, "%s/.line", uses);
+	unlink(line);
 	if (rmdir(uses) < 0 && errno != ENOENT)
 		die("%s", uses);
 	if (count(FOLDER, "mounted") > 0)
