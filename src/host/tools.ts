@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, openSync, readFileSync, readSync, realpathSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { type Needs, needsOf } from '../elf.ts';
 import { toolNames, type Tools } from '../foreign/tools.ts';
 import { type CacheEntry, readCache } from '../linker.ts';
@@ -28,18 +28,18 @@ const read = (path: string): Needs | null => attempt(() => {
 /** Whoever is inside owns nothing of the host's. */
 const isForAll = (path: string): boolean => (statSync(path).mode & 0o005) === 0o005;
 
-/** What of a Debian's packaging tools this host has for a root, which is for another processor; null: nothing, or the root is still to be made. No program is run. */
+/** What of a Debian's packaging tools this host has for a root, which is for another processor; null: nothing, or the root is still to be made. All under the names that stay when the host's packages are upgraded. No program is run. */
 export function readTools(layers: readonly string[], chooser: string | undefined): Tools | null {
   if (layers.length === 0 || !chooser || !findInside(layers, '/etc/apt/apt.conf.d') || !findInside(layers, '/usr/bin/dpkg-deb')) return null;
   const cache = attempt(() => readCache(readFileSync('/etc/ld.so.cache')), null) ?? [];
   const libraries = new Map<string, string>();
   let loader: string | null = null;
   const programs = toolNames.flatMap((name) => {
-    const path = programFolders.map((folder) => attempt(() => realpathSync(`${folder}/${name}`), null)).find((found) => found !== null);
+    const path = programFolders.map((folder) => `${folder}/${name}`).find((found) => attempt(() => isForAll(found), false));
     // What the root does not have is not there inside either.
-    if (!path || !['/usr/bin', '/bin'].some((folder) => findInside(layers, `${folder}/${name}`)) || !attempt(() => (accessSync(path, constants.X_OK), isForAll(path)), false)) return [];
+    if (!path || !['/usr/bin', '/bin'].some((folder) => findInside(layers, `${folder}/${name}`))) return [];
     const needs = read(path);
-    const linker = needs?.interpreter && attempt(() => realpathSync(needs.interpreter!), null);
+    const linker = needs?.interpreter;
     const all = needs && librariesOf(needs, cache);
     if (!linker || !all || (loader !== null && loader !== linker)) return [];
     // Packages of today's distributions are packed with zstd: a dpkg-deb that cannot unpack these is too old.
@@ -59,16 +59,15 @@ function librariesOf(needs: Needs, cache: readonly CacheEntry[]): Map<string, st
   for (let name = wanted.shift(); name !== undefined; name = wanted.shift()) {
     if (found.has(name)) continue;
     const entry = cache.find(({ soname, flags }) => soname === name && flags === needs.flags);
-    const path = entry && attempt(() => realpathSync(entry.path), null);
-    if (!path) {
+    if (!entry || !existsSync(entry.path)) {
       if (/^ld-linux.*\.so/.test(name)) continue; // the linker itself
       return null;
     }
-    found.set(name, path);
-    wanted.push(...(read(path)?.libraries ?? []));
+    found.set(name, entry.path);
+    wanted.push(...(read(entry.path)?.libraries ?? []));
   }
   // Before glibc 2.34 owners' names are looked up by this one, which is asked for at run time.
   const names = cache.find(({ soname, flags }) => soname === 'libnss_files.so.2' && flags === needs.flags);
-  if (names) found.set(names.soname, attempt(() => realpathSync(names.path), names.path));
+  if (names && existsSync(names.path)) found.set(names.soname, names.path);
   return found;
 }
