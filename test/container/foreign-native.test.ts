@@ -67,14 +67,12 @@ test('packages are installed, replaced and removed to the same files, mode, owne
     const name = `foreign-native-${native}`;
     const file = machine(t, name, `files = [{ path = "${packages}", to = "/srv/packages" }]`, native);
     t.after(() => nestbox(['rm', name]));
-    const host = snapshot();
     inside(file, `export DEBIAN_FRONTEND=noninteractive
       apt-get install -y /srv/packages/*_1_arm64.deb
       apt-get install -y /srv/packages/nestbox-gzip_2_arm64.deb
       apt-get purge -y nestbox-none
       dpkg --verify
       dpkg --audit`);
-    assert.deepEqual(differences(host).filter((line) => !line.includes(`/machines/${name}`)), []);
     return `/var/lib/nestbox/machines/${name}/top/upper`;
   });
   const found = treeOf(uppers[0]!);
@@ -92,7 +90,7 @@ const asks = (words: string, before = ''): string => `rm -f /tmp/pipe; mkfifo /t
 test('the host\'s programs unpack and add up; packing, and whatever else, is left to those of the root', { skip }, (t) => {
   const file = machine(t, 'foreign-native-which', 'ephemeral = true');
   const cases: [string, string, string?][] = [
-    ['gzip -dc', 'host'], ['gzip -c', 'root'], ['gzip -9', 'root'], ['bzip2 -d', 'host'], ['bzip2', 'root'], ['sha256sum', 'host'], ['sha256sum -b -', 'host'], ['sha256sum --zero', 'root'],
+    ['gzip -dc', 'host'], ['gzip -c', 'root'], ['gzip -9', 'root'], ['sha256sum', 'host'], ['sha256sum -b -', 'host'], ['sha256sum --zero', 'root'],
     ['tar -x -m -f - --warning=no-timestamp -C /tmp', 'root'], ['tar -x -m -f - --warning=no-timestamp', 'host'], ['tar -c -f - -T -', 'root'],
     // What is loaded into every program is for the root's processor.
     ['sha256sum', 'root', 'export LD_PRELOAD=/usr/lib/aarch64-linux-gnu/libc.so.6;'], ['sha256sum', 'root', 'export LD_LIBRARY_PATH=/tmp;'],
@@ -103,6 +101,7 @@ test('the host\'s programs unpack and add up; packing, and whatever else, is lef
 
 test('the programs are in the way of dpkg alone: other programs have the root\'s own, and these can be replaced', { skip }, (t) => {
   const file = machine(t, 'foreign-native-way', 'ephemeral = true');
+  const host = snapshot();
   const said = inside(file, `command -v tar; apt-config dump DPkg::Path; ls ${tools}/bin | tr '\\n' ' '; echo
     cp -p /usr/bin/tar /usr/bin/tar.new; mv /usr/bin/tar.new /usr/bin/tar; cp -p /usr/bin/dpkg-deb /usr/bin/dpkg-deb.new; mv /usr/bin/dpkg-deb.new /usr/bin/dpkg-deb
     rm /usr/bin/md5sum; PATH=${tools}/bin:$PATH; echo | md5sum 2>&1 || echo $?
@@ -114,6 +113,7 @@ test('the programs are in the way of dpkg alone: other programs have the root\'s
   assert.deepEqual(said.slice(3, 5), ['md5sum: not found', '127']);
   assert.match(said[5]!, /touch: .*(Read-only file system|Permission denied)/);
   assert.deepEqual(said.slice(6, 8), ['arm64', 'aarch64']);
+  assert.deepEqual(differences(host), []);
 });
 
 test('native = false, and a root for this processor, have nothing of it', { skip }, (t) => {
