@@ -12,6 +12,7 @@
 
 #define FOLDER "/run/nestbox-binfmt"
 #define MOUNTED FOLDER "/mounted" /* nestbox has mounted it */
+#define AGAIN "-again"
 #define KERNEL "/proc/sys/fs/binfmt_misc"
 
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -70,6 +71,8 @@ static void withdraw_unused(const char *name) {
 		return;
 	if (put(entry, "-1") < 0 && errno != ENOENT)
 		die("cannot withdraw %s", entry);
+	snprintf(entry, sizeof entry, KERNEL "/%s" AGAIN, name);
+	put(entry, "-1"); // of one that was cut off
 	char line[PATH_MAX + 8];
 	snprintf(line, sizeof line, "%s/.line", uses);
 	unlink(line);
@@ -99,21 +102,39 @@ static int mount_it(void) {
 	return -1;
 }
 
-/* The line of an entry is kept beside its uses, for the other kind of entry of the same processor: NAME-setuid is the one that counts, and the
- * kernel tries what was made last first. So it is made again after NAME, which is there meanwhile. */
+/* Makes an entry, or makes it again where it is there: whatever somebody has made since would be tried before it. Programs of machines that run
+ * find one at every moment, under another name meanwhile. */
+static int make(const char *name, const char *line) {
+	char entry[PATH_MAX], again[PATH_MAX], other[2048];
+	snprintf(entry, sizeof entry, KERNEL "/%s", name);
+	if (access(entry, F_OK) < 0)
+		return put(KERNEL "/register", line);
+	snprintf(again, sizeof again, KERNEL "/%s" AGAIN, name);
+	snprintf(other, sizeof other, ":%s" AGAIN "%s", name, line + 1 + strlen(name));
+	put(again, "-1"); // of one that was cut off here
+	if (put(KERNEL "/register", other) < 0 || put(entry, "-1") < 0)
+		return -1;
+	int failed = put(KERNEL "/register", line), error = errno;
+	if (!failed)
+		put(again, "-1");
+	errno = error;
+	return failed;
+}
+
+/* The line of an entry is kept beside its uses: NAME-setuid is the one that counts of two for the same processor, and is made again after NAME. */
 static void keep_first(const char *name) {
-	char entry[PATH_MAX], kept[PATH_MAX], line[2048];
-	snprintf(entry, sizeof entry, KERNEL "/%s-setuid", name);
-	snprintf(kept, sizeof kept, FOLDER "/%s-setuid/.line", name);
+	char setuid[NAME_MAX], kept[PATH_MAX], line[2048];
+	snprintf(setuid, sizeof setuid, "%s-setuid", name);
+	snprintf(kept, sizeof kept, FOLDER "/%s/.line", setuid);
 	int file = open(kept, O_RDONLY | O_CLOEXEC);
 	ssize_t length = file < 0 ? 0 : read(file, line, sizeof line - 1);
 	if (file >= 0)
 		close(file);
-	if (length <= 0 || access(entry, F_OK) < 0)
+	if (length <= 0)
 		return;
 	line[length] = '\0';
-	if (put(entry, "-1") < 0 || put(KERNEL "/register", line) < 0)
-		die("cannot make %s again", entry);
+	if (make(setuid, line) < 0)
+		die("cannot make the entry %s again", setuid);
 }
 
 static void keep_line(const char *name, const char *line) {
@@ -126,18 +147,14 @@ static void keep_line(const char *name, const char *line) {
 }
 
 static int register_it(const char *name, const char *line) {
-	char entry[PATH_MAX];
-	snprintf(entry, sizeof entry, KERNEL "/%s", name);
-	if (access(entry, F_OK) == 0)
-		return 0; // another machine's, or this one's from before
-	if (put(KERNEL "/register", line) == 0) {
+	if (make(name, line) == 0) {
 		keep_line(name, line);
 		keep_first(name);
 		return 0;
 	}
 	int error = errno;
-	const char *interpreter = strrchr(line, '/') ? strchr(line, '/') : line;
-	say("the kernel does not take the entry %s for %.*s: %s\n%s", name, (int)strcspn(interpreter, ":"), interpreter, strerror(error),
+	const char *interpreter = strchr(line, '/');
+	say("the kernel does not take the entry %s for %.*s: %s\n%s", name, (int)strcspn(interpreter ? interpreter : "", ":"), interpreter ? interpreter : "", strerror(error),
 		error == ENOENT ? "apt install --reinstall qemu-user-static" : error == EPERM || error == EACCES ? "root of this host alone may do that" : "its kernel log says why: dmesg");
 	return -1;
 }
@@ -148,7 +165,8 @@ int binfmt_job(int argc, char **argv) {
 		die("binfmt takes: register ENTRY MACHINE LINE | withdraw ENTRY MACHINE");
 	const char *name = argv[2], *machine = argv[3];
 	// What is not nestbox's is never touched.
-	if (strncmp(name, "nestbox-", 8) != 0 || strchr(name, '/') || strchr(machine, '/') || machine[0] == '.')
+	size_t length = strlen(name);
+	if (strncmp(name, "nestbox-", 8) != 0 || length > 100 || strchr(name, '/') || strchr(machine, '/') || machine[0] == '.' || (registers && (argv[4][0] != ':' || strncmp(argv[4] + 1, name, length) != 0 || argv[4][1 + length] != ':')))
 		die("'%s' is no entry of nestbox's", name);
 	int lock = locked();
 	char uses[PATH_MAX], use[PATH_MAX];

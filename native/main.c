@@ -53,7 +53,7 @@ static const struct {
 	{ "owners", "preview DIRECTORY FROM TO | change DIRECTORY FROM TO NOTES", owners_job },
 	{ "pulse-gate", "LISTEN SERVER", pulse_gate_job },
 	{ "ready", "PATH", ready_job },
-	{ "udev-relay", "[--seat SEAT] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE", udev_relay_job },
+	{ "udev-relay", "[--seat SEAT] [--visible TERMINAL] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE", udev_relay_job },
 	{ "unlock", "DEVICE MAPPING MACHINE [--discards] [--key-file FILE] [--passphrase-fd N]", unlock_job },
 	{ "unmount", "TARGET", unmount_job },
 	{ "wait", "PIPE -- PROGRAM [ARGUMENT]...", wait_job },

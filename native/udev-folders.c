@@ -1,6 +1,6 @@
 /* What a container that udev-relay serves has as /dev/input and /run/udev. Root inside may be root of the host and change what is
  * in them at any moment: no link in them is followed. */
-#include "udev-relay.h"
+#include "mirror.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/fsuid.h>
@@ -218,18 +218,17 @@ void keep_device(const struct device *device) {
 		drop_links(entry, device->name);
 		make_links(entry, device->name);
 	}
-	if (entry)
+	if (entry) {
 		copy_entry(id, entry);
-	else
+		mirror_is_known(device->name);
+	} else
 		remove_entry(id);
 }
 
 void forget_device(const struct device *device) {
 	remove_entry(id_of(device));
-	if (makes_node(device)) {
-		drop_links(NULL, device->name);
-		remove_from(nodes, device->name);
-	}
+	if (makes_node(device))
+		drop_node(device->name);
 }
 
 int has_device(const struct device *device) {
@@ -254,11 +253,29 @@ static void look_at(const char *subsystem, const char *name) {
 	const char *entry = entry_of(id_of(&device)), *line = line_of(entry, "E:ID_SEAT=");
 	char seat[64];
 	snprintf(seat, sizeof seat, "%.*s", line ? (int)strcspn(line, "\n") : 0, line ? line : "");
+	int ours = (entry || !relay.seat) && is_of_seat(&device, line ? seat : NULL);
+	mirror_device(&device, ours);
 	/* Without an entry nobody knows yet whose it is: udevd's message about it is still to come. */
-	if ((entry || !relay.seat) && is_of_seat(&device, line ? seat : NULL))
+	if (ours && is_given(&device))
 		keep_device(&device);
 	else
 		forget_device(&device);
+}
+
+void drop_node(const char *name) {
+	drop_links(NULL, name);
+	remove_from(nodes, name);
+}
+
+static void sweep_any(const char *name, const void *of) {
+	struct stat found;
+	(void)of;
+	if (fstatat(nodes, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(found.st_mode))
+		drop_node(name);
+}
+
+void remove_nodes(void) {
+	each_in(nodes, sweep_any, NULL);
 }
 
 static void sweep_node(const char *name, const void *of) {
@@ -270,8 +287,7 @@ static void sweep_node(const char *name, const void *of) {
 	struct stat found;
 	if (fstatat(nodes, name, &found, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISCHR(found.st_mode))
 		return;
-	drop_links(NULL, name);
-	remove_from(nodes, name);
+	drop_node(name);
 }
 
 static void sweep_entry(const char *id, const void *of) {
@@ -282,6 +298,7 @@ static void sweep_entry(const char *id, const void *of) {
 
 /* Everything as it is on the host now. */
 void enumerate(void) {
+	sweep_mirrors();
 	each_in(nodes, sweep_node, NULL);
 	each_in(data, sweep_entry, NULL);
 	for (int i = 0; subsystems[i]; i++) {

@@ -1,8 +1,9 @@
 /* udev-relay: keyboards and mice that are plugged in while a container runs. No udevd runs inside, and what the host's says is
  * not heard there: its messages reach one network alone, and libudev takes them from root of its own user namespace only. So
  * nodes, entries and messages are passed on from here, in this order: what is inside hears of a device that it can open. */
-#include "udev-relay.h"
+#include "mirror.h"
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/securebits.h>
 #include <poll.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 
 enum {
 	UDEV_GROUP = 2, /* MONITOR_GROUP_UDEV of systemd's sd-device */
@@ -139,6 +141,8 @@ static void pass_on(size_t length) {
 	if (!action || !device_of(length, &device))
 		return;
 	int ours = is_of_seat(&device, property(length, "ID_SEAT")), had = has_device(&device);
+	mirror_device(&device, ours && strcmp(action, "remove") != 0);
+	ours = ours && is_given(&device);
 	if (strcmp(action, "remove") == 0) {
 		if (!ours && !had)
 			return;
@@ -167,20 +171,52 @@ static void take_words(int argc, char **argv) {
 			relay.machine = argv[at + 1];
 		else if (strcmp(argv[at], "--group") == 0)
 			relay.group = argv[at + 1];
+		else if (strcmp(argv[at], "--visible") == 0)
+			relay.terminal = number(argv[at + 1], "a terminal");
 		else
 			at = argc;
 	char *colon = argc - at == 4 ? strchr(argv[at + 2], ':') : NULL;
 	if (!colon || !relay.machine == !relay.group)
-		die("udev-relay [--seat SEAT] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE");
+		die("udev-relay [--seat SEAT] [--visible TERMINAL] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE");
 	if (relay.seat && !is_plain(relay.seat))
 		die("'%s' is not the name of a seat", relay.seat);
 	if (relay.machine && (strchr(relay.machine, '/') || *relay.machine == '.' || *relay.machine == '\0'))
 		die("'%s' is not the name of a machine", relay.machine);
+	relay.name = relay.machine ? relay.machine : strrchr(relay.group, '/') ? strrchr(relay.group, '/') + 1 : relay.group;
+	if (relay.terminal && !relay.seat)
+		relay.seat = "seat0"; /* terminals are of this one alone */
 	*colon = '\0';
 	relay.uid = number(argv[at + 2], "a user");
 	relay.gid = number(colon + 1, "a group");
 	relay.mode = (mode_t)strtoul(argv[at + 3], NULL, 8) & 0777;
 	open_folders(argv[at], argv[at + 1]);
+}
+
+/* With the job its mirrors go, and the next device that is plugged in gets the number of a node that would still be there. So there
+ * are two processes: whichever is left removes the nodes, and the first one begins anew. Returns, in the second, what is readable
+ * when the first one has ended. */
+static int guarded(void) {
+	for (;;) {
+		int ends[2], status;
+		if (pipe2(ends, O_CLOEXEC) < 0)
+			die("pipe");
+		pid_t job = fork();
+		if (job < 0)
+			die("fork");
+		close(ends[job == 0]);
+		if (job == 0) {
+			signal(SIGTERM, SIG_IGN); /* it ends after the first one, with the nodes */
+			return ends[0];
+		}
+		while (waitpid(job, &status, 0) < 0 && errno == EINTR)
+			;
+		close(ends[1]);
+		remove_nodes();
+		if (!WIFSIGNALED(status))
+			exit(1);
+		fprintf(stderr, "nestbox-native: udev-relay was killed (signal %d): it begins anew, going on\n", WTERMSIG(status));
+		sleep(1);
+	}
 }
 
 int udev_relay_job(int argc, char **argv) {
@@ -189,15 +225,24 @@ int udev_relay_job(int argc, char **argv) {
 	/* A change of the user must not take the capabilities with it: nodes are made as their owner, messages sent as root inside. */
 	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
 		die("securebits");
-	signal(SIGCHLD, SIG_IGN);
 	take_words(argc, argv);
+	int guard = relay.terminal ? guarded() : -1;
+	signal(SIGCHLD, SIG_IGN);
 	int file = listener();
+	if (relay.terminal)
+		open_mirrors();
 	enumerate();
-	say_ready();
-	for (int lost = 0;;) {
-		struct pollfd files[] = { { .fd = file, .events = POLLIN }, { .fd = container_end(), .events = POLLIN } };
-		if (poll(files, 2, -1) < 0 && errno != EINTR)
+	for (int lost = 0, ready = 0;;) {
+		if (!ready && (ready = mirrors_are_known()))
+			say_ready();
+		struct pollfd files[] = { { .fd = file, .events = POLLIN }, { .fd = container_end(), .events = POLLIN }, { .fd = mirrors_file(), .events = POLLIN }, { .fd = guard } };
+		if (poll(files, 4, mirrors_wait()) < 0 && errno != EINTR)
 			die("poll");
+		if (files[3].revents) {
+			remove_nodes();
+			return 1;
+		}
+		serve_mirrors();
 		if (files[1].revents) /* our sender would keep its network alive */
 			leave_container();
 		for (ssize_t length; (length = next_message(file));)

@@ -24,6 +24,8 @@ int is_of_seat(const struct device *device, const char *seat);
 /* What the job was told. */
 extern struct relay {
 	const char *seat, *machine, *group;
+	const char *name;  /* of the machine, or the last part of the group */
+	unsigned terminal; /* devices are mirrored, and what happens on them passed on while this one is visible; 0: the host's own are given */
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;
@@ -33,9 +35,11 @@ extern struct relay {
 void open_folders(const char *nodes, const char *udev);
 void keep_device(const struct device *device);
 void forget_device(const struct device *device);
+void drop_node(const char *name); /* its entry stays, so that its end is still told */
 int has_device(const struct device *device);
 void enumerate(void);
 void say_ready(void);
+void remove_nodes(void);
 
 /* udev-sender.c: the network of the container. */
 void send_inside(const void *bytes, size_t length);

@@ -398,8 +398,15 @@ int check_job(int argc, char **argv) {
 		return 0;
 	const char *command[] = { program, is_ext ? "-p" : "-a", argv[1], NULL };
 	int status = run(command, -1);
-	if (status >= 4 || (!is_ext && status != 0)) /* fsck(8): 1 and 2 are errors that have been corrected */
-		refuse("the file system on %s has errors that are not repaired without being asked\nopen it by hand and have them repaired: %s %s DEVICE; what it said:\n%s", argv[3], is_ext ? "e2fsck" : "fsck.f2fs", "-f", said);
+	if (status >= 4 || (!is_ext && status != 0)) { /* fsck(8): 1 and 2 are errors that have been corrected */
+		const char *name = is_ext ? "e2fsck" : "fsck.f2fs";
+		char by_hand[3 * PATH_MAX];
+		if (strcmp(argv[1], argv[3]) == 0)
+			snprintf(by_hand, sizeof by_hand, "%s -f %s", name, argv[3]);
+		else
+			snprintf(by_hand, sizeof by_hand, "cryptsetup open %s repair && %s -f /dev/mapper/repair; cryptsetup close repair", argv[3], name);
+		refuse("the file system on %s has errors that are not repaired without being asked\n%s\nan LVM volume has to be active for that: lvchange -ay; what was said:\n%s", argv[3], by_hand, said);
+	}
 	if (status != 0)
 		fprintf(stderr, "the file system on %s has been repaired: %s\n", argv[3], said);
 	return 0;
@@ -521,7 +528,7 @@ int lock_job(int argc, char **argv) {
 		if (status != busy)
 			refuse("%s stays open\n%s", path, said);
 		if (now() > limit)
-			refuse("%s stays open: %s\n%s", path, *names ? "somebody uses it" : "it is in use", *names ? names : "cryptsetup close closes it by hand");
+			refuse("%s stays open: it is in use%s%s\nend what uses it: nestbox clean closes it then", path, *names ? " by " : "", names); /* in one line: of several failures no more is told */
 		await_holders(device, names);
 	}
 	return 0;

@@ -35,7 +35,7 @@ export interface Facts {
   /** Numbers of the X displays that run or have left a lock behind. */
   displaysInUse: number[];
   /** Sockets of the person's sound servers that exist. */
-  sound: { pulse: string | null; cookie: string | null; pipewire: string | null; cards: SoundCard[] };
+  sound: { pulse: string | null; pipewire: string | null; cards: SoundCard[] };
   graphics: GraphicsCard[];
   /** NVIDIA's own driver, where it is loaded. */
   nvidia?: NvidiaDriver | null;

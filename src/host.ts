@@ -26,7 +26,6 @@ export interface Host {
   write(path: string, data: string | Uint8Array, mode: number, owner?: Owner): Promise<void>;
   /** Into a file of the kernel's (a control group's setting). */
   set(path: string, value: string): Promise<void>;
-  copy(from: string, to: string, mode: number, owner: Owner): Promise<void>;
   mkdir(path: string, mode: number, owner?: Owner): Promise<void>;
   own(path: string, mode: number, owner: Owner): Promise<void>;
   symlink(to: string, path: string): Promise<void>;

@@ -91,9 +91,8 @@ const ownSocket = (path: string, person: Person): string | null => attempt(() =>
 
 function findSound(person: Person, env: NodeJS.ProcessEnv): Facts['sound'] {
   const runtime = person.uid === process.getuid!() && env.XDG_RUNTIME_DIR ? env.XDG_RUNTIME_DIR : `/run/user/${person.uid}`;
-  const cookie = [`${person.home}/.config/pulse/cookie`, `${person.home}/.pulse-cookie`].find((path) => attempt(() => lstatSync(path).isFile(), false));
   return {
-    pulse: ownSocket(`${runtime}/pulse/native`, person), cookie: cookie ?? null, pipewire: ownSocket(`${runtime}/pipewire-0`, person),
+    pulse: ownSocket(`${runtime}/pulse/native`, person), pipewire: ownSocket(`${runtime}/pipewire-0`, person),
     cards: lines('/proc/asound/cards').flatMap((line) => {
       const [, index, id, name] = /^\s*(\d+) \[(\S+)\s*\]: (?:.*? - )?(.*)$/.exec(line) ?? [];
       return id ? [{ index: Number(index), id, ...(name && { name: name.trim() }) }] : [];

@@ -17,7 +17,7 @@ import { note } from './text.ts';
 import { installing, mark, type Units, unitsOf } from './units/files.ts';
 import type { Somebody } from './units/inside.ts';
 import { needsSession } from './units/lines.ts';
-import { closing } from './volumes.ts';
+import { closing, mappingOf } from './volumes.ts';
 import { listed } from './words.ts';
 
 /** Machines that systemd runs: what commands do with their units. */
@@ -102,6 +102,12 @@ export async function stop(name: string, record: ServiceRecord, host: Host, tell
   const volume = readStore().machines.find((machine) => machine.name === name)?.volume;
   if (volume) await apply(closing(name, volume), host, null, tell);
   if (!record.enabled) await takeBack(name, host, tell);
+}
+
+/** A unit that has been waiting for a passphrase since the host came up would go on waiting when the volume has been opened: it begins anew. */
+export async function stopAsking(name: string, { store: { machines } }: Pick<Facts, 'store'>, host: Host, tell: (step: Step) => void): Promise<void> {
+  const luks = machines.find((machine) => machine.name === name)?.volume?.luks;
+  if (luks && (await host.kind(store.serviceRun(name))) !== null && (await host.kind(`/dev/mapper/${mappingOf(name)}`)) === null) await apply([unit(name, 'stopped')], host, null, tell);
 }
 
 export interface Served {

@@ -30,7 +30,6 @@ export type Step =
   | { kind: 'write'; path: string; text: string; mode: number; owner?: Owner }
   | { kind: 'symlink'; path: string; to: string }
   | { kind: 'fifo'; path: string }
-  | { kind: 'copy'; from: string; path: string; mode: number; owner: Owner }
   | { kind: 'rename'; from: string; to: string }
   | { kind: 'remove'; path: string }
   | { kind: 'remove-tree'; path: string }

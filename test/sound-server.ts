@@ -81,6 +81,7 @@ export function personAt(t: TestContext) {
 
 /** As a machine is switched off. */
 export async function killed({ child }: Running): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return; // with another that it needs
   const over = once(child, 'exit');
   child.kill('SIGKILL');
   await over;

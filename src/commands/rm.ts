@@ -55,10 +55,19 @@ export default async function rm(names: string[], options: Asks): Promise<number
 async function openFor(name: string, volume: Volume, lines: string, host: Host, journal: Journal, tell: (step: Step) => void): Promise<string> {
   const all = parseJournal(lines);
   if (!all.flat().some((step) => isInside(name, step))) return lines;
-  if (isThere(volume, readVolume(volume.path, mountPointOf(name)))) {
-    await apply(opening(name, volume, store.run(name)), host, journal, tell);
-    return lines;
+  const stays = `what was put into the root of '${name}' stays in it, going on`;
+  const without = all.map((steps) => `${JSON.stringify(steps.filter((step) => !isInside(name, step)))}\n`).join('');
+  if (!isThere(volume, readVolume(volume.path, mountPointOf(name)))) {
+    note(`${volume.path} is not there, or holds something else by now: ${stays}`);
+    return without;
   }
-  note(`${volume.path} is not there, or holds something else by now: what was put into the root of '${name}' stays in it, going on`);
-  return all.map((steps) => `${JSON.stringify(steps.filter((step) => !isInside(name, step)))}\n`).join('');
+  for (const step of opening(name, volume, store.run(name)))
+    try {
+      await apply([step], host, journal, tell);
+    } catch (error) {
+      if (step.kind !== 'check-file-system' || !(error instanceof Complaint)) throw error;
+      note(`${error.message}: ${stays}`); // who wants to be rid of it need not repair it
+      return without;
+    }
+  return lines;
 }

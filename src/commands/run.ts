@@ -12,7 +12,7 @@ import { type MachineFile, meet, readMachineFile } from '../meet.ts';
 import { type Plan, plan, steps } from '../plan.ts';
 import { probe, readStore } from '../probe.ts';
 import type { Spec } from '../spec.ts';
-import { mustNotServe } from '../service.ts';
+import { mustNotServe, recordOf } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
@@ -83,7 +83,8 @@ export async function inSession(
 export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void, way: Way = 'run', before: Step[] = []): Promise<Awaited<ReturnType<typeof meet>> | null> {
   let met = await meet(file.spec, file.file, { ...base, store: readStore() }, way);
   const { opening } = plan(met.machine, met.facts, file.place);
-  if (opening.length > 0) {
+  const serves = recordOf(file.spec.name, met.facts)?.leader; // then it is open, and not ours to close
+  if (opening.length > 0 && !serves) {
     await apply(steps(opening), host, session.journal, tell);
     await session.hold();
     met = await meet(file.spec, file.file, probe(process.env), way); // now its root can be read

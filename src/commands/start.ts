@@ -4,7 +4,7 @@ import { writeStamp } from '../host/stamp.ts';
 import { volumeOf } from '../machine.ts';
 import { meet, readMachineFile } from '../meet.ts';
 import { probe } from '../probe.ts';
-import { install, recordOf, unit } from '../service.ts';
+import { install, recordOf, stopAsking, unit } from '../service.ts';
 import { note } from '../text.ts';
 import { type Asks, inSession, make, mustBeOne, warn } from './run.ts';
 
@@ -21,6 +21,7 @@ export default async function start(words: string[], options: Asks): Promise<num
         note(`'${name}' runs already`);
         return 0;
       }
+      await stopAsking(name, base, host, tell);
       const { machine, facts: met } = (await make(file, base, session, host, tell, 'service')) ?? (await meet(file.spec, file.file, probe(process.env), 'service'));
       warn(machine, file);
       const units = await install(machine, met, file.place, session, host, tell);

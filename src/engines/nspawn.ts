@@ -2,6 +2,7 @@ import { basename, dirname } from 'node:path/posix';
 import type { Bind } from '../edits.ts';
 import type { Engine } from '../engine.ts';
 import { lacks, lacksProgram } from '../errors.ts';
+import { killSignal } from '../foreign/boot.ts';
 import { portText } from '../ports.ts';
 import { beyondUsual, filterLines, hostCgroups } from '../powers.ts';
 import type { Step } from '../step.ts';
@@ -36,7 +37,7 @@ const nspawn: Engine = {
         ...(shift === 0 ? ['--private-users=no'] : [`--private-users=${shift}:65536`]),
         ...(shift !== 0 && (facts.systemd ?? 0) >= 249 ? [`--private-users-ownership=${ownership === 'map' ? 'map' : 'off'}`] : []),
         // An init has set-user-id programs to give to its users; the user namespace is what holds them.
-        ...(!machine.boot ? ['--as-pid2', '--no-new-privileges=yes'] : gate ? ['--kill-signal=SIGRTMIN+3'] : ['--boot']), ...(machine.personality ? [`--personality=${machine.personality}`] : []), '--link-journal=no', '--timezone=off', '--resolv-conf=off', `--hostname=${hostname}`,
+        ...(!machine.boot ? ['--as-pid2', '--no-new-privileges=yes'] : [...(gate ? [] : ['--boot']), ...(machine.emulation && machine.boot === 'systemd' ? [`--kill-signal=${killSignal}`] : gate ? ['--kill-signal=SIGRTMIN+3'] : [])]), ...(machine.personality ? [`--personality=${machine.personality}`] : []), '--link-journal=no', '--timezone=off', '--resolv-conf=off', `--hostname=${hostname}`,
         ...(capabilities.length > 0 ? [`--capability=${capabilities.join(',')}`] : []),
         ...filterLines(syscalls).map((list) => `--system-call-filter=${list}`),
         ...(network.kind === 'host' ? [] : ['--private-network']),

@@ -244,10 +244,10 @@ function faultsOf({ interpreter, flags, file }: Entry): string[] {
 const namesProgram = ({ path, version }: Emulator, facts: Facts): boolean => path.endsWith('-binfmt-P') || (version !== null && Number.parseInt(version, 10) >= 6 && kernelIsAtLeast(facts, 5, 12));
 
 /** uname -m -> Debian's name of what such a kernel and its processor run. */
-const own: Record<string, string> = { x86_64: 'amd64', i686: 'i386', aarch64: 'arm64', armv7l: 'armhf', armv6l: 'armel', riscv64: 'riscv64', ppc64le: 'ppc64el', ppc64: 'ppc64', s390x: 's390x', loongarch64: 'loong64', mips64: 'mips64el' };
+const debianNames: Record<string, string> = { x86_64: 'amd64', i686: 'i386', aarch64: 'arm64', armv7l: 'armhf', armv6l: 'armel', riscv64: 'riscv64', ppc64le: 'ppc64el', ppc64: 'ppc64', s390x: 's390x', loongarch64: 'loong64', mips64: 'mips64el' };
 
 /** The host's own architecture, as Debian calls it. */
-export const nativeName = ({ architecture }: Pick<Facts, 'architecture'>): string => own[architecture] ?? architecture;
+export const nativeName = ({ architecture }: Pick<Facts, 'architecture'>): string => debianNames[architecture] ?? architecture;
 
 /** 32-bit programs that a 64-bit kernel runs by itself, where it was built for that. */
 const narrower: Record<string, string[]> = { amd64: ['i386'], arm64: ['armhf', 'armel'], armhf: ['armel'], ppc64: ['powerpc'], s390x: ['s390'], sparc64: ['sparc'], mips64el: ['mipsel', 'mipsn32el'] };

@@ -7,7 +7,7 @@ import type { Emulation } from './binfmt.ts';
 const dropIn = '/etc/systemd/system/service.d/60-nestbox.conf';
 
 /**
- * QEMU's user emulator has no clone() with namespaces, in which systemd prepares the credentials of a service: every service that has any would fail. Older
+ * QEMU's user emulator has no clone() with CLONE_NEWNS, by which systemd prepares the credentials of a service: every service that has any would fail (systemd#21511). Older
  * versions of systemd do not know all of the words, and say so in their journal.
  */
 const withoutCredentials = `# Written by nestbox: the emulator cannot give services their credentials (clone() with CLONE_NEWNS).
@@ -19,10 +19,17 @@ SetCredentialEncrypted=
 ImportCredential=
 `;
 
-/** What is inside for an emulator's sake. */
+/**
+ * A real-time signal is another one inside, by how many depends on QEMU's version (signal_table_init() of linux-user/signal.c), and SIGRTMIN+3 is the one by which
+ * systemd-nspawn has a system shut down. SIGINT is the same everywhere: Ctrl-Alt-Del, which is made to mean power off.
+ */
+export const killSignal = 'SIGINT';
+const ctrlAltDel = { path: '/etc/systemd/system/ctrl-alt-del.target', to: '/usr/lib/systemd/system/poweroff.target' };
+
+/** What is inside for an emulator's sake; `boots`: an init of systemd's. */
 export const edited = ({ bind }: Emulation, boots: boolean): Partial<Edits> => ({
   ...(bind && { binds: [{ ...bind, write: false, owner: 'as-is', passes: true }] }),
-  ...(boots && { texts: [{ path: dropIn, text: withoutCredentials }] }),
+  ...(boots && { texts: [{ path: dropIn, text: withoutCredentials }], links: [ctrlAltDel] }),
 });
 
 /** The first version of QEMU whose user emulator is known to boot a systemd from `systemd` on: tried, Debian's builds. */

@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, closeSync, constants, fchmodSync, fchownSync, lchownSync, lstatSync, mkdirSync, openSync, promises, readdirSync, readFileSync, readlinkSync, realpathSync, renameSync, rmdirSync, type Stats, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, fchmodSync, fchownSync, lchownSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, realpathSync, renameSync, rmdirSync, type Stats, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { Complaint, reasons } from '../errors.ts';
 import type { Host, Stat } from '../host.ts';
 import { readMounts } from '../probe.ts';
@@ -84,7 +84,7 @@ function removeLeftover(path: string): void {
 /** Mount points at or below `path`, deepest last. */
 export const mountsBelow = (path: string): string[] => readMounts().map(({ at }) => at).filter((at) => at === path || at.startsWith(`${path}/`));
 
-type Files = Pick<Host, 'stat' | 'kind' | 'list' | 'resolve' | 'read' | 'readLink' | 'write' | 'set' | 'copy' | 'mkdir' | 'own' | 'symlink' | 'rename' | 'remove' | 'removeLeftover' | 'isMounted'>;
+type Files = Pick<Host, 'stat' | 'kind' | 'list' | 'resolve' | 'read' | 'readLink' | 'write' | 'set' | 'mkdir' | 'own' | 'symlink' | 'rename' | 'remove' | 'removeLeftover' | 'isMounted'>;
 
 export const files: Files = {
   async stat(path) {
@@ -98,15 +98,6 @@ export const files: Files = {
   readLink: async (path) => ((await files.kind(path)) === 'link' ? unlessAbsent(() => readlinkSync(path), null) : null),
   write: (path, data, mode, owner) => told(`write ${path}`, () => write(path, data, mode, owner)),
   set: (path, value) => told(`set ${path} to '${value}'`, () => writeFileSync(path, value, { flag: 'r+' })),
-  copy: (from, to, mode, owner) => told(`copy ${from} to ${to}`, async () => {
-    // Not through a link: the source may be in a folder of somebody else's, and we are root. It may be a pipe, too: not at once.
-    const source = await promises.open(from, constants.O_RDONLY | constants.O_NOFOLLOW);
-    try {
-      write(to, await source.readFile(), mode, owner);
-    } finally {
-      await source.close();
-    }
-  }),
   mkdir: (path, mode, owner) => told(`create ${path}/`, () => {
     mkdirSync(path, { mode: 0o700 });
     if (owner) chownSync(path, owner.uid, owner.gid);

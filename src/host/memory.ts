@@ -135,14 +135,6 @@ export class MemoryHost implements Host {
     return there;
   }
 
-  copy(from: string, to: string, mode: number, owner: Owner): Promise<void> {
-    return this.effect(() => {
-      const found = this.tree.find(from, false)?.node;
-      if (found?.kind !== 'file') throw new Complaint(`cannot copy ${from} to ${to}: it does not exist`);
-      this.place(to, node('file', mode, owner, found.text), true);
-    });
-  }
-
   mkdir(path: string, mode: number, owner?: Owner): Promise<void> {
     return this.effect(() => void this.place(path, node('directory', mode, owner)));
   }

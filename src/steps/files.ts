@@ -4,7 +4,7 @@ import type { Kinds } from '../step.ts';
 import { absent, never, nothing, octal, removed } from './common.ts';
 
 /** Folders, files, links and pipes. */
-export const files: Kinds<'mkdir' | 'workspace' | 'write' | 'symlink' | 'fifo' | 'copy' | 'linker-cache' | 'rename' | 'remove' | 'remove-tree' | 'leftover' | 'sync'> = {
+export const files: Kinds<'mkdir' | 'workspace' | 'write' | 'symlink' | 'fifo' | 'linker-cache' | 'rename' | 'remove' | 'remove-tree' | 'leftover' | 'sync'> = {
   mkdir: {
     describe: ({ path, mode }) => `create ${path}/ (mode ${octal(mode)})`,
     done: async ({ path }, host) => (await host.kind(path)) === 'directory',
@@ -37,12 +37,6 @@ export const files: Kinds<'mkdir' | 'workspace' | 'write' | 'symlink' | 'fifo' |
     done: never,
     inverse: removed,
     do: ({ path }, host) => must(host, ['mkfifo', '-m', '0644', path]),
-  },
-  copy: {
-    describe: ({ from, path, mode }) => `copy ${from} to ${path} (mode ${octal(mode)})`,
-    done: never,
-    inverse: removed,
-    do: ({ from, path, mode, owner }, host) => host.copy(from, path, mode, owner),
   },
   'linker-cache': {
     describe: ({ path, entries }) => `write ${path} (the dynamic linker's cache, ${entries.length} entries)`,

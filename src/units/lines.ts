@@ -45,10 +45,6 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
     const path = kept();
     return { once: [{ kind: 'write', path, text: step.text, mode: 0o600 }], start: [place(path, step.path, step.mode, step.owner)] };
   },
-  copy(step, kept) {
-    const path = kept();
-    return { once: [{ ...step, path, owner: { uid: 0, gid: 0 }, mode: 0o600 }], start: [place(path, step.path, step.mode, step.owner)] };
-  },
   cookie(step, kept) {
     const root = { uid: 0, gid: 0 };
     const [server, client] = [kept(), kept()];

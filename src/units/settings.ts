@@ -1,12 +1,13 @@
 import { bindPath, iniText, type Section, settingWord } from '../ini.ts';
 import type { Facts } from '../facts.ts';
+import { killSignal } from '../foreign/boot.ts';
 import { insideLink, type Machine } from '../machine.ts';
 import { portText } from '../ports.ts';
 import { beyondUsual, filterLines } from '../powers.ts';
 
 /** The .nspawn file of a machine: systemd.nspawn(5), from version 247 on. */
 export function settings(machine: Machine, facts: Facts, comment: readonly string[]): string {
-  const { boot, argv, environment, edits, user, account, shift, hostname, seenBinds, linkNames, personality } = machine;
+  const { boot, argv, environment, edits, user, account, shift, hostname, seenBinds, linkNames, personality, emulation } = machine;
   const version = facts.systemd ?? 0;
   const { network } = edits;
   const capabilities = beyondUsual(edits);
@@ -17,6 +18,7 @@ export function settings(machine: Machine, facts: Facts, comment: readonly strin
     ]),
     ...Object.entries({ ...environment, ...edits.environment }).map(([name, value]) => ['Environment', settingWord(`${name}=${value}`)] as const),
     ['PrivateUsers', shift === 0 ? 'no' : `${shift}:65536`],
+    ...(emulation && boot === 'systemd' ? [['KillSignal', killSignal] as const] : []),
     ...(personality ? [['Personality', personality] as const] : []),
     ...(capabilities.length > 0 ? [['Capability', capabilities.join(' ')] as const] : []),
     ...filterLines(edits.syscalls).map((list) => ['SystemCallFilter', list] as const),

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chownSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { folder, machineFile, nestbox, root } from '../nestbox.ts';
+import { folder, machineFile, nestbox, root, running } from '../nestbox.ts';
 import { assertTone, readWav } from '../sound.ts';
 import { hasPulseAudio, person, personAt, tone } from '../sound-server.ts';
 
@@ -107,6 +107,19 @@ test('the person\'s own sound server can be listened to and changed from inside:
   const { stdout } = nestbox(['run', machine(t, 'audio-wide', 'user = "someone"\naudio = "pulse"'), '--', 'sh', '-c', tryAll.split('\n').filter((line) => /DEFAULT_MONITOR|load-module module-null-sink/.test(line)).join('\n')], { env: host.env });
   assert.match(stdout, /^out: parec -d @DEFAULT_MONITOR@\n124 +# parec -d @DEFAULT_MONITOR@\nout: pactl load-module module-null-sink\n0 +# pactl load-module module-null-sink\n$/);
 });
+
+for (const [kind, folder] of [['pulse', 'pulse/open'], ['playback', 'sound/gate']])
+  test(`audio = "${kind}": on the host nobody but the person reaches the socket that is for all accounts inside`, async (t) => {
+    const host = await soundServer(t);
+    if (!host) return;
+    const started = running(t, ['run', machine(t, 'audio-closed', `user = "someone"\naudio = "${kind}"`), '--', 'sh', '-c', 'echo up; sleep 60'], host.env);
+    await started.says(/up/);
+    const socket = `/run/nestbox/${readdirSync('/run/nestbox').find((name) => /^audio-closed/.test(name))}/${folder}/native`;
+    const reaches = (uid: number) => spawnSync('setpriv', [`--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--', 'env', '-i', 'PATH=/usr/bin:/bin', 'HOME=/nonexistent', 'pactl', '-s', `unix:${socket}`, 'info'], { encoding: 'utf8' });
+    assert.equal(reaches(person).status, 0, reaches(person).stderr);
+    assert.notEqual(reaches(person + 1).status, 0);
+    await started.end('SIGTERM');
+  });
 
 test('without a server of the person\'s, audio = "pulse" is refused', (t) => {
   const refused = nestbox(['run', machine(t, 'audio-none', 'audio = "pulse"'), '--', 'true'], { env: { SUDO_UID: '4712', HOME: '/nonexistent' } });

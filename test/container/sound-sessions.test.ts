@@ -47,7 +47,7 @@ const ways: Record<string, (hertz: number) => string> = {
   'a login shell': (hertz) => `su - listener -c 'test "$PULSE_SERVER" = unix:/run/nestbox/pulse/native || exit 9; ${tone(hertz).replaceAll("'", "'\\''")}'`,
   'a program without any variable': (hertz) => `setpriv --reuid=listener --regid=listener --clear-groups env -i PATH=/usr/bin:/bin HOME=/home/listener sh -c 'cd; ${tone(hertz).replaceAll("'", "'\\''")}'`,
   'a unit of systemd --user': (hertz) => `printf '%s\\n' 'test "$PULSE_SERVER" = unix:/run/nestbox/pulse/native || exit 9' '${tone(hertz).replaceAll("'", "'\\''")}' > /home/listener/unit\n${asListener('systemd-run --user --quiet --wait --pipe sh /home/listener/unit')}`,
-  'a program that D-Bus starts': (hertz) => `cat > /home/listener/player << 'END'\n${player(hertz)}END
+  'a program that D-Bus starts': (hertz) => `rm -f /home/listener/told; cat > /home/listener/player << 'END'\n${player(hertz)}END
 chmod 0755 /home/listener/player; mkdir -p /home/listener/.local/share/dbus-1/services
 printf '[D-BUS Service]\\nName=org.example.Player\\nExec=/home/listener/player\\n' > /home/listener/.local/share/dbus-1/services/org.example.Player.service
 chown -R listener: /home/listener

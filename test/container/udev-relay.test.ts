@@ -141,6 +141,25 @@ test('a container with users and a network of its own hears of a device that it 
   assert.equal(existsSync(`${at.udev}/tags/power-switch`), false);
 });
 
+test('what another machine is given in place of a keyboard is not shown', async (t) => {
+  const at = await host(t);
+  if (!at) return;
+  const mirror = (name: string, minor: number) => {
+    at.plug(name, minor, 'I:5\nG:seat\n');
+    mkdirSync(`${at.at}/input/${name}/device`);
+    writeFileSync(`${at.at}/input/${name}/device/phys`, 'nestbox/other/event3\n');
+  };
+  mirror('event960', 1020);
+  await relay(at, UID, '--machine', 'relayed');
+  const run = await container(at, UID, 'own');
+  mirror('event961', 1021);
+  at.say('add', device('event961', 1021));
+  at.plug('event962', 1022, 'I:5\nG:seat\n');
+  at.say('add', device('event962', 1022));
+  assert.deepEqual(await heard(at, run, 'mark'), ['add event962 node=ENXIO entry=yes tags=:seat:']);
+  assert.deepEqual(readdirSync(at.nodes).sort(), ['by-id', 'by-path', 'event962']);
+});
+
 test('the messages of somebody else are not passed on', async (t) => {
   const at = await host(t);
   if (!at) return;

@@ -34,6 +34,8 @@ export interface Computer {
   press(chord: string): Promise<void>;
   /** Types a line on an American keyboard: a hundred characters at most, as QEMU drops what is more. */
   type(text: string): Promise<void>;
+  /** Moves the mouse to the right, by what it counts. */
+  move(right: number): Promise<void>;
   /** What its screen shows; three bytes a pixel. encodePng() makes a file of it. */
   screen(): Promise<ReturnType<typeof decodePng>>;
   /** Waits until the screen shows it; fails after half a minute. */
@@ -89,6 +91,7 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
       if (text.length > 100) throw new RangeError('a hundred characters at most');
       for (const character of text) await running.monitor.command('send-key', { keys: keysOfCharacter(character), 'hold-time': hold });
     },
+    move: async (right) => void (await running.monitor.command('input-send-event', { events: [{ type: 'rel', data: { axis: 'x', value: right } }] })),
     async screen() {
       await running.monitor.command('screendump', { filename: screenFile, format: 'png' });
       return decodePng(readFileSync(running.screen));

@@ -84,6 +84,16 @@ for (const host of hosts) {
     await computer.does('nestbox', 'clean');
     assert.equal(closed(await open(computer)), '');
 
+    // Who does not end is named, and it is closed when they have.
+    const held = computer.start('sh', '-c', `exec nestbox run --passphrase-fd 3 /root/work.toml -- sleep 1000 3< /root/key`);
+    await computer.until('pgrep', '--full', '^sleep 1000');
+    await computer.does('sh', '-c', 'cd /var/lib/machines/work && setsid sleep 2000 > /dev/null 2>&1 &');
+    await computer.does('nestbox', 'stop', 'work');
+    assert.match((await held.ended).stderr, /\/dev\/mapper\/nestbox-work stays open: it is in use by \d+ \(sleep\)\n/);
+    await computer.does('pkill', '--full', '^sleep 2000');
+    await computer.does('nestbox', 'clean');
+    assert.equal(closed(await open(computer)), '');
+
     const terminal = computer.start('script', '--quiet', '--return', '--command', 'nestbox run /root/work.toml', '/dev/null');
     for (const [asks, word] of [[/Passphrase of \/dev\/vg\/work, for the machine work:/, 'one'], [/That was not right. [\s\S]*:/, 'two'], [/That was not right. [\s\S]*That was not right. [^:]*:/, 'three']] as const) {
       await terminal.says(asks);
@@ -92,7 +102,7 @@ for (const host of hosts) {
     await terminal.says(/none of three passphrases opens \/dev\/vg\/work/);
     assert.equal((await terminal.ended).status, 1);
     assert.equal(closed(await open(computer)), '');
-    const again = computer.start('script', '--quiet', '--return', '--command', 'nestbox run /root/work.toml; echo "ended with $?"; stty -a', '/dev/null');
+    const again = computer.start('script', '--quiet', '--return', '--command', 'trap : INT; nestbox run /root/work.toml; echo "ended with $?"; stty -a', '/dev/null');
     await again.says(/Passphrase of/);
     again.send('\x03');
     await again.says(/ended with 130[\s\S]* icanon [\s\S]* echo /);
@@ -116,7 +126,7 @@ for (const host of hosts) {
     await computer.does('sh', '-ec', 'lvchange -ay vg/plain; debugfs -w -R "clri <2>" /dev/vg/plain; debugfs -w -R "ssv state 2" /dev/vg/plain; lvchange -an vg/plain');
     await computer.write('/root/plain.toml', machine('volume = "/dev/vg/plain"').replace('work', 'plain'));
     const broken = await computer.run('nestbox', 'run', '/root/plain.toml', '--', 'true');
-    assert.match(broken.stderr, /the file system on \/dev\/vg\/plain has errors that are not repaired without being asked\n {2}open it by hand/);
+    assert.match(broken.stderr, /the file system on \/dev\/vg\/plain has errors that are not repaired without being asked\n {2}e2fsck -f \/dev\/vg\/plain\n/);
     await computer.does('sh', '-ec', 'lvchange -ay vg/plain; fill() { mkfs.ext4 -qF "$1"; mount "$1" /mnt/x; mkdir -p /mnt/x/usr; umount /mnt/x; }; fill /dev/vg/plain; lvchange -an vg/plain');
     const bare = await computer.run('nestbox', 'run', '/root/plain.toml', '--', '/nothing');
     assert.doesNotMatch(bare.stderr, /volume/); // it was mounted: what is lacking is the program
@@ -170,11 +180,11 @@ for (const host of hosts) {
     assert.equal((await computer.run('nestbox', 'restart', 'work', '/root/work.toml', '--passphrase-fd', '0')).status, 1); // one passphrase, two machines
     await computer.does('sh', '-c', `exec nestbox restart --passphrase-fd 3 /root/work.toml 3< /root/key`);
     await isUp();
+    await computer.does('nestbox', 'enable', '/root/work.toml'); // it runs, and goes on
+    await isUp();
     await computer.does('nestbox', 'stop', 'work');
-    assert.equal(closed(await open(computer)), '');
 
     // The units alone, without nestbox.
-    await computer.does('sh', '-c', 'exec nestbox enable --passphrase-fd 3 /root/work.toml 3< /root/key');
     assert.equal(closed(await open(computer)), '');
     const failing = computer.start('systemctl', 'start', 'systemd-nspawn@work.service');
     for (const word of ['one', 'two', 'three']) await answer(computer, word);
@@ -183,7 +193,14 @@ for (const host of hosts) {
     assert.equal(closed(await open(computer)), '');
     assert.match(await computer.does('journalctl', '--quiet', '--no-pager', '--unit=nestbox-work.service'), /none of three passphrases opens \/dev\/vg\/work/);
     await computer.does('systemctl', 'reset-failed');
-    await computer.does('nestbox', 'disable', 'work');
+    // It asks, and somebody gives the passphrase to nestbox.
+    const asking = computer.start('systemctl', 'start', 'systemd-nspawn@work.service');
+    await computer.until('sh', '-c', 'grep -q ^Id=nestbox:work /run/systemd/ask-password/ask.*');
+    await computer.does('sh', '-c', 'exec nestbox start --passphrase-fd 3 /root/work.toml 3< /root/key');
+    await asking.ended;
+    await isUp();
+    await computer.does('nestbox', 'disable', '--now', 'work');
+    assert.equal(closed(await open(computer)), '');
 
     // With a key it comes up with the computer, whose disk comes late.
     await computer.write('/etc/systemd/system/late-disk.service', '[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/bin/sleep 3\nExecStart=/sbin/losetup /dev/loop0 /root/disk.img\n[Install]\nWantedBy=basic.target\n'.replace('After=multi-user.target\n', 'DefaultDependencies=no\n'));

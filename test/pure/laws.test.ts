@@ -223,7 +223,7 @@ test('nothing is deleted through a live mount', async () => {
 /** A host that has nothing. */
 const bare: Facts = {
   architecture: 'x86_64', distribution: { id: '', version: '' }, kernel: '6.12.0', systemd: null, supervised: false, cgroups: { version: null, own: {}, controllers: [] }, programs: {},
-  person: { name: 'root', uid: 0, gid: 0, home: '/root' }, root: true, terminal: null, language: 'C.UTF-8', x11: null, displaysInUse: [], sound: { pulse: null, cookie: null, pipewire: null, cards: [] }, graphics: [], nodes: {}, deviceClasses: [], groups: {},
+  person: { name: 'root', uid: 0, gid: 0, home: '/root' }, root: true, terminal: null, language: 'C.UTF-8', x11: null, displaysInUse: [], sound: { pulse: null, pipewire: null, cards: [] }, graphics: [], nodes: {}, deviceClasses: [], groups: {},
   mounts: [], subordinate: [], nameservers: [], store: { templates: [], machines: [], services: [] }, paths: {}, accounts: null, init: null,
 };
 const grantOf = ({ topic, kind }: Asked) => (kind === null ? values[topic]! : topics[topic]![kind]!);
@@ -242,7 +242,7 @@ test('what a grant needs covers what it edits: on a host that has nothing it say
 
 test('what a grant needs covers what it edits: with any one fact taken away it says so, or does without', () => {
   const lessers: ((facts: Facts) => Facts)[] = [
-    (facts) => ({ ...facts, x11: null }), (facts) => ({ ...facts, x11: { display: 'elsewhere:0', authority: null } }), (facts) => ({ ...facts, sound: { ...facts.sound, pulse: null } }), (facts) => ({ ...facts, sound: { ...facts.sound, cookie: null } }),
+    (facts) => ({ ...facts, x11: null }), (facts) => ({ ...facts, x11: { display: 'elsewhere:0', authority: null } }), (facts) => ({ ...facts, sound: { ...facts.sound, pulse: null } }),
     (facts) => ({ ...facts, sound: { ...facts.sound, cards: [] } }), (facts) => ({ ...facts, graphics: [] }), (facts) => ({ ...facts, graphics: facts.graphics.map((card) => ({ ...card, render: null })) }), (facts) => ({ ...facts, paths: {} }),
     (facts) => ({ ...facts, groups: {} }), (facts) => ({ ...facts, mounts: [] }), (facts) => ({ ...facts, nameservers: [] }), (facts) => ({ ...facts, systemd: null }), (facts) => ({ ...facts, cgroups: { version: null, own: {}, controllers: [] } }),
   ];

@@ -31,7 +31,6 @@ export function world(facts: Facts, machine: Machine): MemoryHost {
   for (const path of Object.values(programs)) file(path, 'program', 0o755);
   for (const { path } of facts.binfmt?.emulators ?? []) file(path, 'emulator', 0o755);
   if (sound.pulse) socket(sound.pulse);
-  if (sound.cookie) file(sound.cookie, 'cookie', 0o600, person);
   if (x11) {
     host.folders('/tmp/.X11-unix').mode = 0o1777;
     socket('/tmp/.X11-unix/X0');

@@ -19,32 +19,37 @@ const framebuffer = '/dev/fb0';
 /** What libudev looks at, of the host's own: entries of devices, and lists of those with a tag. Not of power switches: those are the host's. */
 const database = ['/run/udev/data', ...['seat', 'master-of-seat', 'uaccess'].map((tag) => `/run/udev/tags/${tag}`)];
 
+/** Devices are made by it. It is there before the module is loaded, which the kernel does when it is opened. */
+const uinput = '/dev/uinput';
+
 export default defineGrant({
   summary: 'a virtual terminal of its own: the whole screen at native speed, with the graphics card, keyboards and mice',
   options: v.strictObject({
     terminal: v.optional(v.pipe(v.number(), v.integer('expected the number of a terminal'), v.minValue(1, 'terminals begin with 1'), v.maxValue(lastTerminal, `terminals end with ${lastTerminal}`), says('Its number, as in /dev/tty8; the first that is free, from 8 on, if absent.'))),
     card: cardOption,
     manager: v.optional(v.pipe(v.picklist(Object.keys(managers)), says('The program that starts the desktop inside, where it takes no drop-ins: its own file is covered for a run by one that names the terminal. LightDM, SDDM and seatd need nothing said. See docs/desktop.md.'))),
+    input: v.optional(v.pipe(v.picklist(['all', 'visible']), says("all: the host's keyboards and mice themselves. visible: devices of the machine's own, on which arrives what is typed and moved while its terminal is the visible one. See docs/input.md.")), 'all'),
   }),
 
-  paths: (_, { nvidia }) => [framebuffer, '/dev/input', ...database, ...nvidiaPaths(nvidia)],
+  paths: ({ input }, { nvidia }) => [framebuffer, '/dev/input', ...database, ...(input === 'visible' ? [uinput] : []), ...nvidiaPaths(nvidia)],
 
-  needs({ terminal, card }, { facts, machine, shift }): Problem[] {
+  needs({ terminal, card, input }, { facts, machine, shift }): Problem[] {
     const { terminals } = facts;
     if (!terminals) return [lacks('this computer has no virtual terminals', 'it has no screen of its own, or its kernel was built without: display = "nested" or "headless" work without')];
     return [
       ...(terminal === undefined ? freeTerminal(facts, machine) === null ? [lacks('no virtual terminal is free', 'stop a machine that has one: nestbox list shows them')] : [] : needsTerminal(terminal, terminals, facts.supervised, machine)),
       ...(facts.programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'take the terminal and give it back')]),
       ...needsCard(facts, card, () => true, 'graphics card'),
+      ...(input === 'visible' && !facts.nodes[uinput] ? [{ ...lacks(`the host has no ${uinput}, by which the machine would get keyboards and mice of its own`, 'load the module (modprobe uinput), or build the kernel with CONFIG_INPUT_UINPUT; input = "all" gives the host\'s own devices'), at: ['input'] }] : []),
       ...(inputClass(facts, shift).majors.length > 0 ? [] : [warns('the host has no keyboards and mice', 'those that are plugged in are not seen inside before the machine is started again, going on')]),
     ];
   },
 
-  edits({ terminal: asked, card, manager }, { facts, machine, run, shift, boots, sharesNetwork }) {
+  edits({ terminal: asked, card, manager, input }, { facts, machine, run, shift, boots, sharesNetwork }) {
     const terminal = asked ?? freeTerminal(facts, machine)!;
     const cards = chosenCards(facts, card);
     const { devices = [], ...libraries } = nvidiaEdits(facts, nvidiaCards(cards), 'host');
-    const hostInput = shift === 0 && sharesNetwork;
+    const hostInput = shift === 0 && sharesNetwork && input === 'all';
     return {
       ...libraries,
       before: [
@@ -57,7 +62,7 @@ export default defineGrant({
       ],
       // udev's messages do not cross into another network namespace, nor into a user namespace; and the nodes have other owners there.
       services: hostInput ? [] : [{
-        name: 'input', argv: ['nestbox-native', 'udev-relay', ...container(facts, machine), `${run}/input`, `${run}/udev`, `${shift}:${shift + inputGroup(facts)}`, '0660'],
+        name: 'input', argv: ['nestbox-native', 'udev-relay', ...(input === 'visible' ? ['--visible', `${terminal}`] : []), ...container(facts, machine), `${run}/input`, `${run}/udev`, `${shift}:${shift + inputGroup(facts)}`, '0660'],
         environment: {}, user: { uid: 0, gid: 0 }, ready: `${run}/udev/ready`, leaves: [],
       }],
       binds: [...(boots ? [{ from: facts.programs['nestbox-native']!, to: consoleInside, write: false, owner: 'as-is' as const }] : []), ...hostInput ? [
@@ -74,7 +79,8 @@ export default defineGrant({
         ...cards.flatMap(({ card: node, render }) => [node, ...(render ? [render] : [])]).map((path) => nodeEdit(facts, path)),
         ...(facts.nodes[framebuffer] ? [nodeEdit(facts, framebuffer)] : []), ...devices,
       ],
-      classes: [inputClass(facts, shift)],
+      // The numbers of its devices change, and so it may open every input device; but the nodes that it has are of its own, and it can make none.
+      classes: [input === 'visible' ? classEdit(facts, 'char-input', false) : inputClass(facts, shift)],
       ...(boots && {
         // LightDM keeps passwords in memory that is never swapped, and ends where it cannot.
         syscalls: ['@memlock'],
@@ -85,8 +91,11 @@ export default defineGrant({
     };
   },
 
-  exposes: () => [
-    { risk: 'high', what: 'programs inside read every key typed on this computer, also those typed on the host and in other machines' },
+  exposes: ({ input }, _, machine = { isHostRoot: true, sharesNetwork: true }) => [
+    ...(input === 'all' ? [{ risk: 'high' as const, what: 'programs inside read every key typed on this computer, also those typed on the host and in other machines' }] : [
+      { risk: 'medium' as const, what: 'programs inside read every key typed while its screen is visible, also in a login screen of the host that it only imitates' },
+      ...(machine.isHostRoot ? [{ risk: 'high' as const, what: "with users = \"host\" root inside is the host's and can get at its keyboards and mice all the same" }] : []),
+    ]),
     { risk: 'high', what: 'programs inside become master of the screen when nobody else is, and then decide what it shows' },
     { risk: 'medium', what: "the kernel's graphics driver takes commands straight from programs inside" },
   ],
