@@ -122,6 +122,7 @@ int tool(const char *name, int argc, char **argv) {
 			known = &tools[i];
 	if (known && !preloads() && is_known(known, argc, argv)) {
 		snprintf(program, sizeof program, FOLDER "/programs/%s", name);
+		setenv("LOCPATH", FOLDER "/none", 1); // the root's locales are for its own C library: another may stop at them
 		char *words[argc + 8];
 		int n = 0;
 		words[n++] = LOADER;
