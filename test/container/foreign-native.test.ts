@@ -17,7 +17,11 @@ const machine = (t: TestContext, name: string, more: string, native = true): str
   machineFile(t, `name = "${name}"\nboot = true\nnetwork = "none"\n${more}\n[root]\ndebian = "bookworm"\narchitecture = "arm64"\n[foreign]\nnative = ${native}\n`);
 
 /** What a program inside says, at its end. */
-const inside = (file: string, script: string): string => succeeds(nestbox(['run', file, '--', 'sh', '-ec', script], { timeout: 1_200_000 })).stdout;
+function inside(file: string, script: string): string {
+  const { status, stdout, stderr } = nestbox(['run', file, '--', 'sh', '-ec', script], { timeout: 1_200_000 });
+  assert.equal(status, 0, stdout.slice(-2000) + stderr); // dpkg tells of its mistakes on either
+  return stdout;
+}
 
 before(() => {
   if (skip) return;
