@@ -24,14 +24,14 @@ static void say(const char *format, ...) {
 	fputc('\n', stderr);
 }
 
-/* One at a time changes anything here: by a lock on the folder, which must still be there when it is ours. */
+/* One at a time changes anything here: by a lock on the folder, which must not have been removed when it is ours: another may have its inode's number by then. */
 static int locked(void) {
 	for (;;) {
 		if (mkdir(FOLDER, 0711) < 0 && errno != EEXIST)
 			die("%s", FOLDER);
 		int folder = open(FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		struct stat ours, there;
-		if (folder >= 0 && flock(folder, LOCK_EX) == 0 && fstat(folder, &ours) == 0 && stat(FOLDER, &there) == 0 && ours.st_ino == there.st_ino)
+		struct stat ours;
+		if (folder >= 0 && flock(folder, LOCK_EX) == 0 && fstat(folder, &ours) == 0 && ours.st_nlink > 0)
 			return folder;
 		if (folder < 0 && errno != ENOENT)
 			die("%s", FOLDER);

@@ -51,6 +51,7 @@ static const struct {
 	{ "node", "MODE UID:GID FROM PATH [FROM PATH]...", node_job },
 	{ "overlay", "TARGET TOP UPPER WORK LOWER [SHIFT]", overlay_job },
 	{ "owners", "preview DIRECTORY FROM TO | change DIRECTORY FROM TO NOTES", owners_job },
+	{ "partition", "DESCRIPTOR START SIZE [--lock] [--bare] [--read-only] [--mount TYPE] --die-with PID -- PROGRAM [ARGUMENT]...", partition_job },
 	{ "pulse-gate", "LISTEN SERVER", pulse_gate_job },
 	{ "ready", "PATH", ready_job },
 	{ "udev-relay", "[--seat SEAT] [--visible TERMINAL] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE", udev_relay_job },

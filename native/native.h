@@ -49,6 +49,7 @@ int mount_job(int argc, char **argv);
 int node_job(int argc, char **argv);
 int overlay_job(int argc, char **argv);
 int owners_job(int argc, char **argv);
+int partition_job(int argc, char **argv);
 int pulse_gate_job(int argc, char **argv);
 int ready_job(int argc, char **argv);
 int udev_relay_job(int argc, char **argv);

@@ -244,18 +244,23 @@ int node_job(int argc, char **argv) {
 	return 0;
 }
 
-/* forget-devices UNIT SYSTEMCTL: takes away the drop-ins that gave devices to a machine while it ran (src/steps/devices.ts), as
- * what else was made for them has ended with the container; and what a systemd-nspawn that was killed has left mounted. */
+/* forget-devices UNIT SYSTEMCTL: takes away the drop-ins that gave devices to a machine while it ran (src/steps/devices.ts), as what else was made for
+ * them has ended with the container; and what a systemd-nspawn that was killed has left. */
 int forget_devices_job(int argc, char **argv) {
 	if (argc != 3)
 		die("forget-devices UNIT SYSTEMCTL");
 	char path[4096];
 	/* 256 and later refuse to start where it is still mounted. */
 	const char *machine = strchr(argv[1], '@');
-	if (machine) {
-		snprintf(path, sizeof path, "/run/systemd/nspawn/unix-export/%.*s", (int)strcspn(machine + 1, "."), machine + 1);
+	if (machine++) {
+		int length = strcspn(machine, ".");
+		snprintf(path, sizeof path, "/run/systemd/nspawn/unix-export/%.*s", length, machine);
 		if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
 			rmdir(path);
+		snprintf(path, sizeof path, "/run/systemd/nspawn/propagate/%.*s", length, machine);
+		rmdir(path);
+		snprintf(path, sizeof path, "/var/lib/machines/.#%.*s.lck", length, machine);
+		unlink(path);
 	}
 	snprintf(path, sizeof path, "/run/systemd/system/%s.d", argv[1]);
 	DIR *folder = opendir(path);

@@ -3,7 +3,9 @@
 #include "mirror.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -171,13 +173,18 @@ static void make_node(const struct device *device) {
 			return; /* with the rights that somebody inside may have given it since */
 		remove_from(nodes, device->name);
 	}
-	/* Its owner and mode at once: it is never there half made. */
+	/* Its owner and mode at once: it is never there half made. The change of ids makes the kernel forget with whom this process dies: prctl(2). */
+	int last = 0;
+	pid_t parent = getppid();
+	prctl(PR_GET_PDEATHSIG, &last);
 	setfsgid(relay.gid);
 	setfsuid(relay.uid);
 	if (mknodat(nodes, device->name, S_IFCHR | relay.mode, device->node) < 0)
 		die("/dev/input/%s", device->name);
 	setfsuid(0);
 	setfsgid(0);
+	if (last && (prctl(PR_SET_PDEATHSIG, last) < 0 || getppid() != parent))
+		raise(last);
 }
 
 static void remove_entry(const char *id) {

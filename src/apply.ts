@@ -5,6 +5,7 @@ import type { Kind, Kinds, Step } from './step.ts';
 import { devices } from './steps/devices.ts';
 import { emulators } from './steps/emulators.ts';
 import { files } from './steps/files.ts';
+import { images } from './steps/images.ts';
 import { keys } from './steps/keys.ts';
 import { mounts } from './steps/mounts.ts';
 import { programs } from './steps/programs.ts';
@@ -15,7 +16,7 @@ import { volumes } from './steps/volumes.ts';
 
 /** Acting and undoing: the one place that takes steps. */
 
-const kinds: Kinds<Step['kind']> = { ...devices, ...emulators, ...files, ...keys, ...mounts, ...programs, ...roots, ...terminals, ...units, ...volumes };
+const kinds: Kinds<Step['kind']> = { ...devices, ...emulators, ...files, ...images, ...keys, ...mounts, ...programs, ...roots, ...terminals, ...units, ...volumes };
 
 const of = (step: Step) => kinds[step.kind] as unknown as Kind<Step>;
 
@@ -36,11 +37,14 @@ export async function apply(steps: readonly Step[], host: Host, journal: Journal
 
 /**
  * Undoing is applying: the inverses, last first, through the same code. One that fails does not keep the others from
- * being tried: what is left is told, and stays in the journal for the next `nestbox clean`.
+ * being tried: what is left is told, and stays in the journal for the next `nestbox clean`. Behind an 'onward' the way back is
+ * the way on, and what was done before it is not taken back any more.
  */
 export async function undo(host: Host, journal: Journal, tell?: (step: Step) => void): Promise<void> {
   const failures: unknown[] = [];
-  for (const inverse of (await journal.entries()).reverse())
+  const entries = await journal.entries();
+  const turn = Math.max(0, entries.findLastIndex((inverse) => inverse.some(({ kind }) => kind === 'onward')));
+  for (const inverse of entries.slice(turn).reverse())
     for (const step of inverse)
       try {
         if (await of(step).done(step, host)) continue;
@@ -48,6 +52,7 @@ export async function undo(host: Host, journal: Journal, tell?: (step: Step) => 
         await of(step).do(step, host);
       } catch (error) {
         failures.push(error);
+        if (inverse[0]?.kind === 'onward') break; // each of these stands on the one before
       }
   if (failures.length === 0) return journal.clear();
   throw failures.length === 1 ? failures[0] : new Complaint(failures.map((error) => (error as Error).message).join('\n'), 'nestbox clean tries again');

@@ -69,6 +69,14 @@ export const commands: Record<string, Command> = {
     takes: 'NAME|DIRECTORY', does: 'give the files of a root back the owners that an older systemd-nspawn --private-users-chown took from them',
     options: { 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, from: { type: 'string', takes: 'ID', does: 'the first of the 65536 ids that they have; told from the root folder if absent' }, json, verbose }, load: () => import('./commands/unshift.ts'),
   },
+  image: {
+    takes: 'info|check FILE, grow FILE [SIZE|+SIZE], shrink FILE [SIZE], compress FILE', does: 'look at a disk image or a card, and change the size of what is in it',
+    options: {
+      partition: { type: 'string', takes: 'NUMBER', does: 'the one that grows or shrinks; the last one if absent' }, margin: { type: 'string', takes: 'SIZE', does: 'shrink: what stays free besides what is used; a tenth of that, at least 16M, if absent' },
+      as: { type: 'string', takes: 'xz|zst|gz', does: 'compress: how; xz if absent' }, repair: { type: 'boolean', does: 'check: repair what can be repaired without a loss' }, 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, json, verbose,
+    },
+    load: () => import('./commands/image.ts'),
+  },
   clean: { takes: '[NAME]...', does: 'take back what crashed runs have left', options: { verbose }, load: () => import('./commands/clean.ts') },
   doctor: { takes: '', does: 'print what is known of this host', options: { json }, load: () => import('./commands/doctor.ts') },
 };

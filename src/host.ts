@@ -1,5 +1,7 @@
 import { Complaint } from './errors.ts';
-import type { Owner, Place, Step } from './step.ts';
+import type { Change } from './image/edit.ts';
+import type { Read } from './image/table.ts';
+import type { Extent, ImageFile, Owner, Place, Step } from './step.ts';
 import { pasteable } from './words.ts';
 
 type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
@@ -56,6 +58,7 @@ export interface Host {
   /** Throws when the person has asked to stop. */
   interrupted(): void;
   x11: X11;
+  images: Images;
 }
 
 /** What nestbox does to running X servers, and the keys to them. */
@@ -66,6 +69,33 @@ export interface X11 {
   deauthorize(step: Of<'deauthorize'>): Promise<void>;
   isAdmitted(step: Of<'admit'>): Promise<boolean>;
   admit(step: Of<'admit'> | Of<'dismiss'>, admitted: boolean): Promise<void>;
+}
+
+/** How a program gets at a part of an image. */
+export interface Work {
+  write: boolean;
+  /** The type of the file system, which it finds mounted. */
+  mount?: string;
+  /** It is told where in the image, as programs of e2fsprogs can be: there is no device. For those that only read: resize2fs cuts off a file. */
+  bare?: boolean;
+}
+
+/** Disk images. Each is locked when it is first written to, until nestbox and all that it has started for it have ended. */
+export interface Images {
+  /** Bytes; null: it is gone, or another file has its name. */
+  length(image: ImageFile): Promise<number | null>;
+  reader(image: ImageFile): Read;
+  /** It is to be changed: from the first work on it on it is locked. */
+  keep(image: ImageFile): Promise<void>;
+  /** On the disk when it returns. */
+  resize(image: ImageFile, length: number): Promise<void>;
+  /** One after the other, each on the disk before the next. */
+  write(image: ImageFile, changes: readonly Change[]): Promise<void>;
+  /** Whole and on the disk when it returns: with its owner, its rights and its holes. It ends with nestbox. */
+  copy(image: ImageFile, copy: string): Promise<void>;
+  replace(image: ImageFile, copy: string): Promise<void>;
+  /** A program of the host at work on these bytes alone, which ends with nestbox: {} is a device, or where that is mounted. */
+  work(image: ImageFile, extent: Extent, how: Work, argv: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }>;
 }
 
 /** Runs a program of the host that must succeed; otherwise a Complaint with its command line and its last words. */

@@ -15,7 +15,7 @@ export interface Journal {
 }
 
 /** Steps whose effects are on the disk after a power cut: their way back must be there too. The others end with the boot. */
-const outlastsPower = (inverse: Step[]): boolean => inverse.some((step) => step.kind === 'remove-tree' || step.kind === 'accounts-end' || step.kind === 'owners' || (step.kind === 'remove' && step.path.startsWith('/etc/')));
+const outlastsPower = (inverse: Step[]): boolean => inverse.some((step) => step.kind === 'remove-tree' || step.kind === 'accounts-end' || step.kind === 'owners' || step.kind === 'onward' || step.kind.startsWith('image-') || (step.kind === 'remove' && step.path.startsWith('/etc/')));
 
 export const journalOn = (file: JournalFile): Journal => ({
   append: (inverse) => file.append(`${JSON.stringify(inverse)}\n`, outlastsPower(inverse)),

@@ -1,21 +1,9 @@
 import { deflateSync, inflateSync } from 'node:zlib';
+import { crc32 } from './crc32.ts';
 import { Complaint } from './errors.ts';
 
 // PNG (Portable Network Graphics) Specification, third edition: signature 5.2, chunks 5.3 and 11.2, filters 9.
 const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-
-// node:zlib has a crc32 only from 20.15 and 22.2 on.
-const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? 0xedb88320 ^ (crc >>> 1) : crc >>> 1;
-  return crc;
-});
-
-function crc32(bytes: Uint8Array): number {
-  let crc = -1;
-  for (const byte of bytes) crc = (crcTable[(crc ^ byte) & 255] ?? 0) ^ (crc >>> 8);
-  return ~crc >>> 0;
-}
 
 /** A PNG file of a picture with three bytes a pixel. An `rgb` of another length than the size says is a RangeError. */
 export function encodePng({ width, height, rgb }: { width: number; height: number; rgb: Uint8Array }): Buffer {

@@ -1,6 +1,8 @@
 import type { AccountsToAdd } from './accounts.ts';
 import type { Port } from './edits.ts';
 import type { Host } from './host.ts';
+import type { Change } from './image/edit.ts';
+import type { Format } from './image/filesystems.ts';
 import type { CacheEntry } from './linker.ts';
 
 /** Ids of the host. */
@@ -20,6 +22,18 @@ export type Place =
 export interface Leader {
   pid: number;
   started: string;
+}
+
+/** A disk image, or a block device that holds one. `inode` tells it from another file that has its name by now; null: it is a device, or not made yet. */
+export interface ImageFile {
+  path: string;
+  inode: number | null;
+}
+
+/** Bytes of an image. */
+export interface Extent {
+  start: number;
+  size: number;
 }
 
 /** One thing done to the host. Plain data: it can be printed, compared and journalled. */
@@ -101,6 +115,18 @@ export type Step =
    * under way, with what a file loses together with its owner. `onward`: what was cut off is not taken back, but finished.
    */
   | { kind: 'owners'; directory: string; from: number; to: number; notes: string; onward?: true }
+  /** The image file gets another length, in bytes. */
+  | { kind: 'image-length'; image: ImageFile; from: number; to: number }
+  | { kind: 'image-table'; image: ImageFile; what: string; changes: Change[] }
+  /** `mend`: nothing is changed; or what can be repaired without a loss is; or all is, as after a program that was killed. `number`: of the partition; null: the file system has all of the image. */
+  | { kind: 'image-check'; image: ImageFile; extent: Extent; number: number | null; format: Format; mend: false | 'safe' | 'all' }
+  /** The file system in `extent` gets `to` bytes instead of `from`. */
+  | { kind: 'image-resize'; image: ImageFile; extent: Extent; number: number | null; format: Format; from: number; to: number }
+  | { kind: 'image-copy'; image: ImageFile; copy: string }
+  /** A copy takes the place of the image, at once. */
+  | { kind: 'image-replace'; image: ImageFile; copy: string }
+  /** What was cut off before this is taken back; what is cut off after it is finished, by these steps. */
+  | { kind: 'onward'; steps: Step[] }
   | { kind: 'link'; name: string; peer: string; address: string; bridge: string | null; nat: Nat | null }
   | { kind: 'link-end'; name: string; nat: string | null }
   /** Ports that systemd-nspawn sends on, and has left behind when it was killed. */

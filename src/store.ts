@@ -17,6 +17,7 @@ export const store = {
   services: '/var/lib/nestbox/services',
   service: (name: string): string => `/var/lib/nestbox/services/${name}`,
   undoOfService: (name: string): string => `/var/lib/nestbox/services/${name}/undo`,
+  endsOfService: (name: string): string => `/var/lib/nestbox/services/${name}/ends`,
   runs: '/run/nestbox',
   run: (name: string): string => `/run/nestbox/${name}`,
   /** The same for one that systemd runs: there as long as its units want it. */

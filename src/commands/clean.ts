@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { Complaint } from '../errors.ts';
 import { linux } from '../host/linux.ts';
 import { Busy, openSession, removeEmptyStore, type Session } from '../host/session.ts';
+import { wayOfImage } from '../image/plan.ts';
 import { probe } from '../probe.ts';
 import { recordOf, stop } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
@@ -31,7 +32,7 @@ export default async function clean(names: string[], { verbose }: { verbose?: bo
     let session: Session | null = null;
     try {
       session = openSession(name, facts.programs);
-      if (await session.interrupted()) note(name.includes('.') ? 'an earlier nestbox unshift was cut off: finishing it' : `'${name}': taking back what was left`);
+      if (await session.interrupted()) note(name.startsWith('image.') ? wayOfImage(await session.journal.entries()) : name.includes('.') ? 'an earlier nestbox unshift was cut off: finishing it' : `'${name}': taking back what was left`);
       await undo(host, session.journal, tell);
       // Its units have a folder as long as they want the volume open.
       if (open.includes(name) && !existsSync(store.serviceRun(name))) await apply(closing(name, facts.store.machines.find((machine) => machine.name === name)!.volume!), host, null, tell);

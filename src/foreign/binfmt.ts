@@ -224,7 +224,7 @@ export function judge(architecture: string, facts: Facts, { building = false, se
 }
 
 const package_ = 'qemu-user-static';
-const remedy = `apt install ${package_}, and then /usr/lib/systemd/systemd-binfmt,`;
+const remedy = `apt install ${package_}`;
 
 const wanted = (architecture: string, facts: Facts): string => `this root is for ${architecture}, and this host (${facts.architecture}) cannot run it`;
 

@@ -3,6 +3,7 @@ import type { Facts } from '../facts.ts';
 import type { Host, X11 } from '../host.ts';
 import { must } from '../host.ts';
 import { files, mountsBelow } from './files.ts';
+import { imagesOf } from './images.ts';
 import { processes, type Processes } from './processes.ts';
 import { readStore } from '../probe.ts';
 import { openSession } from './session.ts';
@@ -23,6 +24,7 @@ const x11: X11 = {
 export function linux(programs: Facts['programs'], progress: (line: string) => void = () => {}, passphrase: number | null = null): Host & Processes {
   const host: Host & Processes = Object.assign(processes(programs, progress, passphrase), files, {
     x11,
+    images: imagesOf(programs),
     async mustBeUnmounted(path: string) {
       const mounted = mountsBelow(path);
       if (mounted.length > 0) throw new Complaint(`${path} is not removed: ${mounted.join(', ')} ${mounted.length === 1 ? 'is' : 'are'} mounted there`, `umount ${mounted.reverse().join(' ')}`);

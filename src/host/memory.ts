@@ -1,6 +1,7 @@
 import { Complaint, packages } from '../errors.ts';
 import { type Host, saidBy, type Stat, type X11 } from '../host.ts';
 import type { Owner, Place, Step } from '../step.ts';
+import { MemoryImages } from './memory-images.ts';
 import { copyNode, linesOf, merged, type Node, node, Tree, visit } from './memory-tree.ts';
 
 type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
@@ -28,6 +29,7 @@ export class MemoryHost implements Host {
   readonly volumes = new Map<string, Node>();
   /** Entries of binfmt_misc, and the machines that have them. */
   readonly emulators = new Map<string, Set<string>>();
+  readonly images = new MemoryImages((doing) => this.act(doing), this);
   /** Effects so far. */
   effects = 0;
   /** Which effect fails; `late`: it has come about all the same, as when the power goes right after it. */
@@ -60,7 +62,7 @@ export class MemoryHost implements Host {
   /** All that there is, as lines that can be compared. */
   snapshot(): string[] {
     return [
-      ...this.tree.lines(), ...[...this.volumes].flatMap(([path, root]) => linesOf(root).map((line) => `in ${path}: ${line}`)), ...this.tree.mounts.map(({ at, type }) => `mount ${type} ${at}`), ...this.processes.map(({ name }) => `process ${name}`),
+      ...this.images.lines(), ...this.tree.lines(), ...[...this.volumes].flatMap(([path, root]) => linesOf(root).map((line) => `in ${path}: ${line}`)), ...this.tree.mounts.map(({ at, type }) => `mount ${type} ${at}`), ...this.processes.map(({ name }) => `process ${name}`),
       ...[...this.emulators].map(([entry, machines]) => `entry ${entry} of ${[...machines].join(' ')}`),
       ...[...this.links].map(([name, { peer, set }]) => `link ${name} ${peer} ${set.join(' ')}`), ...[...this.tables].map(([name, rules]) => `table ${name} ${rules.join(' ')}`),
       ...[...this.displays].flatMap(([number, { admitted, keys }]) => [...[...admitted].map((user) => `display :${number} admits ${user}`), ...[...keys].map((key) => `display :${number} has key ${key}`)]),

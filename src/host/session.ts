@@ -123,11 +123,11 @@ function mkdirUnlessThere(path: string, mode: number): void {
   }
 }
 
-/** flock(2) on an open file, until that is closed; false: somebody else has it, and it was not to be waited for. */
-export function lockOn(file: number, programs: Facts['programs'], busy: 'complain' | 'wait' = 'complain'): boolean {
+/** flock(2) on an open file, until that is closed; false: somebody else has it, and it was not to be waited for (so many seconds). */
+export function lockOn(file: number, programs: Facts['programs'], busy: 'complain' | 'wait' | number = 'complain'): boolean {
   if (!programs.flock) throw new Complaint("'flock' is not installed; it is needed to keep two runs of one machine apart", 'apt install util-linux');
   try {
-    execFileSync(programs.flock, [...(busy === 'complain' ? ['--nonblock'] : []), '3'], { stdio: ['ignore', 'ignore', 'ignore', file] });
+    execFileSync(programs.flock, [...(busy === 'complain' ? ['--nonblock'] : typeof busy === 'number' ? ['--timeout', `${busy}`] : []), '3'], { stdio: ['ignore', 'ignore', 'ignore', file] });
     return true;
   } catch {
     return false;

@@ -18,6 +18,8 @@ import { settings } from './settings.ts';
 export interface Units {
   once: Step[];
   files: { path: string; text: string }[];
+  /** What its unit does after each end, in this order, whatever fails: done again for one that was killed in the middle of it. */
+  ends: string[][];
   /** Where machinectl(1) looks for the machine's root, and where that is. */
   image: { path: string; to: string };
 }
@@ -36,8 +38,10 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
   const opensVolume = volumeOf(machine.source) !== null;
   const network = networkUnit(machine, facts, comment);
   const find = (argv: readonly string[]): string => commandLine(found(facts, argv));
+  // The folder itself goes last, and nothing that is mounted in it goes with it.
+  const ends = [['nestbox-native', 'forget-devices', serviceOf(name), ...found(facts, ['systemctl'])], ...lines.stop, ['rm', '-rf', '--one-file-system', '--', run], ['rmdir', '--ignore-fail-on-non-empty', dirname(run)]];
   return {
-    once: lines.once,
+    once: lines.once, ends,
     image: { path: `/var/lib/machines/${name}`, to: root },
     files: [
       { path: `/etc/systemd/nspawn/${name}.nspawn`, text: settings(machine, facts, comment) },
@@ -47,8 +51,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
           ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', opensVolume ? '20min' : '60'], // a person may type three passphrases, each within five minutes
           // All in one command of the unit: systemd takes longer to begin one than most of these take.
           ['ExecStart', `${find(['nestbox-native', 'each'])} ${joined([folder(dirname(run), 0o711), folder(run, 0o711), ...lines.start]).map(find).join(continued)}`],
-          // Each is tried; the folder itself goes last, and nothing that is mounted in it goes with it.
-          ...[['nestbox-native', 'forget-devices', serviceOf(name), ...found(facts, ['systemctl'])], ...lines.stop, ['rm', '-rf', '--one-file-system', '--', run], ['rmdir', '--ignore-fail-on-non-empty', dirname(run)]].map((argv) => ['ExecStopPost', `-${find(argv)}`] as const),
+          ...ends.map((argv) => ['ExecStopPost', `-${find(argv)}`] as const),
         ]],
       ]) },
       ...services.map((service, i) => ({ path: `${units}/${unitOf(name, service.name)}`, text: iniText(comment, serviceUnit(machine, facts, service, services[i - 1])) })),
@@ -59,8 +62,9 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
 }
 
 /** Gives the units to systemd; the way back takes them away again, and what was done for them. */
-export const installing = (name: string, { once, files, image }: Units): Step[] => [
+export const installing = (name: string, { once, files, image, ends }: Units): Step[] => [
   { kind: 'workspace', path: store.service(name) }, { kind: 'mkdir', path: `${store.service(name)}/files`, mode: 0o700 },
+  { kind: 'write', path: store.endsOfService(name), text: JSON.stringify(ends), mode: 0o600 },
   ...once,
   // systemd-nspawn makes them and leaves them: they go where they were not there before, and nobody else needs them.
   ...['', '/locks', '/propagate', '/unix-export'].map((path): Step => ({ kind: 'mkdir', path: `/run/systemd/nspawn${path}`, mode: 0o755 })),

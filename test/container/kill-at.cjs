@@ -1,5 +1,6 @@
 // Loaded before nestbox itself (node --require): ends it with SIGKILL at the point that KILL_AT names.
 //   step:N      when the Nth step is about to begin: all before it are done
+//   disk:N      when something has been brought to the disk for the Nth time, or a file cut or lengthened
 //   journal:N   when the Nth way back has been written down, and its step has not begun
 const fs = require('node:fs');
 
@@ -25,4 +26,15 @@ if (what === 'journal') {
     if (typeof data === 'string' && data.startsWith('[{"kind"')) count();
     return result;
   };
+}
+
+if (what === 'disk') {
+  for (const name of ['fdatasyncSync', 'fsyncSync', 'ftruncateSync', 'renameSync']) {
+    const real = fs[name];
+    fs[name] = (...words) => {
+      const result = real(...words);
+      count();
+      return result;
+    };
+  }
 }

@@ -51,8 +51,9 @@ async function logIn(computer: Computer, root: string): Promise<void> {
 }
 
 /** A keyboard that comes while the machine runs types as soon as whoever reads keys there has opened it. */
-async function plugs(computer: Computer, name: 'work' | 'private', reader: string, input: string): Promise<void> {
-  for (let i = 0; i < 5; i++) {
+async function plugs(computer: Computer, name: 'work' | 'private', input = 'all', times = 5): Promise<void> {
+  const reader = name === 'work' ? 'Xorg' : 'labwc';
+  for (let i = 0; i < times; i++) {
     const path = await computer.plug(`${name}${i}`);
     const event = (await computer.does('basename', (await computer.does('readlink', '-f', path)).trim())).trim();
     const node = input === 'all' ? event : `$(cd /sys/class/input; grep -lx nestbox/${name}/${event} event*/device/phys | cut -d/ -f1)`;
@@ -71,12 +72,14 @@ for (const host of hosts)
     await start(computer, 'work');
     await logIn(computer, plain('work'));
     await types(computer, plain('work'), 'first');
+    await plugs(computer, 'work', 'all', 1);
     assert.equal(await visible(computer), 'tty8');
 
     await start(computer, 'private');
     await reads(computer, /ready/);
     assert.equal(await visible(computer), 'tty9');
     await types(computer, plain('private'), 'second');
+    await plugs(computer, 'private', 'all', 1);
     assert.match(await computer.does('nestbox', 'list'), /private +running .*terminal 9, visible.*\n.*work +running .*terminal 8 /);
 
     // Nothing that was typed at one has arrived at the other, nor at the host.
@@ -126,16 +129,16 @@ for (const host of hosts)
 
 const kinds = [['ids and a network of its own', ''], ['ids of its own', 'network = "host"'], ['a network of its own', 'users = "host"'], ['nothing of its own', 'users = "host"\nnetwork = "host"']] as const;
 /** Each kind with the host's own devices; those of the machine's own where it is as apart as it can be. */
-const plugged = [...kinds.map((kind) => ['trixie', kind, 'all'] as const), ['trixie', kinds[0], 'visible'] as const, ['bookworm', kinds[0], 'all'] as const, ['bookworm', kinds[0], 'visible'] as const];
-for (const [host, [what, more], input] of plugged)
-  test(`${host}: keyboards come and go in machines with ${what}, which hear ${input} input`, async (t) => {
-    const computer = await power(t, host);
+const plugged = [...kinds.map((kind) => [kind, 'all'] as const), [kinds[0], 'visible'] as const];
+for (const [[what, more], input] of plugged)
+  test(`trixie: keyboards come and go in machines with ${what}, which hear ${input} input`, async (t) => {
+    const computer = await power(t, 'trixie');
     await start(computer, 'work', more, input);
     await logIn(computer, plain('work'));
-    await plugs(computer, 'work', 'Xorg', input);
+    await plugs(computer, 'work', input);
     await start(computer, 'private', more, input);
     await reads(computer, /ready/);
-    await plugs(computer, 'private', 'labwc', input);
+    await plugs(computer, 'private', input);
   });
 
 /** The work desktop on an encrypted volume of a volume group: closed, and its key in a file. */
