@@ -52,7 +52,10 @@ function writeEmpty(path: string, mode: number, owner?: Owner): void {
 }
 
 function write(path: string, data: string | Uint8Array, mode: number, owner?: Owner): void {
-  if (data.length === 0 && !lstatSync(path, { throwIfNoEntry: false })) return writeEmpty(path, mode, owner);
+  if (data.length === 0 && !lstatSync(path, { throwIfNoEntry: false })) {
+    writeEmpty(path, mode, owner);
+    return;
+  }
   const partial = `${path}.${process.pid}.new`;
   const file = openSync(partial, 'wx', 0o600); // narrow until it has its owner
   try {
