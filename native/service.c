@@ -296,23 +296,37 @@ int forget_ports_job(int argc, char **argv) {
 	return 0;
 }
 
-/* each PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...: one after the other; the first that fails is the last, and its
- * exit status ours. */
-int each_job(int argc, char **argv) {
-	for (int i = 1, next; i < argc; i = next + 1) {
-		for (next = i; next < argc && strcmp(argv[next], "--then") != 0; next++)
-			;
-		argv[next] = NULL; /* at the end it is that already */
-		pid_t pid = fork();
-		if (pid == 0) {
-			execv(argv[i], argv + i);
-			die("%s", argv[i]);
-		}
-		int status;
-		if (pid < 0 || waitpid(pid, &status, 0) != pid)
-			die("%s", argv[i]);
-		if (status != 0)
-			return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+/* Runs the program whose words begin at argv[i]; *next becomes where the one after it begins. Its exit status, 1 where it was killed. */
+static int run_one(int argc, char **argv, int i, int *next) {
+	int end = i;
+	while (end < argc && strcmp(argv[end], "--then") != 0)
+		end++;
+	argv[end] = NULL; /* at the end it is that already */
+	*next = end + 1;
+	pid_t pid = fork();
+	if (pid == 0) {
+		execv(argv[i], argv + i);
+		die("%s", argv[i]);
 	}
-	return 0;
+	int status;
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		die("%s", argv[i]);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+/* each PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...: one after the other; the first that fails is the last, and its exit status ours. */
+int each_job(int argc, char **argv) {
+	int status = 0;
+	for (int i = 1, next; i < argc && status == 0; i = next)
+		status = run_one(argc, argv, i, &next);
+	return status;
+}
+
+/* every PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...: each is tried, whatever became of those before. Who is killed has done none of what
+ * follows, which a line of a unit each would not have heard of. */
+int every_job(int argc, char **argv) {
+	int failed = 0;
+	for (int i = 1, next; i < argc; i = next)
+		failed |= run_one(argc, argv, i, &next) != 0;
+	return failed;
 }

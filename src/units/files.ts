@@ -52,7 +52,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
           ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', opensVolume ? '20min' : '60'], // a person may type three passphrases, each within five minutes
           // All in one command of the unit: systemd takes longer to begin one than most of these take.
           ['ExecStart', `${find(['nestbox-native', 'each'])} ${joined([folder(dirname(run), 0o711), folder(run, 0o711), ...lines.start]).map(find).join(continued)}`],
-          ...ends.map((argv) => ['ExecStopPost', `-${find(argv)}`] as const),
+          ['ExecStopPost', `-${find(['nestbox-native', 'every'])} ${ends.map(find).join(continued)}`],
         ]],
       ]) },
       ...services.map((service, i) => ({ path: `${units}/${unitOf(name, service.name)}`, text: iniText(comment, serviceUnit(machine, facts, service, services[i - 1])) })),
