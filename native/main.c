@@ -1,6 +1,7 @@
 /* nestbox-native: what Node cannot do by itself. One job per sub-command; each leaves nothing behind when killed. */
 #include "native.h"
 #include <stdarg.h>
+#include <sys/auxv.h>
 
 _Noreturn void die(const char *format, ...) {
 	int error = errno;
@@ -68,6 +69,9 @@ int main(int argc, char **argv) {
 	/* invoke-rc.d(8): 101 forbids what is asked for. It is bound there for a run of an image. */
 	if (argc > 0 && strcmp(slash ? slash + 1 : argv[0], "policy-rc.d") == 0)
 		return 101;
+	const char *started = (const char *)getauxval(AT_EXECFN);
+	if (argc > 0 && started && strncmp(started, TOOLS, sizeof TOOLS - 1) == 0)
+		return tool(started + sizeof TOOLS - 1, argc, argv);
 	for (size_t i = 0; argc > 1 && i < sizeof jobs / sizeof *jobs; i++)
 		if (strcmp(argv[1], jobs[i].name) == 0)
 			return jobs[i].run(argc - 1, argv + 1);

@@ -25,6 +25,10 @@ int await_change(const char *path, int (*is_there)(const char *path), int second
 /* What is started under the name 'nestbox'. */
 int front(int argc, char **argv);
 
+/* What is started under the name of another program, from the folder TOOLS: the host's own or the root's. */
+#define TOOLS "/run/nestbox/tools/bin/"
+int tool(const char *name, int argc, char **argv);
+
 int activate_job(int argc, char **argv);
 int bind_job(int argc, char **argv);
 int binfmt_job(int argc, char **argv);

@@ -3,6 +3,7 @@ import type { Library } from './elf.ts';
 import type { ImageFact, Inside as InsideImage } from './image/parts.ts';
 import type { ProgramName } from './errors.ts';
 import type { Binfmt } from './foreign/binfmt.ts';
+import type { Tools } from './foreign/tools.ts';
 import type { CacheEntry } from './linker.ts';
 import type { Volume } from './volumes.ts';
 
@@ -74,6 +75,8 @@ export interface Facts {
   rootArchitecture?: string | null;
   /** Version of the systemd in a root that is for another processor. */
   rootSystemd?: number | null;
+  /** Programs of this host that do what those of the same name in a root for another processor do; null: there are none, or nobody can say yet. */
+  tools?: Tools | null;
   /** What else is in the machine's root that libraries and settings of the host meet there; null or absent as `accounts`. */
   inside?: Inside | null;
 }

@@ -21,6 +21,8 @@ export interface Context {
   sharesNetwork: boolean;
   /** Whether the root's own init is started, and not a program. */
   boots: boolean;
+  /** Whether the programs in its root are for another processor, and run by an emulator. */
+  emulated: boolean;
 }
 
 /** What decides how far a program inside gets with what it is given. */

@@ -189,16 +189,16 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const inside = { name: user?.name ?? 'root', home: account.home, uid: shift + account.uid, gid: shift + account.gid };
   const helper: Owner = facts.person.uid !== 0 ? facts.person : shift !== 0 ? { uid: shift + helperId, gid: shift + helperId } : { uid: 65534, gid: 65534 };
   const sharesNetwork = spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host');
-  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot };
+  const building = source.kind === 'template' && !facts.store.templates.includes(source.key);
+  const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, { building, setuid: spec.boot && spec.accept.includes('emulated-setuid') }) : null;
+  const emulation = verdict?.emulation ?? null;
+  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot, emulated: emulation !== null };
 
   const grants = spec.grants.filter((asked) => spec.boot || !grantOf(asked).onlyBooted); // of a machine that boots, a program can be run all the same
   const grantProblems = grants.flatMap((asked) =>
     grantOf(asked).needs(asked.options, context).map((problem) => (asked.attached
       ? { ...problem, at: [], mend: `${problem.mend}, or nestbox detach --always ${name} ${(asked.options as string[])[Number(problem.at?.[0])]}` }
       : { ...problem, at: [asked.topic, ...(asked.kind ? [asked.kind] : []), ...(problem.at ?? [])] })));
-  const building = source.kind === 'template' && !facts.store.templates.includes(source.key);
-  const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, { building, setuid: spec.boot && spec.accept.includes('emulated-setuid') }) : null;
-  const emulation = verdict?.emulation ?? null;
   const problems: Problem[] = [...(verdict?.problems ?? []).map((problem) => ({ ...problem, at: ['root'] })), ...(emulation && spec.boot ? needsOfBoot(emulation, facts) : []), ...rootProblems, ...grantProblems, ...(from ? needsOfRoot(spec, facts, from, ownership, record) : [])];
   const { edits: granted, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : [...grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })), ...(emulation ? [{ by: 'root', edits: edited(emulation, spec.boot && facts.init !== 'other') }] : [])]);
 

@@ -8,6 +8,7 @@ import { isImageName, nameOfImage } from './names.ts';
 import { classesOf, layersOf, type Machine, meetsInside, namesCdi, namesPorts, pathsOf, resolve, wantsTerminal, type Way, withAttached } from './machine.ts';
 import { nativeArchitectures } from './foreign/binfmt.ts';
 import { readArchitecture, readBinfmt, readSystemd } from './host/foreign.ts';
+import { readTools } from './host/tools.ts';
 import { positionOf } from './positions.ts';
 import { portsOf } from './ports.ts';
 import { look, probe, isImage, readAccounts, readCdiTexts, readInit, readInside, readInsideImage, readListening, readTerminals, readVolume } from './probe.ts';
@@ -90,12 +91,12 @@ export async function meet(written: Spec, file: string, base: Facts = probe(proc
 }
 
 /** For which processor a root is, and where it is not this host's, what there is to run it. */
-function processorOf(spec: Spec, facts: Facts, layers: readonly string[]): Pick<Facts, 'rootArchitecture' | 'rootSystemd' | 'binfmt'> {
+function processorOf(spec: Spec, facts: Facts, layers: readonly string[]): Pick<Facts, 'rootArchitecture' | 'rootSystemd' | 'binfmt' | 'tools'> {
   if (spec.root.source === 'host') return {};
   const root = roots[spec.root.source]!;
   const rootArchitecture = (layers.length > 0 ? readArchitecture(layers)?.name : root.architecture?.(spec.root.options)) ?? null;
   if (rootArchitecture === null || nativeArchitectures(facts).includes(rootArchitecture)) return { rootArchitecture };
-  return { rootArchitecture, rootSystemd: spec.boot ? readSystemd(layers) : null, binfmt: readBinfmt(rootArchitecture) };
+  return { rootArchitecture, rootSystemd: spec.boot ? readSystemd(layers) : null, binfmt: readBinfmt(rootArchitecture), tools: readTools(layers, facts.programs['nestbox-native']) };
 }
 
 /** The ports of the host that other machines' files name. One that cannot be read now is told of when its machine is run. */

@@ -96,6 +96,7 @@ function build(tree: Record<string, unknown>, mistakes: Mistake[]): Spec | undef
   }
   if (!('root' in tree)) mistakes.push({ path: [], what: "there is no [root]: where does the machine's file system come from?", mend: `[root]\ndebian = "bookworm"   (or ${listed(Object.keys(roots).filter((name) => name !== 'debian'), 'or')})` });
   if (!Object.hasOwn(tree, 'network')) grants.push({ topic: 'network', kind: 'private', options: v.parse(topics.network!.private!.options, {}) });
+  if (!Object.hasOwn(tree, 'foreign')) grants.push({ topic: 'foreign', kind: null, options: v.parse(values.foreign!.options, {}) });
   const others = [...Object.keys(topics), ...Object.keys(values), 'root'];
   const sources: Elsewhere = (key) => (Object.hasOwn(roots, key) ? `'${key}' belongs to [root]` : elsewhere(key));
   const options = check(base, plain, [], mistakes, sources, others) as v.InferOutput<typeof base> | undefined;

@@ -19,6 +19,7 @@ import cgroups from './cgroups.ts';
 import devices from './devices.ts';
 import environment from './environment.ts';
 import files from './files.ts';
+import foreign from './foreign.ts';
 import limits from './limits.ts';
 import masked from './masked.ts';
 import parameters from './parameters.ts';
@@ -33,4 +34,4 @@ export const topics: Record<string, Record<string, Grant>> = {
 };
 
 /** Files: topics whose value is not a kind but the thing itself. */
-export const values: Record<string, Grant> = { capabilities, cgroups, devices, environment, files, limits, masked, parameters, syscalls };
+export const values: Record<string, Grant> = { capabilities, cgroups, devices, environment, files, foreign, limits, masked, parameters, syscalls };

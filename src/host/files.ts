@@ -52,6 +52,10 @@ function writeEmpty(path: string, mode: number, owner?: Owner): void {
 }
 
 function write(path: string, data: string | Uint8Array, mode: number, owner?: Owner): void {
+  if (data.length === 0 && !lstatSync(path, { throwIfNoEntry: false })) {
+    writeEmpty(path, mode, owner);
+    return;
+  }
   const partial = `${path}.${process.pid}.new`;
   const file = openSync(partial, 'wx', 0o600); // narrow until it has its owner
   try {
@@ -107,7 +111,7 @@ export const files: Files = {
   resolve: async (path) => unlessAbsent(() => realpathSync.native(path), null),
   read: async (path) => unlessAbsent(() => readFileSync(path, 'utf8'), null),
   readLink: async (path) => ((await files.kind(path)) === 'link' ? unlessAbsent(() => readlinkSync(path), null) : null),
-  write: (path, data, mode, owner) => told(`write ${path}`, () => (data.length === 0 && !lstatSync(path, { throwIfNoEntry: false }) ? writeEmpty(path, mode, owner) : write(path, data, mode, owner))),
+  write: (path, data, mode, owner) => told(`write ${path}`, () => write(path, data, mode, owner)),
   set: (path, value) => told(`set ${path} to '${value}'`, () => writeFileSync(path, value, { flag: 'r+' })),
   mkdir: (path, mode, owner) => told(`create ${path}/`, () => {
     mkdirSync(path, { mode: 0o700 });

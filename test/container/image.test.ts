@@ -175,9 +175,8 @@ function killEverywhere(t: TestContext, point: 'step' | 'journal' | 'disk', kind
   assert.ok(n > 3, `only ${n - 1} points`);
 }
 
-for (const point of ['step', 'journal', 'disk'] as const)
-  for (const kind of ['mbr', 'gpt', 'extended'] as const)
-    test(`${kind}: killed at each ${point} of a growth, it is taken back or finished`, (t) => killEverywhere(t, point, kind, (path) => ['grow', '--verbose', path, '100M'], 40 * MiB, [40 * MiB, 100 * MiB]));
+for (const [point, kind] of [['step', 'mbr'], ['journal', 'gpt'], ['disk', 'mbr'], ['disk', 'gpt'], ['disk', 'extended']] as const)
+  test(`${kind}: killed at each ${point} of a growth, it is taken back or finished`, (t) => killEverywhere(t, point, kind, (path) => ['grow', '--verbose', path, '100M'], 40 * MiB, [40 * MiB, 100 * MiB]));
 
 for (const [kind, format] of [['mbr', 'btrfs'], ['gpt', 'xfs'], ['mbr', 'f2fs'], ['bare', 'btrfs']] as const)
   test(`${kind}, ${format}: an image grows, and all in it stays as it is`, (t) => {
@@ -211,7 +210,7 @@ for (const [kind, format] of [['mbr', 'btrfs'], ['gpt', 'xfs'], ['mbr', 'f2fs'],
     if (!mountable) t.diagnostic(`this kernel has no ${format}: its files were not compared`);
   });
 
-for (const point of ['step', 'journal', 'disk'] as const)
+for (const point of ['step', 'disk'] as const)
   test(`killed at each ${point} while it shrinks, the image is as it was or smaller`, (t) => killEverywhere(t, point, 'gpt', (path) => ['shrink', '--verbose', path, '60M'], 100 * MiB, [100 * MiB, 60 * MiB]));
 
 test('killed while its file system grows, at any moment, it is finished', async (t) => {
@@ -367,7 +366,7 @@ test('a file system with errors, or that was not unmounted, is told and left as 
 test('damaged images: none is changed by what is refused, none hangs, none leaves anything', (t) => {
   const kinds = [['mbr', made(t, { kind: 'mbr', size: 24 * MiB })], ['gpt', made(t, { kind: 'gpt', size: 24 * MiB })], ['extended', made(t, { kind: 'extended', size: 40 * MiB })], ['bare', made(t, { kind: 'bare', size: 24 * MiB })]] as const;
   const counted = { refused: 0, grown: 0 };
-  const count = Number(process.env.NESTBOX_MUTATIONS ?? 60);
+  const count = Number(process.env.NESTBOX_MUTATIONS ?? 40);
   for (let n = 0; n < count; n++) {
     const [kind, original] = kinds[n % kinds.length]!;
     const size = statSync(original.path).size;

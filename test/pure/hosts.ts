@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { readCdi } from '../../src/cdi/read.ts';
+import { nativeArchitectures } from '../../src/foreign/binfmt.ts';
+import type { Tools } from '../../src/foreign/tools.ts';
 import type { Accounts, CdiFile, Facts, Inside, VolumeFact } from '../../src/facts.ts';
 import { layersOf, type Machine, meetsInside, namesCdi, pathsOf, resolve, type Way } from '../../src/machine.ts';
 import { roots } from '../../src/roots/index.ts';
@@ -43,6 +45,13 @@ const insideDebian: Inside = {
   linkerCache: [{ soname: 'libc.so.6', path: '/lib/x86_64-linux-gnu/libc.so.6', flags: 0x303 }, { soname: 'libz.so.1', path: '/lib/x86_64-linux-gnu/libz.so.1', flags: 0x303 }], asound: false, nvidia: [],
 };
 
+/** What a Debian has for a root that is for another processor. */
+const debianTools: Tools = {
+  chooser: '/usr/lib/nestbox/nestbox-native', loader: '/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2',
+  programs: ['dpkg-deb', 'tar'].map((name) => ({ name, path: `/usr/bin/${name}` })),
+  libraries: ['libc.so.6', 'liblzma.so.5', 'libzstd.so.1'].map((name) => ({ name, path: `/usr/lib/x86_64-linux-gnu/${name}` })),
+};
+
 /** What meet() does, with a stored host instead of this one. */
 export function meetStored(spec: Spec, host: Facts, file: string, way: Way = 'run'): { machine: Machine; facts: Facts } {
   const stored: Facts = namesCdi(spec) ? { ...host, cdi: storedCdi(host) } : host;
@@ -52,6 +61,7 @@ export function meetStored(spec: Spec, host: Facts, file: string, way: Way = 'ru
   const volume = roots[spec.root.source]!.volume?.(spec.root.options);
   const facts: Facts = { ...stored, ...(volume && { volume: storedVolume(stored, volume, roots[spec.root.source]!.isImage ?? false) }), paths: Object.fromEntries(asked.map((path) => [path, stored.paths[path] ?? null])), accounts: null, init: null };
   const there = roots[spec.root.source]!.needs(spec.root.options, facts).every(({ fatal }) => !fatal) && layersOf(spec, facts).length > 0;
-  const met: Facts = { ...facts, accounts: there ? accountsOf(spec, stored) : null, init: there ? 'systemd' as const : null, ...(meetsInside(spec) && { inside: there ? (stored.inside ?? insideDebian) : null }), rootArchitecture: roots[spec.root.source]!.architecture?.(spec.root.options) ?? null };
+  const rootArchitecture = roots[spec.root.source]!.architecture?.(spec.root.options) ?? null;
+  const met: Facts = { ...facts, accounts: there ? accountsOf(spec, stored) : null, init: there ? 'systemd' as const : null, ...(meetsInside(spec) && { inside: there ? (stored.inside ?? insideDebian) : null }), rootArchitecture, tools: rootArchitecture !== null && !nativeArchitectures(facts).includes(rootArchitecture) ? debianTools : null };
   return { machine: resolve(spec, met, file, way), facts: met };
 }

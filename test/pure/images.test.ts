@@ -260,9 +260,9 @@ test('a shrunken image is a copy until all is done', () => {
   assert.match(refused(() => shrinking(subject(large), toShrink(subject(large), null), 10 * MiB, { kind: 'to', bytes: 11 * MiB }, null)), /needs 10M: the image cannot have less than 12M/);
 });
 
-for (const [name, make, to] of [['mbr', pi, 12], ['extended', extended, 12], ['gpt', gpt, 12], ['mbr, smaller', () => pi(12), 0], ['gpt, smaller', () => gpt(12), 0]] as const)
+for (const [name, make, to] of [['mbr', () => pi(4), 6], ['extended', extended, 10], ['gpt', () => gpt(4), 6], ['mbr, smaller', () => pi(8), 0], ['gpt, smaller', () => gpt(8), 0]] as const)
   test(`${name}: wherever a change is cut off, it is taken back to the byte, or finished`, async () => {
-    const planned = (bytes: Buffer) => (to > 0 ? growing(subject(bytes), { kind: 'to', bytes: to * MiB }, null) : shrinking(subject(bytes), toShrink(subject(bytes), null), 3 * MiB, null, MiB));
+    const planned = (bytes: Buffer) => (to > 0 ? growing(subject(bytes), { kind: 'to', bytes: to * MiB }, null) : shrinking(subject(bytes), toShrink(subject(bytes), null), 2 * MiB, null, MiB));
     const { steps } = planned(make());
     const fresh = () => {
       const host = new MemoryHost();
@@ -334,7 +334,7 @@ test('a file is not cut where a table or a file system counts on it', async () =
 
 test('two hundred damaged images: each is read to an end, and what is refused is refused with a word', () => {
   const kinds: [Places, () => Buffer][] = [
-    [{ kind: 'mbr', size: 8 * MiB, start: 2 * MiB, records: [], frame: 0 }, pi], [{ kind: 'gpt', size: 8 * MiB, start: 2 * MiB, records: [], frame: 0 }, gpt],
+    [{ kind: 'mbr', size: 4 * MiB, start: 2 * MiB, records: [], frame: 0 }, () => pi(4)], [{ kind: 'gpt', size: 4 * MiB, start: 2 * MiB, records: [], frame: 0 }, () => gpt(4)],
     [{ kind: 'extended', size: 8 * MiB, start: 10240 * 512, records: [4096 * 512, 8192 * 512], frame: 4096 * 512 }, extended],
   ];
   const originals = kinds.map(([, make]) => make());
