@@ -1,4 +1,5 @@
 import { Complaint } from '../../errors.ts';
+import { architectureOf } from '../../foreign/elf.ts';
 import { openImage, readInsideExt, usesOfImage } from '../../host/images.ts';
 import { type Content, formatNames, isExt, plainText } from '../../image/filesystems.ts';
 import { inspect, type Part } from '../../image/inspect.ts';
@@ -58,12 +59,14 @@ interface System {
   architecture: string | null;
 }
 
-/** Of a root file system: os-release(5). */
+/** Of a root file system: os-release(5), and what its programs are for. */
 function systemIn(debugfs: string | undefined, path: string, { partition, start }: Part): System | null {
   if (!debugfs) return null;
   const read = (name: string) => readInsideExt(debugfs, path, start, name);
   const release = ['/usr/lib/os-release', '/etc/os-release'].map((name) => read(name).toString('utf8')).find((text) => /^(PRETTY_NAME|ID)=/m.test(text));
   const field = (key: string) => plainText(new RegExp(`^${key}="?([^"\\n]*)`, 'm').exec(release ?? '')?.[1] ?? '');
   const distribution = field('PRETTY_NAME') || field('ID') || null;
-  return distribution === null ? null : { partition: partition?.number ?? null, distribution, architecture: null };
+  if (distribution === null) return null;
+  const architecture = ['/usr/bin/env', '/usr/bin/busybox', '/bin/busybox', '/usr/lib/systemd/systemd'].map((name) => architectureOf(read(name))?.name).find(Boolean) ?? null;
+  return { partition: partition?.number ?? null, distribution, architecture };
 }
