@@ -36,6 +36,9 @@ export const scopeOf = (machine: string): string => `machine-${machine.replaceAl
 /** The service that runs a machine, where systemd does: systemd-nspawn@.service(8). */
 export const serviceOf = (machine: string): string => `systemd-nspawn@${machine}.service`;
 
+/** The machine that a service runs. */
+export const machineOf = (service: string): string => service.replace(/^systemd-nspawn@(.*)\.service$/, '$1');
+
 /** What makes systemd start it with the host: systemctl enable would make it, and takes it for its own. */
 export const enabledLink = (machine: string): string => `/etc/systemd/system/multi-user.target.wants/${serviceOf(machine)}`;
 

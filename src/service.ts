@@ -99,16 +99,9 @@ export async function takeBack(name: string, host: Host, tell: (step: Step) => v
 /** Stops it, and takes its units back unless it is to come up with the host again. What its unit could not close is closed here: whoever is in its way is named. */
 export async function stop(name: string, record: ServiceRecord, host: Host, tell: (step: Step) => void): Promise<void> {
   await apply([unit(name, 'stopped')], host, null, tell);
-  await finish(name, host);
   const volume = readStore().machines.find((machine) => machine.name === name)?.volume;
   if (volume) await apply(closing(name, volume), host, null, tell);
   if (!record.enabled) await takeBack(name, host, tell);
-}
-
-/** What the end of its unit should have done, where that was killed. */
-async function finish(name: string, host: Host): Promise<void> {
-  if ((await host.kind(store.serviceRun(name))) === null) return;
-  for (const argv of JSON.parse((await host.read(store.endsOfService(name))) ?? '[]') as string[][]) await host.run(argv);
 }
 
 /** A unit that has been waiting for a passphrase since the host came up would go on waiting when the volume has been opened: it begins anew. */

@@ -1,6 +1,8 @@
 import { Complaint } from '../errors.ts';
 import { type Host, must } from '../host.ts';
+import { machineOf } from '../names.ts';
 import type { Kinds, Step } from '../step.ts';
+import { store } from '../store.ts';
 import { never, nothing } from './common.ts';
 
 /** What systemd is told. */
@@ -34,4 +36,11 @@ async function start({ name, parts }: Unit, host: Host): Promise<void> {
 async function stop({ name, parts }: Unit, host: Host): Promise<void> {
   await must(host, ['systemctl', 'stop', name, parts]);
   await host.run(['systemctl', 'reset-failed', name, parts]);
+  await finish(machineOf(name), host);
+}
+
+/** What the end of its unit should have done, where that was killed in the middle of it. */
+async function finish(machine: string, host: Host): Promise<void> {
+  if ((await host.kind(store.serviceRun(machine))) === null) return;
+  for (const argv of JSON.parse((await host.read(store.endsOfService(machine))) ?? '[]') as string[][]) await host.run(argv);
 }
