@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -14,15 +13,6 @@
 #define MOUNTED FOLDER "/mounted" /* nestbox has mounted it */
 #define AGAIN "-again"
 #define KERNEL "/proc/sys/fs/binfmt_misc"
-
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void say(const char *format, ...) {
-	va_list arguments;
-	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
-	va_end(arguments);
-	fputc('\n', stderr);
-}
 
 /* One at a time changes anything here: by a lock on the folder, which must not have been removed when it is ours: another may have its inode's number by then. */
 static int locked(void) {

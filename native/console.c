@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 
 enum {
 	LAST = 63, /* MAX_NR_CONSOLES in linux/vt.h */
@@ -52,18 +51,12 @@ static unsigned visible(int active) {
 	return terminal;
 }
 
-static long now(void) {
-	struct timespec time;
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * 1000 + time.tv_nsec / 1000000;
-}
-
 static int comes_to_be_visible(int active, unsigned terminal, int patience) {
-	for (long end = now() + patience;;) {
+	for (long long end = now() + patience;;) {
 		struct pollfd change = { .fd = active, .events = POLLPRI };
 		if (visible(active) == terminal)
 			return 1;
-		long left = end - now();
+		long long left = end - now();
 		if (left <= 0)
 			return 0;
 		poll(&change, 1, left);
@@ -164,7 +157,7 @@ static int give_back(unsigned terminal, const char *path) {
 	close(file);
 	int first = open_terminal(1);
 	/* The kernel lets go of what was open some time after it was closed. Where it stays, somebody has it open: then it is theirs. */
-	for (long end = now() + PATIENCE / 4; ioctl(first, VT_DISALLOCATE, terminal) < 0 && errno == EBUSY && now() < end;)
+	for (long long end = now() + PATIENCE / 4; ioctl(first, VT_DISALLOCATE, terminal) < 0 && errno == EBUSY && now() < end;)
 		usleep(10000);
 	unlink(path);
 	return 0;

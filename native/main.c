@@ -1,6 +1,7 @@
 /* nestbox-native: what Node cannot do by itself. One job per sub-command; each leaves nothing behind when killed. */
 #include "native.h"
 #include <stdarg.h>
+#include <time.h>
 #include <sys/auxv.h>
 
 _Noreturn void die(const char *format, ...) {
@@ -13,6 +14,32 @@ _Noreturn void die(const char *format, ...) {
 	if (error)
 		fprintf(stderr, ": %s", strerror(error));
 	fputc('\n', stderr);
+	exit(1);
+}
+
+long long now(void) {
+	struct timespec time;
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
+}
+
+static void line(const char *format, va_list arguments) {
+	vfprintf(stderr, format, arguments);
+	fputc('\n', stderr);
+}
+
+void say(const char *format, ...) {
+	va_list arguments;
+	va_start(arguments, format);
+	line(format, arguments);
+	va_end(arguments);
+}
+
+_Noreturn void refuse(const char *format, ...) {
+	va_list arguments;
+	va_start(arguments, format);
+	line(format, arguments);
+	va_end(arguments);
 	exit(1);
 }
 

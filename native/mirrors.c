@@ -7,7 +7,6 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 
 enum {
 	SOON = 20,        /* ms until those that wait for a key are looked at again */
@@ -18,12 +17,6 @@ enum {
 static struct mirror *mirrors;
 static int epoll = -1, terminals = -1, visible, waiting;
 static long began;
-
-static long clock_ms(void) {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Which of its files it is that can be read is found by trying: neither blocks. */
 void listen_to(struct mirror *mirror, int file) {
@@ -40,7 +33,7 @@ void open_mirrors(void) {
 	epoll = terminals < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
 	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, terminals, &(struct epoll_event){ .events = EPOLLPRI }) < 0)
 		die("/sys/class/tty/tty0/active");
-	began = clock_ms();
+	began = now();
 	look_at_terminal();
 }
 
@@ -52,12 +45,12 @@ void look_at_terminal(void) {
 	char text[32] = "";
 	unsigned number = 0;
 	ssize_t length = pread(terminals, text, sizeof text - 1, 0);
-	int now = length > 0 && sscanf(text, "tty%u", &number) == 1 && number == relay.terminal;
-	if (now == visible)
+	int is_shown = length > 0 && sscanf(text, "tty%u", &number) == 1 && number == relay.terminal;
+	if (is_shown == visible)
 		return;
-	visible = now;
+	visible = is_shown;
 	for (struct mirror *mirror = mirrors; mirror; mirror = mirror->next) {
-		mirror->since = clock_ms();
+		mirror->since = now();
 		if (!visible)
 			stop_passing(mirror);
 	}
@@ -114,7 +107,7 @@ static void keep_mirror(const char *real, dev_t node) {
 	}
 	mirror->real_node = node;
 	mirror->real_file = mirror->uinput = mirror->own = -1;
-	mirror->since = clock_ms();
+	mirror->since = now();
 	snprintf(mirror->real, sizeof mirror->real, "%s", real);
 	errno = 0;
 	int made = make_device(mirror, file);
@@ -163,7 +156,7 @@ void mirror_is_known(const char *own_name) {
 
 int mirrors_are_known(void) {
 	for (struct mirror *mirror = mirrors; mirror; mirror = mirror->next)
-		if (!mirror->is_known && clock_ms() - began < KNOWN)
+		if (!mirror->is_known && now() - began < KNOWN)
 			return 0;
 	return 1;
 }
@@ -196,6 +189,6 @@ void serve_mirrors(void) {
 			keep_mirror(real, mirror->real_node);
 			waiting = 1;
 		} else
-			waiting |= !settle(mirror, visible, clock_ms());
+			waiting |= !settle(mirror, visible, now());
 	}
 }

@@ -11,6 +11,13 @@
 /* Prints "nestbox-native: ...: strerror" and exits with 1. */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Words for people, on standard error: the first line what is wrong, the others what to do. refuse() ends the program with them. */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Milliseconds, of a clock that never goes back. */
+long long now(void);
+
 /* A number in [0, 2^32) written in decimal, or the end of the program. */
 uint32_t number(const char *text, const char *what);
 

@@ -136,7 +136,7 @@ static bool deliver(struct way *way) {
 }
 
 /* Puts an error between two frames of the server, or says that there is no place for it now. */
-static bool refuse(struct way *in, const uint8_t *tag) {
+static bool deny(struct way *in, const uint8_t *tag) {
 	if (in->rest || in->end - in->sent + ANSWER > sizeof in->bytes)
 		return false;
 	to_front(in);
@@ -211,7 +211,7 @@ static bool judge_client(struct way *out, struct way *in) {
 				out->opened = true;
 			} else if (!may_pass(command)) {
 				/* What has passed before it is sent first, so that dropping it moves nothing. */
-				if (out->sent != out->passed || !refuse(in, body + 6))
+				if (out->sent != out->passed || !deny(in, body + 6))
 					return true;
 				out->sent = out->passed += DESCRIPTOR + length;
 				continue;

@@ -3,14 +3,8 @@
 #include "native.h"
 #include <sys/types.h>
 
-/* Ends the program with words for people: the first line what is wrong, the others what to do. */
-_Noreturn void refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
 /* How long a unit waits for a device, and how long a close waits for those who hold it, in seconds. */
 enum { patience = 60, farewell = 30 };
-
-/* Milliseconds, of a clock that never goes back. */
-long long now(void);
 
 int exists(const char *path);
 

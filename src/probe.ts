@@ -275,10 +275,28 @@ function runs32(): boolean {
   return !makers!.some((maker, i) => maker === '0x61' || only64.includes(`${maker}/${parts![i]}`));
 }
 
-/** The virtual terminals, or null where there are none: what the host does on them, and those of machines that run or have their units in place. */
-export function readTerminals({ store: { services } }: Pick<Facts, 'store'>): Terminals | null {
+/** The virtual terminal that is on the screen, and those of machines that run or have their units in place; null: there are none. */
+export function readScreens({ store: { services } }: Pick<Facts, 'store'>): Pick<Terminals, 'active' | 'machines'> | null {
   const active = /^tty(\d+)$/.exec(text('/sys/class/tty/tty0/active').trim())?.[1];
-  if (active === undefined) return null;
+  return active === undefined ? null : {
+    active: Number(active),
+    machines: [
+      ...list(store.runs).flatMap((name) => {
+        const number = readState(name)?.terminal;
+        return number ? [{ name, number }] : [];
+      }),
+      ...services.flatMap(({ name }) => {
+        const number = /:\/dev\/tty([1-9]\d?)$/m.exec(text(`/etc/systemd/nspawn/${name}.nspawn`))?.[1];
+        return number ? [{ name, number: Number(number) }] : [];
+      }),
+    ],
+  };
+}
+
+/** The same, with what the host does on its terminals: every process is looked at for that. */
+export function readTerminals(facts: Pick<Facts, 'store'>): Terminals | null {
+  const screens = readScreens(facts);
+  if (screens === null) return null;
   // As logind keeps its sessions: sd_session_get_vt(3).
   const sessions = list('/run/systemd/sessions').filter((name) => !name.includes('.')).flatMap((name) => {
     const field = (key: string) => new RegExp(`^${key}=(.*)$`, 'm').exec(text(`/run/systemd/sessions/${name}`))?.[1];
@@ -294,20 +312,7 @@ export function readTerminals({ store: { services } }: Pick<Facts, 'store'>): Te
     return ((device >> 8) & 0xfff) === 4 && number >= 1 && number <= 63 && attempt(() => readlinkSync(`/proc/${pid}/ns/pid`), ours) === ours ? [{ number, by: comm }] : [];
   });
   const all = [...sessions, ...programs];
-  return {
-    active: Number(active),
-    used: all.filter(({ number }, i) => all.findIndex((other) => other.number === number) === i),
-    machines: [
-      ...list(store.runs).flatMap((name) => {
-        const number = readState(name)?.terminal;
-        return number ? [{ name, number }] : [];
-      }),
-      ...services.flatMap(({ name }) => {
-        const number = /:\/dev\/tty([1-9]\d?)$/m.exec(text(`/etc/systemd/nspawn/${name}.nspawn`))?.[1];
-        return number ? [{ name, number: Number(number) }] : [];
-      }),
-    ],
-  };
+  return { ...screens, used: all.filter(({ number }, i) => all.findIndex((other) => other.number === number) === i) };
 }
 
 /** The same facts with what is at these paths, and with the nodes of these classes of devices (char-alsa); the shared libraries there as well, where the linker of a machine has to find them. */

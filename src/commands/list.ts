@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { readState } from '../host/session.ts';
-import { probe, readTerminals } from '../probe.ts';
+import { probe, readScreens } from '../probe.ts';
 import { store } from '../store.ts';
 import { table } from '../text.ts';
 
@@ -8,7 +8,7 @@ import { table } from '../text.ts';
 export default async function list(_: string[], { json }: { json?: boolean }): Promise<number> {
   const facts = probe(process.env);
   const { machines, services } = facts.store;
-  const terminals = readTerminals(facts);
+  const screens = readScreens(facts);
   const names = (folder: string, suffix = '') => {
     try {
       return readdirSync(folder).filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, name.length - suffix.length));
@@ -24,11 +24,11 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
     const service = services.find((one) => one.name === name) ?? null;
     return {
       name, state: running || service?.leader ? 'running' : left.has(name) ? 'cut off' : record ? 'ready' : 'not made', pid: running?.pid ?? service?.leader ?? null, service: service !== null, enabled: service?.enabled ?? false,
-      terminal: terminals?.machines.find((machine) => machine.name === name)?.number ?? null,
+      terminal: screens?.machines.find((machine) => machine.name === name)?.number ?? null,
       root: record?.template ?? record?.volume?.path ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
     };
   });
-  const screen = (terminal: number | null) => (terminal === null ? '-' : `terminal ${terminal}${terminal === terminals?.active ? ', visible' : ''}`);
+  const screen = (terminal: number | null) => (terminal === null ? '-' : `terminal ${terminal}${terminal === screens?.active ? ', visible' : ''}`);
   if (json) console.log(JSON.stringify(rows, null, 2));
   else if (rows.length > 0) console.log(table([['NAME', 'STATE', 'BY', 'SCREEN', 'ROOT', 'FILE'], ...rows.map(({ name, state, service, enabled, terminal, root, file }) => [name, state, service ? (enabled ? 'systemd, enabled' : 'systemd') : '-', screen(terminal), root ?? '-', file])]));
   return 0;
