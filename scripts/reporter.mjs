@@ -1,6 +1,17 @@
-// Prints each file's tests as they end, failures with their reason, and at last the line that sums up.
+// Prints each file's tests as they end, failures with their reason, and at last what has failed once more, how long each file took, and the line that sums up.
+import { basename } from 'node:path';
+
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const skips = new Map();
+const failures = [];
+const seconds = new Map();
+
+/** What is printed of a failure. */
+function failed(text) {
+  counts.failed++;
+  failures.push(text);
+  return text;
+}
 
 export default async function* report(events) {
   for await (const { type, data } of events) {
@@ -9,12 +20,10 @@ export default async function* report(events) {
     if (data.details?.type === 'suite') continue;
     const { name, file, nesting, details, skip, todo } = data;
     if (file === undefined || (nesting === 0 && name === file)) {
-      if (type === 'test:fail') {
-        counts.failed++;
-        yield `FAILED  ${name}\n${details.error?.cause?.stack ?? details.error?.message ?? ''}\n`;
-      }
+      if (type === 'test:fail') yield failed(`FAILED  ${name}\n${details.error?.cause?.stack ?? details.error?.message ?? ''}\n`);
       continue; // a file is no test
     }
+    seconds.set(file, (seconds.get(file) ?? 0) + (nesting === 0 ? details.duration_ms / 1000 : 0));
     if (skip !== undefined || todo !== undefined) {
       counts.skipped++;
       const reason = skip === true || skip === '' || skip === undefined ? 'no reason given' : skip;
@@ -25,11 +34,13 @@ export default async function* report(events) {
       yield `ok      ${name} (${Math.round(details.duration_ms)} ms)\n`;
     } else {
       if (details.error?.failureType === 'subtestsFailed') continue; // its subtests are counted
-      counts.failed++;
       const error = details.error?.cause ?? details.error;
-      yield `FAILED  ${name} (${file})\n${String(error?.stack ?? error).replace(/^/gm, '        ')}\n`;
+      yield failed(`FAILED  ${name} (${file})\n${String(error?.stack ?? error).replace(/^/gm, '        ')}\n`);
     }
   }
+  const slow = [...seconds].filter(([, time]) => time >= 10).sort(([, a], [, b]) => b - a);
+  yield slow.map(([file, time]) => `${Math.round(time)} s: ${basename(file)}\n`).join('');
+  yield failures.join('');
   for (const [reason, count] of skips) yield `${count} skipped: ${reason}\n`;
   yield `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`;
 }

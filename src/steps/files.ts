@@ -9,7 +9,13 @@ export const files: Kinds<'mkdir' | 'workspace' | 'write' | 'symlink' | 'fifo' |
     describe: ({ path, mode }) => `create ${path}/ (mode ${octal(mode)})`,
     done: async ({ path }, host) => (await host.kind(path)) === 'directory',
     inverse: removed,
-    do: ({ path, mode, owner }, host) => host.mkdir(path, mode, owner),
+    do: async ({ path, mode, owner }, host) => {
+      try {
+        await host.mkdir(path, mode, owner);
+      } catch (error) {
+        if ((await host.kind(path)) !== 'directory') throw error; // else another run has made it after done() had looked
+      }
+    },
   },
   workspace: {
     describe: ({ path }) => `create ${path}/ (mode 0700)`,
