@@ -4,6 +4,7 @@ import { readBefore, readCommand, type Word } from './import/command.ts';
 import { readDistrobox } from './import/distrobox.ts';
 import { readLxc } from './import/lxc.ts';
 import { nameOfFile, readNspawn, readUnit } from './import/nspawn.ts';
+import { isOwn, ownSettings } from './import/own.ts';
 import { machineNameOf, sayingOf } from './import/say.ts';
 import type { Foreign, Setting } from './import/settings.ts';
 import { readShell } from './import/shell.ts';
@@ -91,6 +92,7 @@ function readSystemd(parts: readonly (Source & { kind: Kind })[]): Foreign {
     settings.push(...unit.settings);
     runs ||= unit.runs;
   }
+  if (parts.every(({ text }) => isOwn(text))) return { way: 'unit', settings: ownSettings(parts, settings, instance ?? '') };
   if (!runs && !files.some(({ kind }) => kind === 'nspawn' || kind === 'unit')) throw new Complaint(`${parts[0]!.file}: there is no command systemd-nspawn in it that could be read`, 'nestbox import -- systemd-nspawn ... reads the command itself');
   return { way: runs ? 'nspawn' : 'unit', settings: [...settings, ...scripts.flatMap((script) => (runs ? script.settings : []))] };
 }
@@ -114,7 +116,8 @@ export function imported(foreign: Foreign, from: readonly string[], { folder, na
   const files = [...new Set(foreign.settings.map(({ at: { file } }) => file))];
   const whole = wholeOf({ ...foreign, settings: foreign.settings.map((one) => placed(one, folder)) });
   if (name !== null) whole.name = { what: 'name', name, at: { file: '--name', line: 1 }, text: name };
-  const saying = sayingOf(whole, fallbackName(files[0] ?? from[0] ?? ''));
+  // systemd-nspawn calls a machine as its root folder is called.
+  const saying = sayingOf(whole, whole.root?.path ? basename(whole.root.path).replace(/\.(raw|img)$/, '') : fallbackName(files[0] ?? from[0] ?? ''));
   return { name: machineNameOf(String(saying.top[0]!.value)), text: machineFile(saying, from), foreign };
 }
 

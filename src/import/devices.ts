@@ -1,3 +1,4 @@
+import { isCdiName } from '../cdi/names.ts';
 import { isClass } from '../classes.ts';
 
 /** Devices as people name them elsewhere, by path, folder or number, as the machine file names them. */
@@ -58,6 +59,7 @@ function nodeOf(type: string, major: number, minor: number): string | null {
 export function namedByRule(name: string, rights: string): Named {
   if (name === 'a') return { unsaid: 'every device may be opened: devices = [...] names those that are needed, or classes such as "char-drm"' };
   if (!/[rw]/.test(rights)) return { needless: 'nodes are made by nestbox, and what is not named cannot be opened' };
+  if (isCdiName(name)) return { device: name };
   if (name.startsWith('/dev/')) {
     const [, kind, numbers] = /^\/dev\/(char|block)\/(\d+:\d+)$/.exec(name) ?? [];
     return kind ? namedByRule(`${kind === 'char' ? 'c' : 'b'} ${numbers}`, rights) : namedByPath(name);

@@ -51,7 +51,7 @@ export function sayingOf(whole: Whole, fallback: string): Saying {
   };
   const name = machineNameOf(whole.name?.name ?? fallback);
   const boot = whole.boot.value;
-  const top: Line[] = [{ key: 'name', value: name, notes: !whole.name ? ['the name is not said: this is that of the file'] : name === whole.name.name ? [] : [`'${whole.name.name}' is no name of a machine here`] }];
+  const top: Line[] = [{ key: 'name', value: name, notes: !whole.name ? [`the name was not said: this is that of the ${whole.root?.path ? 'root' : 'file'}`] : name === whole.name.name ? [] : [`'${whole.name.name}' is no name of a machine here`] }];
   const say = (key: string, value: unknown, ...notes: string[]): void => {
     top.push({ key, value, notes });
   };
@@ -67,13 +67,16 @@ export function sayingOf(whole: Whole, fallback: string): Saying {
   if (boot) say('boot', true);
   const network = networkOf(whole, boot, leave);
   sayGrants(whole, say, tables);
-  if (network.short) say('network', network.short, ...network.notes);
+  if (whole.grants.some(({ topic }) => topic === 'network')) network.short = null;
+  else if (network.short) say('network', network.short, ...network.notes);
   else tables.push({ name: `network.${network.kind}`, lines: network.lines, notes: network.notes });
   const binds = bindsOf(whole, leave);
   const devices = devicesOf(whole, binds.devices, leave);
   if (devices.length > 0) say('devices', [...new Set(devices.map(({ device }) => device))], ...new Set(devices.flatMap(({ notes }) => notes)));
   if (binds.files.length > 0) say('files', binds.files, ...new Set(binds.notes));
   sayPowers(whole, say, leave);
+  const accepted = acceptedBy(whole);
+  if (accepted.length > 0) say('accept', accepted);
   sayWords(whole, boot, say, leave);
   const limits = limitsOf(whole, leave);
   if (limits.length > 0) tables.push({ name: 'limits', lines: limits, notes: [] });
@@ -112,6 +115,9 @@ function sayGrants({ grants }: Whole, say: Say, tables: Saying['tables']): void 
     else for (const { kind, options } of kinds) tables.push({ name: `${topic}.${kind}`, lines: Object.entries(options).map(([key, value]) => ({ key, value, notes: [] })), notes: smaller[`${topic}.${kind}`] ?? [] });
   }
 }
+
+/** What is refused unless the loss is understood: who has asked for it has had it before. */
+const acceptedBy = ({ grants }: Whole): string[] => (grants.some(({ topic, kind, options }) => topic === 'display' && kind === 'x11' && options.access === 'xhost') ? ['xhost'] : []);
 
 /** Which smaller word would do, of those that open much. */
 const smaller: Record<string, string[]> = {
@@ -303,8 +309,8 @@ function rootOf({ root, packages, name: said, way, ephemeral }: Whole, name: str
     if (packages.length > 0) leave(null, `packages go with a root that nestbox builds: [root] debian = "...", packages = ${JSON.stringify(packages)}`);
     return unknown(way === 'unit' || (way === 'nspawn' && said) ? ['where systemd looks for a machine of this name: it may be an image there, NAME.raw, too'] : ['where the root is was not said: say it']);
   }
-  const { kind, path } = root;
-  const options = kind === 'host' || kind === 'arch' ? { [kind]: true } : { [kind]: path };
+  const { kind, path, options: more } = root;
+  const options = { ...(kind === 'host' || kind === 'arch' ? { [kind]: true } : { [kind]: path }), ...more };
   const withPackages = packages.length > 0 && (kind === 'debian' || kind === 'arch') ? { ...options, packages } : options;
   if (packages.length > 0 && !('packages' in withPackages)) leave(root, `packages go with a root that nestbox builds; nestbox exec --root NAME -- installs ${packages.join(' ')} in this one`);
   const why = misfit(roots[kind]!.options, withPackages);
