@@ -67,18 +67,21 @@ function sectionsOf(text: string, mine: (section: string) => boolean): string {
 
 const ofUnit = (section: string): boolean => ['Unit', 'Service', 'Install', 'Scope'].includes(section);
 
-/** One or more machines of another program. `kind`: what all the texts are, where it cannot be told. Throws a Complaint where nothing is known of a text. */
-export function readForeign(sources: readonly Source[], kind: Kind | null = null): Foreign[] {
+/**
+ * One or more machines of another program. `kind`: what all the texts are, where it cannot be told; `language`: that of this host, which nestbox's own
+ * files have. Throws a Complaint where nothing is known of a text.
+ */
+export function readForeign(sources: readonly Source[], kind: Kind | null = null, language = 'C.UTF-8'): Foreign[] {
   const parts = sources.flatMap(parted).map((source) => ({ ...source, kind: kind ?? kindOf(source) }));
   for (const { file, kind: known } of parts) if (!known) throw new Complaint(`${file}: this is nothing that nestbox import knows`, `it reads ${listed(kinds.map((one) => inWords[one]))}; --as ${listed(kinds, 'or')} says which it is`);
   const of = (...wanted: Kind[]) => parts.filter((part) => wanted.includes(part.kind!));
   const systemd = of('nspawn', 'unit', 'shell');
-  const found: Foreign[] = [...(systemd.length > 0 ? [readSystemd(systemd as (Source & { kind: Kind })[])] : []), ...(of('lxc').length > 0 ? [{ way: 'lxc' as const, settings: of('lxc').flatMap(({ text, file }) => readLxc(text, file)) }] : [])];
+  const found: Foreign[] = [...(systemd.length > 0 ? [readSystemd(systemd as (Source & { kind: Kind })[], language)] : []), ...(of('lxc').length > 0 ? [{ way: 'lxc' as const, settings: of('lxc').flatMap(({ text, file }) => readLxc(text, file)) }] : [])];
   return [...found, ...of('distrobox').flatMap(({ text, file }) => readDistrobox(text, file)).map(({ settings }): Foreign => ({ way: 'distrobox', settings }))];
 }
 
 /** A .nspawn file and the units around it, or a command that may stand in a script or in a unit. What stands on a command line comes last. */
-function readSystemd(parts: readonly (Source & { kind: Kind })[]): Foreign {
+function readSystemd(parts: readonly (Source & { kind: Kind })[], language: string): Foreign {
   const settings: Setting[] = [];
   const instance = parts.map(({ file }) => nameOfFile(file)).find((name) => name !== null) ?? null;
   const scripts = parts.filter(({ kind }) => kind === 'shell').map(({ text, file }) => readShell(text, file));
@@ -92,7 +95,7 @@ function readSystemd(parts: readonly (Source & { kind: Kind })[]): Foreign {
     settings.push(...unit.settings);
     runs ||= unit.runs;
   }
-  if (parts.every(({ text }) => isOwn(text))) return { way: 'unit', settings: ownSettings(parts, settings, instance ?? '') };
+  if (parts.every(({ text }) => isOwn(text))) return { way: 'unit', settings: ownSettings(parts, settings, instance ?? '', language) };
   if (!runs && !files.some(({ kind }) => kind === 'nspawn' || kind === 'unit')) throw new Complaint(`${parts[0]!.file}: there is no command systemd-nspawn in it that could be read`, 'nestbox import -- systemd-nspawn ... reads the command itself');
   return { way: runs ? 'nspawn' : 'unit', settings: [...settings, ...scripts.flatMap((script) => (runs ? script.settings : []))] };
 }

@@ -5,6 +5,7 @@ import { imported, type Imported, type Kind, kinds, readArguments, readForeign, 
 import { nameOfFile } from '../import/nspawn.ts';
 import { wholeOf } from '../import/whole.ts';
 import { longest } from '../import/text.ts';
+import { probe } from '../probe.ts';
 import { note } from '../text.ts';
 import { pasteable } from '../words.ts';
 
@@ -36,7 +37,7 @@ function read(sources: readonly string[], kind: Kind | null, name: string | null
   if (sources.length > 1 && sources.some((word) => basename(word) === 'systemd-nspawn')) return [imported(readArguments(sources), [pasteable(sources)], { folder, name })];
   if (sources.length === 1 && /systemd-nspawn\s/.test(sources[0]!)) return readForeign([{ file: 'the command line', text: sources[0]! }], 'shell').map((foreign) => imported(foreign, ['a command line'], { folder, name }));
   const files = sources.flatMap((source) => (source === '-' ? [{ file: 'standard input', text: bounded(0, 'standard input') }] : found(source)));
-  const found_ = readForeign(files, kind);
+  const found_ = readForeign(files, kind, probe(process.env).language);
   return found_.map((foreign) => imported(foreign, files.map(({ file }) => file), { folder, name: found_.length === 1 ? name : null }));
 }
 

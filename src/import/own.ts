@@ -27,8 +27,8 @@ function commandsIn(text: string, key = 'ExecStart'): string[][] {
   }).map((argv) => (argv[0] === undefined ? argv : [basename(argv[0]), ...argv.slice(1)]));
 }
 
-/** The settings of a machine's files, less nestbox's own, and with the grants that they come from. */
-export function ownSettings(parts: readonly Part[], settings: readonly Setting[], name: string): Setting[] {
+/** The settings of a machine's files, less nestbox's own, and with the grants that they come from. `language`: of the host that they were made on. */
+export function ownSettings(parts: readonly Part[], settings: readonly Setting[], name: string, language: string): Setting[] {
   const unit = (part?: string) => parts.find(({ file }) => basename(file) === `nestbox-${name}${part ? `.${part}` : ''}.service`)?.text ?? '';
   const prepares = commandsIn(unit());
   const native = (job: string) => prepares.filter(([program, first]) => program === 'nestbox-native' && first === job).map((argv) => argv.slice(2));
@@ -91,7 +91,7 @@ export function ownSettings(parts: readonly Part[], settings: readonly Setting[]
   for (const one of settings) {
     if (one.what === 'unsaid' || one.what === 'ownership' || one.what === 'network' || one.what === 'port' || one.what === 'no-new-privileges' || one.what === 'device-policy') continue;
     if (one.what === 'hostname' && one.name === name) continue;
-    if (one.what === 'users') out.push({ ...one, first: null });
+    if (one.what === 'users') out.push({ ...one, first: null, text: name });
     else if (one.what === 'bind') {
       const from = mapped.get(one.from) ?? one.from;
       const isNode = one.from.startsWith(`${run}nodes/`);
@@ -100,7 +100,7 @@ export function ownSettings(parts: readonly Part[], settings: readonly Setting[]
     } else if (one.what === 'device') {
       if (!granted(one.name) && !(terminal !== undefined && one.name === 'char-input')) out.push(one);
     } else if (one.what === 'variable') {
-      const isOurs = one.name === 'LANG' ? one.value === 'C.UTF-8' || (boots && !isBound('/etc/profile.d/nestbox.sh')) : one.name === 'XDG_RUNTIME_DIR' ? /^\/run\/user\/\d+$/.test(one.value ?? '') : /^(DISPLAY|XAUTHORITY)$/.test(one.name) ? displays : one.name === 'PULSE_SERVER' ? isBound('/run/nestbox/pulse') : false;
+      const isOurs = one.name === 'LANG' ? one.value === language : one.name === 'XDG_RUNTIME_DIR' ? /^\/run\/user\/\d+$/.test(one.value ?? '') : /^(DISPLAY|XAUTHORITY)$/.test(one.name) ? displays : one.name === 'PULSE_SERVER' ? isBound('/run/nestbox/pulse') : one.name === 'ALSA_CARD' && alsa !== undefined;
       if (!isOurs) out.push(one);
     } else if (one.what === 'syscalls' && terminal !== undefined && boots) {
       const names = one.names.filter((call) => call !== '@memlock');

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { topics, values } from '../grants/index.ts';
-import { beyondUsual } from '../powers.ts';
+import { beyondUsual, capabilityNames } from '../powers.ts';
 import { roots } from '../roots/index.ts';
 import { base } from '../spec.ts';
 import { namedByPath, namedByRule } from './devices.ts';
@@ -63,6 +63,7 @@ export function sayingOf(whole: Whole, fallback: string): Saying {
   if (whole.users.value === 'shift') say('users', 'shift', whole.way === 'lxc' ? 'the files of this root have other owners on the disk; nestbox unshift gives them back, and then users = "own" does without' : 'the files of the root are given other owners; users = "own" shows them so, and leaves them as they are');
   const { by } = whole.users;
   if (by?.what === 'users' && by.first !== null && whole.users.value !== 'host') leave(by, by.first === 0 ? "the same ids as the host's, in a namespace of their own: here they are others, and files are shown with their owners all the same" : `nestbox picks the first id itself, by the name: it may be another than ${by.first}`, true);
+  if (by?.text.startsWith('PrivateUsers=') && whole.users.value === 'own' && !whole.ownership) leave(by, 'systemd before 262 gives the files of a root other owners for this: where it has, nestbox unshift gives them back');
   if (whole.ephemeral.value) say('ephemeral', true);
   if (boot) say('boot', true);
   const network = networkOf(whole, boot, leave);
@@ -210,6 +211,7 @@ function betterFor(path: string): string[] {
     [/wayland-\d+$/, 'display = "nested" is a display of its own'],
     [/\/pulse(\/native)?$|\/pipewire-\d+$/, 'audio = "playback" would let it play, and not listen'],
     [/\/bus$|^\/run\/dbus(\/|$)|^\/var\/run\/dbus/, 'whoever has that socket can ask the programs of this computer for all that they do'],
+    [/\/qemu-[\w-]+$/, 'nestbox runs programs for another processor by itself: leave it out (docs/foreign.md)'],
     [/^\/run\/udev/, '[display.vt] gives a desktop what it needs of udev'],
     [/docker\.sock$|podman\.sock$/, 'whoever has that socket is root of this computer'],
   ];
@@ -231,15 +233,16 @@ function devicesOf({ devices, policy }: Whole, bound: readonly DeviceLine[], lea
 
 function sayPowers(whole: Whole, say: Say, leave: Leave): void {
   const { capabilities, syscalls, cgroups, noNewPrivileges, network, users, boot, way } = whole;
-  const net = { kind: network.value.kind === 'host' ? 'host' as const : 'none' as const };
+  const kind = network.value.kind === 'host' ? 'host' : 'none';
   const dropped = capabilities.filter(({ how }) => how === 'drop').flatMap(({ names }) => names);
   const asked = [...new Set(capabilities.filter(({ how }) => how !== 'drop').flatMap(({ names }) => names))];
-  const given = asked.includes('all') ? ['all'] : asked.filter((name) => !dropped.includes(name));
+  // All but some are named one by one.
+  const given = !asked.includes('all') ? asked.filter((name) => !dropped.includes(name)) : dropped.length === 0 ? ['all'] : capabilityNames.filter((name) => !dropped.includes(name));
   for (const one of capabilities) {
     if (one.how === 'keep') leave(one, 'what systemd-nspawn gives every machine is not taken away');
     if (one.how !== 'drop') continue;
-    const usual = one.names.filter((name) => name !== 'all' && !asked.includes(name) && beyondUsual({ capabilities: [name], network: net.kind === 'host' ? { kind: 'host' } : { kind: 'none' } }).length === 0);
-    leave(one, usual.length > 0 || asked.includes('all') ? `${usual.join(', ') || 'capabilities'}: what systemd-nspawn gives every machine is not taken away; with users = "own" it counts inside alone` : 'no machine has it unless it is said', usual.length === 0 && !asked.includes('all'));
+    const usual = one.names.filter((name) => name === 'all' || beyondUsual({ capabilities: [name], network: { kind } }).length === 0);
+    leave(one, usual.length > 0 ? `${usual.join(', ')}: what systemd-nspawn gives every machine is not taken away; with users = "own" it counts inside alone` : 'no machine has it unless it is said', usual.length === 0);
   }
   if (given.length > 0) say('capabilities', given, ...(users.value === 'host' && given.includes('all') ? ['with these root inside can do to this computer what its own root can'] : []));
   if (way === 'lxc' && given.length === 0 && users.value === 'host') leave(null, 'LXC leaves root inside all capabilities that are not dropped; a machine has those that systemd-nspawn gives, and capabilities = ["all"] gives them all');

@@ -18,6 +18,7 @@ export interface Whole {
   words: SettingOf<'words'> | null;
   user: SettingOf<'user'> | null;
   users: Said<'own' | 'host' | 'shift'>;
+  ownership: SettingOf<'ownership'> | null;
   network: Said<Pick<SettingOf<'network'>, 'kind' | 'bridge' | 'address' | 'gateway'>>;
   ports: SettingOf<'port'>[];
   /** Of several at one place the last one. */
@@ -65,7 +66,7 @@ export function wholeOf({ way, settings }: Foreign): Whole {
     packages: allOf(settings, 'root').flatMap(({ packages = [] }) => packages),
     ephemeral: { value: ephemeral?.value ?? false, by: ephemeral }, boot: { value: boot?.value ?? usual.boot, by: boot },
     words: lastOf(settings, 'words'), user: lastOf(settings, 'user'),
-    users: usersOf(settings, usual.users), network: networkOf(settings, usual.network), ports: allOf(settings, 'port'),
+    users: usersOf(settings, usual.users), ownership: lastOf(settings, 'ownership'), network: networkOf(settings, usual.network), ports: allOf(settings, 'port'),
     binds: lastOfEach(allOf(settings, 'bind'), ({ to }) => to), devices: devicesOf(settings), policy: lastOf(settings, 'device-policy'),
     variables: lastOfEach(allOf(settings, 'variable'), ({ name }) => name),
     capabilities: allOf(settings, 'capabilities'), syscalls: allOf(settings, 'syscalls'),
