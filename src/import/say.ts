@@ -237,7 +237,7 @@ function sayPowers(whole: Whole, say: Say, leave: Leave): void {
   const dropped = capabilities.filter(({ how }) => how === 'drop').flatMap(({ names }) => names);
   const asked = [...new Set(capabilities.filter(({ how }) => how !== 'drop').flatMap(({ names }) => names))];
   // All but some are named one by one.
-  const given = !asked.includes('all') ? asked.filter((name) => !dropped.includes(name)) : dropped.length === 0 ? ['all'] : capabilityNames.filter((name) => !dropped.includes(name));
+  const given = !asked.includes('all') ? asked.filter((name) => !dropped.includes(name)) : dropped.length === 0 ? ['all'] : beyondUsual({ capabilities: capabilityNames, network: { kind } }).filter((name) => !dropped.includes(name));
   for (const one of capabilities) {
     if (one.how === 'keep') leave(one, 'what systemd-nspawn gives every machine is not taken away');
     if (one.how !== 'drop') continue;

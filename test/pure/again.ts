@@ -8,17 +8,18 @@ import { meetStored, storedHost } from './hosts.ts';
 
 /** What nestbox has rendered is imported, and rendered again: the two must be the same files. A few here, a thousand in test/container/import.test.ts. */
 
-type Files = { path: string; text: string }[];
+export type Files = { path: string; text: string }[];
 
 /** Every node of the host can be looked at, and all folders that machines are given. */
 export function hostOf(name: string): Facts {
   const host = storedHost(name);
   const folder = { kind: 'directory' as const, uid: 0, gid: 0, mode: 0o755 };
   const known = { ...Object.fromEntries(Object.keys(host.nodes).map((path) => [path, { ...folder, kind: 'device' as const }])), ...host.paths };
-  return { ...host, paths: new Proxy(known, { has: () => true, get: (paths, path) => (path in paths ? paths[String(path)] : folder) }) as Facts['paths'] };
+  return { ...host, paths: new Proxy(known, { has: () => true, get: (paths, path) => paths[String(path)] ?? folder }) as Facts['paths'] };
 }
 
-function render(text: string, host: Facts): Files {
+/** The files with which systemd runs a machine on that host. */
+export function render(text: string, host: Facts): Files {
   const spec = readSpec(text, 'x.toml');
   const { machine, facts } = meetStored(spec, host, `/etc/nestbox/${spec.name}.toml`, 'service');
   const { files, image } = unitsOf(machine, facts, preparing(plan(machine, facts, () => '')));
