@@ -110,7 +110,8 @@ function sayUser({ user, boot }: Whole, say: Say, leave: Leave): void {
 /** Kinds without options are said in one line. */
 function sayGrants({ grants }: Whole, say: Say, tables: Saying['tables']): void {
   for (const topic of new Set(grants.map((grant) => grant.topic))) {
-    const kinds = grants.filter((grant) => grant.topic === topic);
+    const all = grants.filter((grant) => grant.topic === topic);
+    const kinds = all.filter((grant, i) => all.findLastIndex(({ kind }) => kind === grant.kind) === i);
     const notes = kinds.flatMap((grant) => smaller[`${grant.topic}.${grant.kind}`] ?? []);
     if (kinds.every(({ options }) => Object.keys(options).length === 0)) say(topic, kinds.length === 1 ? kinds[0]!.kind : kinds.map(({ kind }) => kind), ...notes);
     else for (const { kind, options } of kinds) tables.push({ name: `${topic}.${kind}`, lines: Object.entries(options).map(([key, value]) => ({ key, value, notes: [] })), notes: smaller[`${topic}.${kind}`] ?? [] });
