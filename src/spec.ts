@@ -44,7 +44,7 @@ export const base = v.strictObject({
 });
 
 /** Mistakes that are told at a time: the place of each is looked for in the whole text. */
-const mostTold = 100;
+const mostTold = 20;
 
 /** Text of a machine file -> Spec, or a Complaint with a line for every mistake: `file:line:column: key: what is wrong`. */
 export function readSpec(text: string, file: string): Spec {
