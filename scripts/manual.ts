@@ -1,3 +1,4 @@
+import { riskOf } from '../src/dangers.ts';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
@@ -24,7 +25,7 @@ function keys({ properties = {}, required = [] }: { properties?: Json; required?
 function exposed({ options, exposes }: Grant): string {
   const plain = v.safeParse(options, {});
   const list = plain.success ? exposes(plain.output) : [];
-  return list.length === 0 ? '' : `\nWhat it opens: ${list.map(({ risk, what }) => `${what} (${risk})`).join('; ')}.\n`;
+  return list.length === 0 ? '' : `\nWhat it opens: ${list.map(({ can, what }) => `${what} (${riskOf(can)})`).join('; ')}.\n`;
 }
 
 /** The whole page. */
