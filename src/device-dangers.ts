@@ -1,4 +1,5 @@
 import type { Danger } from './dangers.ts';
+import { isInEveryContainer } from './devices.ts';
 import type { Exposure } from './edits.ts';
 
 /** What a device, or a class of devices, opens: by its path, or by its name in DeviceAllow= of systemd. */
@@ -25,4 +26,23 @@ export function exposureOfDevice(name: string): Exposure {
   if (!found) return { can: 'driver', what: `the kernel's driver of ${name} takes commands straight from programs inside` };
   const { can, what, smaller } = found;
   return { can, what: `programs inside ${what} (${name})`, ...(smaller && { smaller }) };
+}
+
+/** Numbers of devices that open more than themselves, by the names above: Documentation/admin-guide/devices.txt. */
+const numbered: [type: 'c' | 'b', major: number, minor: number | '*', name: string][] = [
+  ['c', 1, 1, '/dev/mem'], ['c', 1, 2, '/dev/kmem'], ['c', 1, 4, '/dev/port'], ['c', 1, '*', 'char-mem'], ['c', 4, '*', 'char-tty'], ['c', 7, '*', 'char-vcs'], ['c', 10, 223, '/dev/uinput'], ['c', 10, 239, '/dev/uhid'],
+  ['c', 10, 229, '/dev/fuse'], ['c', 10, 232, '/dev/kvm'], ['c', 10, '*', 'char-misc'], ['c', 13, '*', 'char-input'], ['c', 29, '*', 'char-fb'], ['c', 81, '*', 'char-video4linux'], ['c', 116, '*', 'char-alsa'], ['c', 195, '*', 'char-nvidia'], ['c', 226, '*', 'char-drm'],
+];
+
+/** The name of what a rule of control groups opens; null: what every container has, or it may only be made. */
+export function nameOfRule(type: string, major: number | '*', minor: number | '*', rights: string): string | null {
+  if (!/[rw]/.test(rights)) return null;
+  if (major === '*') return type === 'b' ? 'block-*' : 'char-*';
+  if (type === 'b') return `block-${major}`;
+  if (minor !== '*' && (isInEveryContainer({ type: 'c', major, minor }) || (major === 5 && minor === 1))) return null;
+  if (major === 136 || (major === 5 && minor === '*')) return null; // terminals of the container itself
+  if (major === 226 && minor !== '*') return minor < 128 ? `/dev/dri/card${minor}` : `/dev/dri/renderD${minor}`;
+  const exact = numbered.find(([, known, one]) => known === major && one === minor);
+  const whole = numbered.find(([, known, one]) => known === major && one === '*');
+  return exact?.[3] ?? (whole ? (minor === '*' || /^char-(input|tty|vcs|alsa|drm)$/.test(whole[3]) ? whole[3] : `/dev/char/${major}:${minor}`) : minor === '*' ? `char-${major}` : `/dev/char/${major}:${minor}`);
 }

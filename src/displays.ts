@@ -70,3 +70,12 @@ export const opensDisplay: Exposure[] = [
 
 /** What would do where the programs inside should not see one another's windows. */
 export const oneEach = { say: 'a machine for each program', loses: 'windows of one machine beside one another on one display' };
+
+/** Files of keys as startx, gdm, sddm and the compositors that start Xwayland name them. */
+const keyFile = /(^|\/)(\.?Xauthority|xauth_\w+|\.mutter-Xwaylandauth\.\w+|\.Xauth)$/;
+
+/** Of the binds of a container those by which it has the key to the host's X server: the file, or the whole home. */
+export const keysBound = <T extends { is: { from: string } }>(binds: readonly T[], home: string): T[] => binds.filter(({ is: { from } }) => keyFile.test(from) || from === home || from === '/');
+
+/** Those by which it has the server's socket. */
+export const socketsBound = <T extends { is: { from: string } }>(binds: readonly T[]): T[] => binds.filter(({ is: { from } }) => /^(\/tmp(\/\.X11-unix(\/X\d+)?)?)?\/?$/.test(from));

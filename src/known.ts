@@ -27,9 +27,9 @@ export interface Known {
   /** A file system that the kernel mounts and that was made elsewhere: its path. */
   strangers: Said<string>[];
   /** Root inside sees /proc/sys and /sys so that it can write there. */
-  kernelFiles: Said<boolean>;
+  kernelFiles: Said<boolean> | null;
   /** Whether its settings file lies beside the root, where whoever brings the root brings it. */
-  besideRoot: Said<boolean>;
+  besideRoot: Said<boolean> | null;
   /** What its grants open, in their own words. */
   opened: (Exposure & { where: Where })[];
   host: Surroundings;
@@ -37,7 +37,7 @@ export interface Known {
   unseen: string[];
 }
 
-export type Made = 'nestbox' | 'nspawn' | 'lxc' | 'process';
+export type Made = 'nestbox' | 'nspawn' | 'lxc' | 'process' | 'host';
 
 /** Something, and where it is said. */
 export interface Said<T> {
@@ -68,9 +68,6 @@ export interface Surroundings {
 }
 
 export const quietHost: Surroundings = { home: '/root', nspawn: null, openDisplays: [], looseEmulators: [], leftovers: [] };
-
-/** The binds by which a path of the host is seen inside: it itself, or a folder above it. */
-export const showing = ({ binds }: Known, path: string): Known['binds'] => binds.filter(({ is: { from } }) => from === path || from === '/' || path.startsWith(`${from}/`));
 
 /** The binds of something that is called like that. */
 export const bound = ({ binds }: Known, name: RegExp): Known['binds'] => binds.filter(({ is: { from } }) => name.test(from));

@@ -29,6 +29,7 @@ import waylandSocket from './wayland-socket.ts';
 import writableFiles from './writable-files.ts';
 import x11Folder from './x11-folder.ts';
 import x11Key from './x11-key.ts';
+import x11Socket from './x11-socket.ts';
 
 export const rules: Record<string, Rule> = {
   'access-lists': accessLists,
@@ -60,4 +61,5 @@ export const rules: Record<string, Rule> = {
   'writable-files': writableFiles,
   'x11-folder': x11Folder,
   'x11-key': x11Key,
+  'x11-socket': x11Socket,
 };

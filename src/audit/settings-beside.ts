@@ -13,7 +13,7 @@ export const isAffected = (version: string): boolean => {
 export default {
   summary: 'a .nspawn file beside a root is read, and systemd-nspawn is older than the fixes of CVE-2026-40226',
   look({ besideRoot, host: { nspawn } }) {
-    if (!besideRoot.is || nspawn === null || !isAffected(nspawn)) return [];
+    if (!besideRoot?.is || nspawn === null || !isAffected(nspawn)) return [];
     return [{ can: 'root', where: besideRoot.where, what: `whoever made the root made this file as well, and systemd-nspawn ${nspawn} lets such a file mount folders of the host (CVE-2026-40226)`, smaller: { say: 'systemd-nspawn --settings=no, or a newer systemd', loses: 'what the file says' } }];
   },
 } satisfies Rule;

@@ -34,7 +34,7 @@ export function knownMachine(file: MachineText, machine: Machine, facts: Facts, 
   const at = (...path: (string | number)[]): Where => placeIn(file, path);
   const isHostRoot = machine.shift === 0;
   const limits = spec.grants.find(({ topic }) => topic === 'limits')?.options as { cpu?: number; memory?: number; tasks?: number } | undefined;
-  const bound = (limit: 'cpu' | 'memory' | 'tasks'): Said<boolean> => ({ is: limits?.[limit] !== undefined, where: limits?.[limit] === undefined ? { ...at('limits'), ...(limits && { text: `${at('limits').text} has no ${limit}` }) } : at('limits', limit) });
+  const bound = (limit: 'cpu' | 'memory' | 'tasks'): Said<boolean> => ({ is: limits?.[limit] !== undefined, where: at('limits', ...(limits?.[limit] === undefined ? [] : [limit])) });
   const files = spec.grants.flatMap(({ topic, options }) => (topic === 'files' ? (options as { path: string; to?: string; write: boolean }[]) : []));
   const written = files.findIndex(({ write }) => write);
   const root = roots[spec.root.source]!;
