@@ -9,20 +9,21 @@ const byName = 'the node alone, by its path';
 /** Nodes and classes that give away more than one device. The first that fits is what is told. */
 const grave: { of: RegExp; can: Danger; what: string; smaller?: Exposure['smaller'] }[] = [
   { of: /^\/dev\/(mem|kmem|port)$|^char-mem$/, can: 'memory', what: 'can change the memory of the kernel: the host is theirs' },
-  { of: /^\/dev\/(sd|hd|nvme|vd|xvd|mmcblk|dm-|md|loop|mapper\/|disk\/)|^block-/, can: 'disks', what: 'can read and change the disk below its file systems', smaller: { say: '[root] volume = ..., or files = [...] with what is on it', loses: 'the disk itself' } },
+  { of: /^\/dev\/(sd|hd|nvme|vd|xvd|mmcblk|dm-|md\d|loop\d|mapper\/|disk\/)|^block-/, can: 'disks', what: 'can read and change the disk below its file systems', smaller: { say: '[root] volume = ..., or files = [...] with what is on it', loses: 'the disk itself' } },
   { of: /^\/dev\/(uinput|uhid)$/, can: 'typing', what: 'can type and click as the person at the host' },
   { of: /^\/dev\/(input(\/|$)|hidraw)|^char-(input|hidraw)/, can: 'keys', what: 'can read all that is typed or moved on that device' },
   { of: /^\/dev\/(tty\d|ttyS|vcs)|^char-(tty|ttyS|vcs|\/dev\/vc\/0)$/, can: 'keys', what: 'can read what is typed on that terminal' },
   { of: /^char-misc$/, can: 'typing', what: 'can use what has nothing in common but its number: virtual machines, input as from a keyboard, memory of other programs', smaller: { say: byName, loses: 'the other devices of that number' } },
-  { of: /^(char|block)-\*$/, can: 'memory', what: 'can use every device of the host, its memory and disks among them', smaller: { say: byName, loses: 'all other devices' } },
+  { of: /^char-\*$/, can: 'keys', what: 'can use every device of the host but disks: keyboards, terminals and uinput among them', smaller: { say: byName, loses: 'all other devices' } },
   { of: /^\/dev\/(dri|dri\/card\d+)$|^char-drm$/, can: 'display', what: 'become master of the screen when nobody else is, and then decide what it shows', smaller: { say: 'gpu = "render"', loses: 'drawing on the screen itself' } },
   { of: /^\/dev\/snd$|^char-alsa$/, can: 'microphone', what: 'can listen to every microphone of the host', smaller: { say: '[audio.alsa]', loses: 'the other cards, and those that are plugged in later' } },
   { of: /^char-.*[*?[]/, can: 'driver', what: 'can use every device whose driver has a name like that, now and later', smaller: { say: byName, loses: 'devices that come later' } },
 ];
 
-/** What programs inside could do with it. */
-export function exposureOfDevice(name: string): Exposure {
+/** What programs inside could do with it. `touchesHardware`: whether root inside may open memory, which the kernel allows with CAP_SYS_RAWIO over the host alone (open_port() in drivers/char/mem.c). */
+export function exposureOfDevice(name: string, touchesHardware: boolean): Exposure {
   const found = grave.find(({ of }) => of.test(name));
+  if (found?.can === 'memory' && !touchesHardware) return { can: 'calls', what: `the kernel opens ${name} with CAP_SYS_RAWIO over the host alone, which root inside does not have` };
   if (!found) return { can: 'driver', what: `the kernel's driver of ${name} takes commands straight from programs inside` };
   const { can, what, smaller } = found;
   return { can, what: `programs inside ${what} (${name})`, ...(smaller && { smaller }) };

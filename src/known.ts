@@ -71,3 +71,6 @@ export const quietHost: Surroundings = { home: '/root', nspawn: null, openDispla
 
 /** The binds of something that is called like that. */
 export const bound = ({ binds }: Known, name: RegExp): Known['binds'] => binds.filter(({ is: { from } }) => name.test(from));
+
+/** Whether root inside may talk to hardware past the drivers: then it may open memory. */
+export const touchesHardware = ({ hostRoot, capabilities }: Known): boolean => hostRoot?.is !== false && capabilities.some(({ is }) => is === 'all' || is === 'CAP_SYS_RAWIO');

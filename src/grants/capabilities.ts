@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { Exposure } from '../edits.ts';
 import { warns } from '../errors.ts';
-import { defineGrant, type Exposed } from '../grant.ts';
+import { allExposed, defineGrant, type Exposed } from '../grant.ts';
 import { capabilityNames } from '../powers.ts';
 
 /** What root with the host's ids can do to the host with one of them; none: no more than without. */
@@ -29,7 +29,7 @@ const opens: Record<string, Exposure> = {
 const ownIds = { say: 'users = "own"', loses: "that root inside has these rights over what is the host's" };
 
 /** What programs with these capabilities, besides the usual ones, could do. */
-export function exposuresOf(names: readonly string[], { isHostRoot, sharesNetwork }: Exposed): Exposure[] {
+export function exposuresOf(names: readonly string[], { isHostRoot, sharesNetwork }: Pick<Exposed, 'isHostRoot' | 'sharesNetwork'>): Exposure[] {
   // The kernel asks for the host's own capability wherever something belongs to the host.
   if (!isHostRoot) return [{ can: 'calls', what: `root inside has more of the kernel to try (${names.join(', ')}), but over what belongs to the machine alone`, smaller: { say: 'leave capabilities out', loses: 'what the program does with them' } }];
   if (names.includes('all')) return [{ ...opens.all!, smaller: ownIds }];
@@ -46,5 +46,5 @@ export default defineGrant({
 
   edits: (capabilities) => ({ capabilities }),
 
-  exposes: (names, _, machine = { isHostRoot: true, sharesNetwork: true }) => exposuresOf(names, machine),
+  exposes: (names, _, machine = allExposed) => exposuresOf(names, machine),
 });

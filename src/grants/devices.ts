@@ -4,7 +4,7 @@ import { isCdiName } from '../cdi/names.ts';
 import { classEdit, isClass, nearestClass, nodesOf } from '../classes.ts';
 import { exposureOfDevice } from '../device-dangers.ts';
 import { lacks, type Problem } from '../errors.ts';
-import { defineGrant } from '../grant.ts';
+import { allExposed, defineGrant } from '../grant.ts';
 import { nodeEdit } from '../nodes.ts';
 import { device } from '../schema.ts';
 
@@ -48,9 +48,9 @@ export default defineGrant({
     return { devices: [...names.filter(isPath).map((name) => nodeEdit(facts, name)), ...nodesOf(facts, classes), ...devices], classes, ...more };
   },
 
-  exposes: (names, facts) => [
-    ...names.flatMap((name, i) => (isPath(name) || isClass(name) ? [{ ...exposureOfDevice(name), at: [i] }] : [])),
-    ...(facts ? cdiExposes(described(names), facts.cdi ?? [], exposureOfDevice) : []),
+  exposes: (names, facts, { touchesHardware } = allExposed) => [
+    ...names.flatMap((name, i) => (isPath(name) || isClass(name) ? [{ ...exposureOfDevice(name, touchesHardware), at: [i] }] : [])),
+    ...(facts ? cdiExposes(described(names), facts.cdi ?? [], (name) => exposureOfDevice(name, touchesHardware)) : []),
     ...(described(names).length > 0 ? [{ can: 'driver' as const, what: 'whoever writes the files that describe devices (/etc/cdi, /var/run/cdi) decides what comes with them' }] : []),
   ],
 });

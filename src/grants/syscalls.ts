@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import type { Danger } from '../dangers.ts';
 import type { Exposure, Smaller } from '../edits.ts';
-import { defineGrant } from '../grant.ts';
+import { allExposed, defineGrant } from '../grant.ts';
 import { nearest } from '../words.ts';
 
 /** Groups of systemd, as `systemd-analyze syscall-filter` of 247 to 260 lists them. */
@@ -50,7 +50,7 @@ export default defineGrant({
   needs: () => [],
   edits: (syscalls) => ({ syscalls }),
 
-  exposes(names, _, machine = { isHostRoot: true, sharesNetwork: true }) {
+  exposes(names, _, machine = allExposed) {
     const allowed = names.filter((name) => !name.startsWith('~'));
     const found = grave.flatMap(({ calls, what, alone, can }): Exposure[] => {
       const asked = allowed.filter((name) => calls.includes(name)).join(', ');

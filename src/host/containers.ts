@@ -91,7 +91,7 @@ export async function lookAt(name: string, pid: number, facts: Facts): Promise<S
     limits: {
       cpu: narrowest(groups, ['cpu.max', 'cpu.cfs_quota_us'], /^(max|-1)/), memory: narrowest(groups, ['memory.max', 'memory.limit_in_bytes'], /^(max|9223372036854771712)/), tasks: narrowest(groups, ['pids.max'], /^max/),
     },
-    onHostDisk: root === undefined ? null : hosts.some(({ device, at }) => device === root.device && (at === '/' || at.startsWith('/var'))) ? true : root.type === 'overlay' ? null : false,
+    onHostDisk: root === undefined ? null : hosts.some(({ device, at }) => device === root.device && ['/', '/var', '/var/lib', '/home', '/srv', '/opt'].includes(at)) ? true : root.type === 'overlay' ? null : false,
   };
 }
 

@@ -33,7 +33,8 @@ export function knownForeign(name: string, file: string, { way, settings: all }:
   const whereOf = ({ at: { file: path, line }, text }: Pick<Setting, 'at' | 'text'>): Where => ({ file: path, line, column: null, text });
   const silent = (text: string): Where => ({ file, line: null, column: null, text });
   const said = <T>(setting: Setting | null | undefined, is: T, otherwise: T, text: string): Said<T> => (setting ? { is, where: whereOf(setting) } : { is: otherwise, where: silent(text) });
-  const matching = (pattern: RegExp): Setting[] => settings.filter(({ text }) => pattern.test(text));
+  // One line may ask for several things.
+  const matching = (pattern: RegExp): Setting[] => settings.filter(({ text, at }, i) => pattern.test(text) && settings.findIndex((other) => other.text === text && other.at.file === at.file && other.at.line === at.line) === i);
 
   const users = lastOf(settings, 'users');
   const network = lastOf(settings, 'network');

@@ -59,7 +59,7 @@ function outcome(host: string, example: string): string {
   }
 }
 
-if (update) rmSync(golden, { recursive: true, force: true });
+if (update) for (const host of hostNames) rmSync(new URL(`${host}/`, golden), { recursive: true, force: true });
 
 /** The first line that differs, as it was and as it is: git diff shows the rest. */
 function difference(file: string, before: string, after: string): string[] {
