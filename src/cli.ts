@@ -43,6 +43,11 @@ export const commands: Record<string, Command> = {
     load: () => import('./commands/logs.ts'),
   },
   render: { takes: 'FILE|NAME', does: 'print the files with which systemd runs the machine', options: { json }, load: () => import('./commands/render.ts') },
+  import: {
+    takes: 'FILE|NAME..., -- systemd-nspawn [OPTION]...', does: 'write a machine file from what there is: .nspawn files and units, a command systemd-nspawn or a script with one, LXC, distrobox; nothing of it is run',
+    options: { output: { type: 'string', short: 'o', takes: 'FILE', does: 'write it there, where no file is yet; to a folder: a file for each machine' }, name: { type: 'string', takes: 'NAME', does: 'call the machine so, or take the one of that name' }, as: { type: 'string', takes: 'KIND', does: 'what it is, where that cannot be told: nspawn, unit, shell, lxc, distrobox' }, json },
+    load: () => import('./commands/import.ts'),
+  },
   list: { takes: '', does: 'list the machines', options: { json }, load: () => import('./commands/list.ts') },
   status: { takes: 'NAME', does: 'tell what a machine is made of and whether it runs', options: { json }, load: () => import('./commands/status.ts') },
   exec: {

@@ -34,30 +34,34 @@ export function readLxc(text: string, file: string): Setting[] {
   let legacy = -1;
   const quota = { quota: null as number | null, period: 100_000 };
   let root = '';
-  plainLines(text).forEach((raw, i) => {
+  for (const [i, raw] of plainLines(text).entries()) {
     const line = i + 1;
     const [, given = '', value = ''] = /^\s*([\w.-]+)\s*[=:]\s*(.*?)\s*$/.exec(raw) ?? [];
-    if (/^\s*(#|$)/.test(raw) || /^\[[\w-]+\]$/.test(raw.trim())) return; // Proxmox keeps what a snapshot was in sections
+    if (/^\s*(#|$)/.test(raw) || /^\[[\w-]+\]$/.test(raw.trim())) continue; // Proxmox keeps what a snapshot was in sections
     const shown = raw.trim();
-    if (given === '') return add(line, shown, unsaid('is no setting of LXC'));
+    if (given === '') {
+      add(line, shown, unsaid('is no setting of LXC'));
+      continue;
+    }
     const legacyNet = /^lxc\.network\.(.+)$/.exec(given)?.[1];
     if (legacyNet === 'type' || (legacyNet && legacy < 0)) legacy++;
     const key = legacyNet ? `lxc.net.${legacy}.${legacyNet.replace(/^(ipv[46])$/, '$1.address')}` : (Object.hasOwn(renamed, given) ? renamed[given]! : given);
     const net = /^lxc\.net\.(\d{1,4})(?:\.(.+))?$/.exec(key);
-    if (net) return addNet(net[1]!, net[2] ?? '', value, line, shown);
-    if (key === 'lxc.net') return void nets.clear();
-    if (value === '') return takeBack(key, line, shown);
     if (key === 'lxc.rootfs.path') root = value.replace(/^[a-z]+:/, '');
-    for (const asked of key.startsWith('lxc.') ? asks(key, value, root, quota) : proxmox(key, value)) add(line, shown, asked);
-  });
+    if (net) addNet(net[1]!, net[2] ?? '', value, line, shown);
+    else if (key === 'lxc.net') nets.clear();
+    else if (value === '') takeBack(key, line, shown);
+    else for (const asked of key.startsWith('lxc.') ? asks(key, value, root, quota) : proxmox(key, value)) add(line, shown, asked);
+  }
   if (quota.quota !== null && quota.quota > 0) add(1, `cfs_quota_us = ${quota.quota}`, { what: 'limit', limit: 'cpu', value: quota.quota / quota.period });
-  [...nets.values()].forEach((net, i) => {
-    for (const asked of i === 0 ? networkOf(net) : [unsaid('a second network cannot be said')]) add(net.line, net.text, asked);
-  });
+  for (const [i, net] of [...nets.values()].entries()) for (const asked of i === 0 ? networkOf(net) : [unsaid('a second network cannot be said')]) add(net.line, net.text, asked);
   return settings;
 
   function addNet(number: string, key: string, value: string, line: number, shown: string): void {
-    if (key === '' && value === '') return void nets.delete(number);
+    if (key === '' && value === '') {
+      nets.delete(number);
+      return;
+    }
     const net: Net = nets.get(number) ?? { type: '', link: null, address: null, gateway: null, line, text: shown };
     nets.set(number, net);
     if (key === 'type') Object.assign(net, { type: value, line, text: shown });

@@ -17,7 +17,7 @@ export type Asked =
   | { what: 'name'; name: string }
   | { what: 'hostname'; name: string }
   /** `path` is as it was written: it may be relative. host: the running system itself. */
-  | { what: 'root'; kind: 'directory' | 'image' | 'volume' | 'clone' | 'host' | 'debian' | 'arch'; path: string; packages?: string[] }
+  | { what: 'root'; kind: 'directory' | 'image' | 'volume' | 'luks' | 'clone' | 'host' | 'debian' | 'arch'; path: string; packages?: string[]; options?: Record<string, string | number | boolean> }
   | { what: 'ephemeral'; value: boolean }
   /** Whether the root's own init is started. */
   | { what: 'boot'; value: boolean }
@@ -49,7 +49,7 @@ export type Asked =
   /** Whether the tree of control groups is seen from the machine's own on. */
   | { what: 'cgroups'; value: 'own' | 'host' }
   /** A grant of nestbox's, where what is asked for is known to be just that. */
-  | { what: 'grant'; topic: string; kind: string; options: Record<string, string | number | boolean> }
+  | { what: 'grant'; topic: string; kind: string; options: Record<string, string | number | boolean | string[]> }
   /** A unit that is not started by the init inside. */
   | { what: 'masked'; unit: string }
   /** Nothing that a machine file has a word for. `why`: what it does, or why it is left out. `safe`: nothing is lost by that. */
