@@ -37,7 +37,8 @@ export interface Known {
   unseen: string[];
 }
 
-export type Made = 'nestbox' | 'nspawn' | 'lxc' | 'process' | 'host';
+/** By whom: host is none of a container, but what they have left. */
+export type Made = 'nestbox' | 'nspawn' | 'lxc' | 'distrobox' | 'process' | 'host';
 
 /** Something, and where it is said. */
 export interface Said<T> {

@@ -1,13 +1,13 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, resolve as absolute } from 'node:path';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { basename, dirname, resolve as absolute } from 'node:path';
 import { audit as judge, type Report, tell } from '../audit.ts';
 import { type Level, levels } from '../dangers.ts';
 import { Complaint } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { dropIns, foreignFiles, leaderOf, lookAt, runningContainers } from '../host/containers.ts';
 import { concerning, readSurroundings } from '../host/surroundings.ts';
-import { readLxc } from '../import/lxc.ts';
-import { nameOfFile, readNspawn, readUnit } from '../import/nspawn.ts';
+import { kindOf, readForeign } from '../import.ts';
+import { nameOfFile } from '../import/nspawn.ts';
 import { lastOf } from '../import/settings.ts';
 import { longest } from '../import/text.ts';
 import { type Known, type Surroundings } from '../known.ts';
@@ -18,7 +18,7 @@ import { meet, readMachineFile } from '../meet.ts';
 import { probe } from '../probe.ts';
 import { sarif } from '../sarif.ts';
 import { store } from '../store.ts';
-import { table } from '../text.ts';
+import { note, table } from '../text.ts';
 import { version } from '../version.ts';
 import { listed } from '../words.ts';
 
@@ -37,7 +37,13 @@ export default async function audit(args: string[], options: Options): Promise<n
   const facts = probe(process.env);
   const host = await readSurroundings(facts);
   const reports: Report[] = [];
-  for (const one of options.all ? everything(facts) : args) reports.push(judge(await known(one, facts, host)));
+  for (const one of options.all ? everything(facts) : args)
+    try {
+      reports.push(...(await known(one, facts, host)).map(judge));
+    } catch (error) {
+      if (!options.all || !(error instanceof Complaint)) throw error;
+      note(`${one} cannot be looked at, going on\n${error.message}`);
+    }
   if (options.all) reports.push(...ofHost(host));
   if (options.sarif) console.log(JSON.stringify(sarif(reports, version), null, 2));
   else if (options.json) console.log(JSON.stringify(options.all || reports.length > 1 ? reports : reports[0], null, 2));
@@ -78,18 +84,17 @@ function summary(reports: readonly Report[]): string {
 }
 
 /** What one argument names: a path, or first a machine of nestbox's, then what runs, then what has files. */
-async function known(argument: string, facts: Facts, host: Surroundings): Promise<Known> {
-  const isPath = argument.includes('/') || /\.(toml|nspawn|service|conf)$/.test(argument);
-  if (isPath) {
-    const foreign = foreignFile(argument, host);
-    return foreign ?? machine(argument, facts, host);
+async function known(argument: string, facts: Facts, host: Surroundings): Promise<Known[]> {
+  if (argument.includes('/') || argument.includes('.')) {
+    const text = argument.endsWith('.toml') ? null : read(argument);
+    return text !== null && kindOf({ file: argument, text }) !== null ? foreign(withDropIns(argument, dirname(absolute(argument))), nameOfFile(absolute(argument)), host) : [await machine(argument, facts, host)];
   }
-  if (/^\d+$/.test(argument)) return knownProcess(await lookAt(argument, Number(argument), facts), concerning(host, argument, 0));
-  if (facts.store.machines.some(({ name }) => name === argument) || existsSync(`${store.files}/${argument}.toml`)) return machine(argument, facts, host);
+  if (/^\d+$/.test(argument)) return [knownProcess(await lookAt(argument, Number(argument), facts), concerning(host, argument, 0))];
+  if (facts.store.machines.some(({ name }) => name === argument) || existsSync(`${store.files}/${argument}.toml`)) return [await machine(argument, facts, host)];
   const pid = leaderOf(argument);
-  if (pid !== null) return knownProcess(await lookAt(argument, pid, facts), concerning(host, argument, 0));
-  const files = foreignFiles().get(argument);
-  return files ? foreignOf(files, argument, host) : machine(argument, facts, host); // which complains that there is none
+  if (pid !== null) return [knownProcess(await lookAt(argument, pid, facts), concerning(host, argument, 0))];
+  const file = foreignFiles().get(argument);
+  return file ? foreign(withDropIns(file, '/etc/systemd/system'), argument, host) : [await machine(argument, facts, host)]; // which complains that there is none
 }
 
 async function machine(argument: string, facts: Facts, host: Surroundings): Promise<Known> {
@@ -98,31 +103,26 @@ async function machine(argument: string, facts: Facts, host: Surroundings): Prom
   return knownMachine({ shown: argument.includes('/') || argument.endsWith('.toml') ? argument : file.file, text: file.text, spec: file.spec }, met.machine, met.facts, concerning(host, met.machine.name, met.machine.shift));
 }
 
-/** null: it is none of theirs. */
-function foreignFile(path: string, host: Surroundings): Known | null {
-  const text = read(path);
-  if (text === null) return null;
-  const name = nameOfFile(absolute(path));
-  if (path.endsWith('.nspawn')) return foreignOf([path, ...dropIns(name ?? '', dirname(absolute(path)))], name ?? path, host);
-  if (/\.(service|conf)$/.test(path) && /^\[(Service|Unit)\]/m.test(text)) return foreignOf([path], name ?? path, host);
-  return /^\s*(lxc\.[\w.]+\s*[=]|(rootfs|unprivileged|ostype):)/m.test(text) ? foreignOf([path], null, host) : null;
-}
+const withDropIns = (file: string, folder: string): string[] => {
+  const name = file.endsWith('.nspawn') ? nameOfFile(absolute(file)) : null;
+  return [file, ...(name === null ? [] : dropIns(name, folder))];
+};
 
-function foreignOf(files: readonly string[], name: string | null, host: Surroundings): Known {
+/** The containers of other programs that these files are about. */
+function foreign(files: readonly string[], name: string | null, host: Surroundings): Known[] {
   const [first = ''] = files;
-  const isUnit = /\.(nspawn|service|conf)$/.test(first) && !/^\s*lxc\./m.test(read(first) ?? '');
-  const settings = files.flatMap((file) => {
-    const text = read(file) ?? '';
-    return file.endsWith('.nspawn') ? readNspawn(text, file) : isUnit ? readUnit(text, file, name).settings : readLxc(text, file);
+  return readForeign(files.map((file) => ({ file, text: read(file) ?? '' }))).map((one) => {
+    const called = name ?? lastOf(one.settings, 'name')?.name ?? basename(first);
+    return knownForeign(called, first, one, concerning(host, called, 0));
   });
-  const called = name ?? lastOf(settings, 'name')?.name ?? first;
-  return knownForeign(called, first, { way: isUnit ? 'unit' : 'lxc', settings }, { ...concerning(host, called, 0), nspawn: host.nspawn });
 }
 
+/** null: there is none, it is too large for a configuration, or no text. */
 function read(path: string): string | null {
   try {
+    if (!statSync(path).isFile() || statSync(path).size > longest) return null;
     const text = readFileSync(path, 'utf8');
-    return text.length > longest ? null : text;
+    return text.includes('\0') ? null : text;
   } catch {
     return null;
   }

@@ -43,15 +43,15 @@ export function runningContainers(): string[] {
   return [...new Set([...list('/run/systemd/machines').filter((name) => !name.startsWith('unit:') && name !== '.host'), ...lxc])].sort();
 }
 
-/** Files by which systemd-nspawn and LXC start containers: name -> those that say something, the first of them its own. */
-export function foreignFiles(): Map<string, string[]> {
-  const found = new Map<string, string[]>();
+/** Files by which systemd-nspawn and LXC start containers, by their names. */
+export function foreignFiles(): Map<string, string> {
+  const found = new Map<string, string>();
   for (const folder of ['/etc/systemd/nspawn', '/run/systemd/nspawn', '/var/lib/machines'])
     for (const file of list(folder).filter((entry) => entry.endsWith('.nspawn'))) {
       const name = file.replace(/\.nspawn$/, '');
-      if (!found.has(name)) found.set(name, [`${folder}/${file}`, ...dropIns(name, '/etc/systemd/system')]);
+      if (!found.has(name)) found.set(name, `${folder}/${file}`);
     }
-  for (const name of list('/var/lib/lxc')) if (statSync(`/var/lib/lxc/${name}/config`, { throwIfNoEntry: false })) found.set(name, [`/var/lib/lxc/${name}/config`]);
+  for (const name of list('/var/lib/lxc')) if (statSync(`/var/lib/lxc/${name}/config`, { throwIfNoEntry: false })) found.set(name, `/var/lib/lxc/${name}/config`);
   return found;
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statfsSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, statfsSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { after, type TestContext, test } from 'node:test';
 import { Ajv } from 'ajv';
@@ -55,7 +55,7 @@ interface Tried {
 }
 
 /** Starts a container, audits it while it runs, and then lets it try. */
-async function trying(t: TestContext, args: string[], script: string, { environment = {}, root = rootOver(t) }: { environment?: Record<string, string>; root?: string } = {}): Promise<Tried> {
+async function trying(t: TestContext, args: string[], script: string, { environment = {}, root = rootOver(t), meanwhile }: { environment?: Record<string, string>; root?: string; meanwhile?: (pid: number) => void } = {}): Promise<Tried> {
   const child = spawn('/bin/sh', ['-c', `${inGroups} exec "$@"`, 'sh', nspawn!, '--quiet', '--settings=no', '--register=no', '--keep-unit', '--machine=audit-tried', `--directory=${root}`, '--bind-ro=/usr', '--pipe', ...args, '--', '/bin/sh', '-c', `echo ready; read go; ${script}`],
     { env: { PATH: '/usr/bin:/bin', SYSTEMD_NSPAWN_LOCK: '0', ...environment }, stdio: ['pipe', 'pipe', 'pipe'] });
   let said = '';
@@ -67,6 +67,7 @@ async function trying(t: TestContext, args: string[], script: string, { environm
   });
   while (!said.includes('ready')) await Promise.race([once(child.stdout!, 'data'), ended.then(() => { throw new Error(`it did not start: ${said}`); })]);
   const report = audit(knownProcess(await lookAt('audit-tried', leaderOf(child), facts), await readSurroundings(facts)));
+  meanwhile?.(leaderOf(child));
   child.stdin!.end('go\n');
   await ended;
   return { report, said: said.replace('ready\n', '') };
@@ -108,6 +109,44 @@ test('host-ids: root inside without a user namespace writes what the kernel star
   const held = readFileSync('/proc/sys/kernel/core_pattern', 'utf8');
   await shows(t, { rule: 'host-ids', can: ['root'], args: ['--private-network'], script: rewrite, works: /^written$/m, without: ['--private-network', ...ownIds] });
   assert.equal(readFileSync('/proc/sys/kernel/core_pattern', 'utf8'), held);
+});
+
+test('a container that runs is audited by the number of its first process, from outside of it', options, async (t) => {
+  const root = rootOver(t);
+  let [status, report]: [number | null, Report | null] = [null, null];
+  await trying(t, ['--private-network', ...ownIds], 'exit 0', { root, meanwhile: (pid) => {
+    const audited = nestbox(['audit', '--json', '--fail-above', 'contained', `${pid}`]);
+    status = audited.status;
+    report = JSON.parse(audited.stdout) as Report;
+  } });
+  assert.deepEqual([status, report!.level, report!.made], [0, 'contained', 'process'], JSON.stringify(report!.findings));
+});
+
+test('loose-emulator: who can change an emulator with flag C is root where a set-user-id program is started', options, async (t) => {
+  const kernel = '/proc/sys/fs/binfmt_misc';
+  const isThere = existsSync(`${kernel}/register`);
+  if (!isThere) execFileSync('mount', ['-t', 'binfmt_misc', 'binfmt_misc', kernel]);
+  t.after(() => { if (!isThere && readdirSync(kernel).length === 2) execFileSync('umount', [kernel]); });
+  const top = folder(t);
+  chmodSync(top, 0o755);
+  const emulator = `${top}/cat`;
+  copyFileSync('/usr/bin/cat', emulator); // busybox would lay the rights down
+  chmodSync(emulator, 0o755);
+  const foreign = `${top}/program`;
+  writeFileSync(foreign, 'NBAUDIT! for root alone\n');
+  chmodSync(foreign, 0o4711);
+  const reads = () => { try { return execFileSync('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', foreign], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }); } catch { return ''; } };
+  const register = (flags: string) => writeFileSync(`${kernel}/register`, `:nestbox-audit-test:M::NBAUDIT!::${emulator}:${flags}`);
+  const withdraw = () => { if (existsSync(`${kernel}/nestbox-audit-test`)) writeFileSync(`${kernel}/nestbox-audit-test`, '-1'); };
+  t.after(withdraw);
+  const loose = async () => (await readSurroundings(facts)).looseEmulators.includes(emulator);
+  register('');
+  assert.deepEqual([reads(), await loose()], ['', false]);
+  withdraw();
+  register('C');
+  assert.deepEqual([reads(), await loose()], ['NBAUDIT! for root alone\n', false], 'it is root that owns it');
+  chownSync(emulator, 65534, 65534);
+  assert.equal(await loose(), true);
 });
 
 test('kernel-files: with a writable /proc/sys it does not even have to mount one', options, async (t) => {
@@ -236,7 +275,7 @@ test('sound-socket: with the socket of a sound server what plays is recorded, an
   // Root inside takes on the id of the person, whom the server lets in.
   const as = `setpriv --reuid=${person} --regid=${person} --clear-groups`;
   const script = `export PULSE_SERVER=unix:/mnt/pulse/native HOME=/tmp; ${as} timeout 3 parec -d theirs.monitor --latency-msec=20 | head -c 20000 | wc -c; ${as} pactl load-module module-pipe-sink file=${pipe}`;
-  await shows(t, { rule: 'sound-socket', can: ['microphone', 'sound-server'], args: ['--private-network', `--bind=${owner.runtime}/pulse:/mnt/pulse`], script, works: /^20000\n(.*\n)*\d+$/m, without: ['--private-network'] });
+  await shows(t, { rule: 'sound-socket', can: ['sound-server', 'microphone'], args: ['--private-network', `--bind=${owner.runtime}/pulse:/mnt/pulse`], script, works: /^20000\n(.*\n)*\d+$/m, without: ['--private-network'] });
   assert.equal(statSync(pipe).uid, person, 'the server has made it, as whom it runs');
 });
 

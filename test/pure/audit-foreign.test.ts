@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { audit, type Report } from '../../src/audit.ts';
 import { concerning, strangersIn, wholeVersion } from '../../src/host/surroundings.ts';
+import { readForeign } from '../../src/import.ts';
 import { readCommand } from '../../src/import/command.ts';
 import { readLxc } from '../../src/import/lxc.ts';
 import { readNspawn, readUnit } from '../../src/import/nspawn.ts';
@@ -52,6 +53,15 @@ test('systemd-nspawn on a command line shares the ids and the network of the hos
   assert.deepEqual(opened(command('-D /srv/a -U --network-veth')), []);
   assert.deepEqual(opened(command('-D /srv/a -U --private-network --capability=CAP_SYS_MODULE')), [], 'with ids of its own it is over nothing of the host');
   assert.deepEqual(opened(command('-D /srv/a --private-network --capability=CAP_SYS_MODULE')).map((one) => one.split(' ')[0]), ['kernel', 'root']);
+});
+
+test('a script of systemd-nspawn and a file of distrobox are read as nestbox import reads them', () => {
+  const of = (file: string, text: string) => readForeign([{ file, text }]).map((foreign) => audit(knownForeign('a', file, foreign, host)));
+  const [script] = of('start.sh', '#!/bin/sh\nxhost +local:\nexec systemd-nspawn -U -D /srv/a \\\n  --bind-ro=/tmp/.X11-unix/X0 \\\n  # sound\n  --bind=/run/user/1000/pulse -b\n');
+  assert.deepEqual(opened(script!), ['keys 4 --bind-ro=/tmp/.X11-unix/X0', 'typing 4 --bind-ro=/tmp/.X11-unix/X0', 'screen 4 --bind-ro=/tmp/.X11-unix/X0', 'sound-server 6 --bind=/run/user/1000/pulse', 'microphone 6 --bind=/run/user/1000/pulse', 'services - systemd-nspawn by itself: the network of the host']);
+  const [box] = of('boxes.ini', '[games]\nimage=archlinux:latest\n');
+  for (const can of ['session', 'keys', 'microphone', 'services', 'secrets']) assert.ok(box!.findings.some((one) => one.can === can), can);
+  assert.equal(new Set(box!.findings.map(({ can, what, where }) => `${can} ${what} ${where.line}`)).size, box!.findings.length, 'each once');
 });
 
 test('an LXC configuration without a mapping of ids is root of the host, and one with it is not', () => {
