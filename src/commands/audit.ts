@@ -10,7 +10,7 @@ import { kindOf, readForeign } from '../import.ts';
 import { nameOfFile } from '../import/nspawn.ts';
 import { lastOf } from '../import/settings.ts';
 import { longest } from '../import/text.ts';
-import { type Known, type Surroundings } from '../known.ts';
+import type { Known, Surroundings } from '../known.ts';
 import { knownForeign } from '../known/foreign.ts';
 import { knownMachine } from '../known/machine.ts';
 import { knownProcess } from '../known/process.ts';
