@@ -11,8 +11,15 @@ export function iniText(comment: readonly string[], sections: readonly Section[]
   const head = comment.map((line) => `# ${line}`);
   const blocks = sections.filter(([, lines]) => lines.length > 0).map(([name, lines]) => [`[${name}]`, ...lines.map(([key, value]) => `${key}=${value}`)]);
   const all = [...head, ...blocks.flatMap((block) => ['', ...block]), ''];
-  for (const line of all) if (/\p{Cc}/u.test(line.replaceAll(continued, ' --then ')) || /(^|[^\\])(\\\\)*\\$/.test(line)) throw new Error(`a line of a unit would not end where it should: ${JSON.stringify(line)}`);
+  for (const line of all) if (/\p{Cc}/u.test(line.replaceAll(continued, ' --then ')) || goesOn(line)) throw new Error(`a line of a unit would not end where it should: ${JSON.stringify(line)}`);
   return all.join('\n');
+}
+
+/** Whether a line ends in a backslash that goes with no other one: the next line would be a part of it. */
+export function goesOn(line: string): boolean {
+  let count = 0;
+  while (line[line.length - 1 - count] === '\\') count++;
+  return count % 2 === 1;
 }
 
 /** % begins a specifier in every value of a unit. */

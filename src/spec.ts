@@ -109,7 +109,7 @@ function build(tree: Record<string, unknown>, mistakes: Mistake[]): Spec | undef
   return {
     name: options.name,
     engine: options.engine,
-    root: options.boot ? { ...root, options: roots[root.source]!.booted?.(root.options) ?? root.options } : root,
+    root: options.boot && root.options !== undefined ? { ...root, options: roots[root.source]!.booted?.(root.options) ?? root.options } : root,
     user: typeof options.user === 'string' ? { name: options.user } : (options.user ?? null),
     users: options.users,
     ephemeral: options.ephemeral,

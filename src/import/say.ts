@@ -110,7 +110,8 @@ function sayUser({ user, boot }: Whole, say: Say, leave: Leave): void {
 /** Kinds without options are said in one line. */
 function sayGrants({ grants }: Whole, say: Say, tables: Saying['tables']): void {
   for (const topic of new Set(grants.map((grant) => grant.topic))) {
-    const kinds = grants.filter((grant) => grant.topic === topic);
+    const all = grants.filter((grant) => grant.topic === topic);
+    const kinds = all.filter((grant, i) => all.findLastIndex(({ kind }) => kind === grant.kind) === i);
     const notes = kinds.flatMap((grant) => smaller[`${grant.topic}.${grant.kind}`] ?? []);
     if (kinds.every(({ options }) => Object.keys(options).length === 0)) say(topic, kinds.length === 1 ? kinds[0]!.kind : kinds.map(({ kind }) => kind), ...notes);
     else for (const { kind, options } of kinds) tables.push({ name: `${topic}.${kind}`, lines: Object.entries(options).map(([key, value]) => ({ key, value, notes: [] })), notes: smaller[`${topic}.${kind}`] ?? [] });
@@ -237,7 +238,7 @@ function sayPowers(whole: Whole, say: Say, leave: Leave): void {
   const dropped = capabilities.filter(({ how }) => how === 'drop').flatMap(({ names }) => names);
   const asked = [...new Set(capabilities.filter(({ how }) => how !== 'drop').flatMap(({ names }) => names))];
   // All but some are named one by one.
-  const given = !asked.includes('all') ? asked.filter((name) => !dropped.includes(name)) : dropped.length === 0 ? ['all'] : capabilityNames.filter((name) => !dropped.includes(name));
+  const given = !asked.includes('all') ? asked.filter((name) => !dropped.includes(name)) : dropped.length === 0 ? ['all'] : beyondUsual({ capabilities: capabilityNames, network: { kind } }).filter((name) => !dropped.includes(name));
   for (const one of capabilities) {
     if (one.how === 'keep') leave(one, 'what systemd-nspawn gives every machine is not taken away');
     if (one.how !== 'drop') continue;

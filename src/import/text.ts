@@ -1,3 +1,5 @@
+import { goesOn } from '../ini.ts';
+
 /** Lines of configuration files as people keep and pass them on: with marks of a patch, of a quotation, of a fence. */
 
 /** More is nothing that somebody has written. */
@@ -48,10 +50,10 @@ export function iniLines(text: string): IniLine[] {
   plainLines(text).forEach((raw, i) => {
     const line = raw.trim();
     if (/^[#;]/.test(line)) return; // also in the middle of a line that goes on
-    const goesOn = /(^|[^\\])(\\\\)*\\$/.test(line);
+    const more = goesOn(line);
     begun ??= { text: [], line: i + 1 };
-    begun.text.push(goesOn ? line.slice(0, -1) : line);
-    if (!goesOn) end();
+    begun.text.push(more ? line.slice(0, -1) : line);
+    if (!more) end();
   });
   end();
   return found;

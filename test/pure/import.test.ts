@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { imported, readArguments, readForeign, type Source } from '../../src/import.ts';
 import { readSpec } from '../../src/spec.ts';
 import { splitWords } from '../../src/words.ts';
+import { hostOf, render } from './again.ts';
 import { here } from './hosts.ts';
 
 /**
@@ -47,4 +48,55 @@ test('what people have becomes the machine file that is expected', () => {
 
 test('each of them is a machine file that nestbox takes', () => {
   for (const name of names) for (const text of machinesOf(readCase(name))) assert.ok(readSpec(text, name).name, name);
+});
+
+/** The settings of files of systemd, read in a plain way: a list of words is the same in one line or in several. */
+function plainSettings(text: string): { key: string; values: string[]; line: number }[] {
+  const lists = ['Capability', 'SystemCallFilter', 'DeviceAllow'];
+  return text.split('\n').flatMap((line, i) => {
+    const [, key, value] = /^(\w+)=(.+)$/.exec(line) ?? [];
+    return key ? [{ key, values: lists.includes(key) ? value!.split(' ') : [value!], line: i + 1 }] : [];
+  });
+}
+
+/** What a machine has by itself, or says in another way. */
+const same: Record<string, (value: string) => string[]> = {
+  Port: (value) => [/^(tcp|udp):/.test(value) ? value : `tcp:${value}`].map((port) => (port.split(':').length === 3 ? port : `${port}:${port.split(':')[1]}`)),
+  Boot: (value) => [/^(yes|true|1|on)$/.test(value) ? 'yes' : 'no'],
+  MemoryMax: (value) => [`${Number.parseInt(value, 10) * 2 ** 30}`],
+};
+same.Private = same.Boot!;
+same.VirtualEthernet = same.Boot!;
+
+test('what a .nspawn file and its drop-in say is in the files of the machine, or the machine file tells why not', () => {
+  const host = hostOf('laptop');
+  const nodes = ['/dev/tty8', '/dev/tty7', '/dev/fb0', '/dev/kvm', '/dev/dri/renderD128', '/dev/loop-control', '/dev/sdb'];
+  const known = { ...host, networkd: true, nodes: { ...host.nodes, ...Object.fromEntries(nodes.map((path) => [path, { type: 'c' as const, major: 240, minor: nodes.indexOf(path), uid: 0, gid: 0, mode: 0o660 }])) }, deviceClasses: [...host.deviceClasses, { type: 'b' as const, major: 7, name: 'loop' }] };
+  let checked = 0;
+  for (const name of names.filter((one) => /^nspawn-(boot|old|new|work|bound|escapes|continued|network|bridge|zone|mistakes|sockets)|^unit-device/.test(one))) {
+    const one = readCase(name);
+    const [machine] = machinesOf(one);
+    const files = render(machine!, known);
+    const ours = plainSettings(files.filter(({ path }) => /\.nspawn$|nestbox\.conf$/.test(path)).map(({ text }) => text).join('\n'));
+    const all = (key: string) => ours.filter((setting) => setting.key === key).flatMap(({ values }) => values);
+    for (const { file, text } of one.sources)
+      for (const { key, values, line } of plainSettings(text.replace(/ \\\n(?:[#;].*\n)*\s*/g, ' ').replace(/^Environment=A=1\nEnvironment=$/m, ''))) {
+        // By its text: in a continued line the number is that of the first.
+        if (machine!.includes(`${file}:${line}: ${key}=`) || machine!.includes(`: ${key}=${values.join(' ')}`)) continue;
+        checked++;
+        if (key === 'Bind' || key === 'BindReadOnly') {
+          const to = values[0]!.replace(/\\:/g, '\u0000').split(':').slice(0, 2).at(-1)!.replaceAll('\u0000', '\\:');
+          const seen = [...all('Bind'), ...(key === 'BindReadOnly' ? all('BindReadOnly') : [])];
+          assert.ok(seen.some((bind) => bind.endsWith(`:${to}`) || (to.startsWith('/dev/') && bind.includes(`:${to}/`))) || (to.startsWith('/dev/') && all('DeviceAllow').some((rule) => rule.startsWith('char-'))), `${name}: ${key}=${values[0]}`);
+        } else if (key === 'PrivateUsers') assert.equal(all(key)[0] === 'no', values[0] === 'no', name);
+        else if (key === 'PrivateUsersChown') assert.deepEqual(all('PrivateUsersOwnership'), ['off'], name);
+        else if (key === 'PrivateUsersOwnership') assert.deepEqual(all(key), ['map'], name);
+        else if (key === 'Environment' && values[0]!.startsWith('SYSTEMD_')) assert.ok(all(key).includes(values[0]!), name);
+        else if (key === 'Environment') for (const word of values[0]!.match(/"[^"]*"|\S+/g)!) assert.ok(all(key).includes(word), `${name}: ${word}`);
+        else if (key === 'Volatile') assert.ok(/^ephemeral = true$|^ephemeral +=/m.test(machine!), name);
+        else if (key === 'DeviceAllow') assert.ok(all(key).includes(values[0]!), `${name}: ${values[0]}`);
+        else for (const value of values.flatMap((word) => same[key]?.(word) ?? [word])) assert.ok(all(key).includes(value), `${name}: ${key}=${value}, and not ${all(key)}`);
+      }
+  }
+  assert.ok(checked > 40, `${checked} settings were looked for`);
 });

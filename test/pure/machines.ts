@@ -1,7 +1,7 @@
 /** Machine files that nobody has written: each number gives another one, and always the same. */
 
 /** Numbers that look like chance: mulberry32. */
-function chance(seed: number): () => number {
+export function chance(seed: number): () => number {
   let state = seed * 0x9e3779b1;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
