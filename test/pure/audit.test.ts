@@ -47,7 +47,7 @@ const cases: Record<string, { fires: [Partial<Known>, Danger[]][]; quiet: Partia
   'kernel-files': { fires: [[{ ...root, kernelFiles: yes }, ['root']], [{ ...root, ...binds(['/sys', true]) }, ['root']]], quiet: [{ hostRoot: no, kernelFiles: yes }, { ...root, ...binds(['/sys']) }] },
   'loose-emulator': { fires: [[host({ looseEmulators: ['/usr/local/bin/qemu-arm'] }), ['root']]], quiet: [host({})] },
   memory: { fires: [[bounds('memory', false), ['all-memory']]], quiet: [bounds('memory', null)] },
-  'open-display': { fires: [[{ ownNetwork: no, ...host({ openDisplays: [0] }) }, ['keys', 'typing', 'screen']]], quiet: [host({ openDisplays: [0] }), { ownNetwork: no }] },
+  'open-display': { fires: [[{ ownNetwork: no, ...host({ openDisplays: [0] }) }, ['keys', 'typing', 'screen']], [{ opened: [{ can: 'windows', what: 'an untrusted key', where }], ...host({ openDisplays: [0] }) }, ['keys', 'typing', 'screen']]], quiet: [host({ openDisplays: [0] }), { ownNetwork: no }] },
   'private-files': { fires: [[binds(['/home/of-somebody/.ssh']), ['secrets']], [binds(['/home/of-somebody']), ['secrets']], [binds(['/etc/shadow']), ['secrets']], [binds(['/']), ['secrets']]], quiet: [binds(['/home/of-somebody/games']), binds(['/etc/localtime']), binds(['/srv/share'])] },
   processes: { fires: [[bounds('tasks', false), ['all-processes']]], quiet: [bounds('tasks', null)] },
   processors: { fires: [[bounds('cpu', false), ['cpu']]], quiet: [bounds('cpu', null)] },
