@@ -31,14 +31,14 @@ export interface Report {
 }
 
 /**
- * The weight of the worst, and a twentieth of the weights of the others, but never into the next level's part of the scale: so what is added
+ * The weight of the worst, and a fortieth of the weights of the others, but never into the next level's part of the scale: so what is added
  * never lowers it, and no number of small things makes a great one.
  */
 export function scoreOf(open: readonly Danger[]): number {
   const weights = [...new Set(open)].map((danger) => dangers[danger].weight).sort((a, b) => b - a);
   const [worst = 0, ...others] = weights;
   const ends = [...levels.slice(1).map((level) => floors[level] - 1), 100];
-  return Math.min(ends.find((end) => worst <= end)!, Math.round(worst + others.reduce((sum, weight) => sum + weight / 20, 0)));
+  return Math.min(ends.find((end) => worst <= end)!, Math.round(worst + others.reduce((sum, weight) => sum + weight / 40, 0)));
 }
 
 /** Where nothing is open, it is contained all the same. */

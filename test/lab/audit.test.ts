@@ -8,7 +8,7 @@ import { power } from './computer.ts';
 /** Types three times the key A, as a keyboard does: linux/uinput.h, linux/input.h. */
 const typing = `open(my $u, "+<", "/dev/uinput") or die "cannot: $!"; ioctl($u, 0x40045564, 1); ioctl($u, 0x40045565, 30);
 syswrite($u, pack("a80 S4 L a1024", "hostile", 3, 1, 1, 1, 0, "")); ioctl($u, 0x5501, 0) or die; sleep 2;
-for (1..3) { for my $down (1, 0) { syswrite($u, pack("q2 S2 l", 0, 0, 1, 30, $down) . pack("q2 S2 l", 0, 0, 0, 0, 0)); select(undef, undef, undef, 0.05); } } sleep 1; print "typed\\n";`;
+for (1..3) { for my $down (1, 0) { syswrite($u, pack("q2 S2 l", 0, 0, 1, 30, $down) . pack("q2 S2 l", 0, 0, 0, 0, 0)); select(undef, undef, undef, 0.1); } } sleep 1; print "typed\\n";`;
 
 test('trixie: what a container of somebody else can do is found by its name, and is so', async (t) => {
   const computer = await power(t, 'trixie');
@@ -33,11 +33,14 @@ test('trixie: what a container of somebody else can do is found by its name, and
   assert.match(await inside('stranger', 'mknod /dev/disk b $(cat /sys/class/block/vda/dev | tr : " "); dd if=/dev/disk bs=512 count=1 of=/dev/null 2>&1'), /512 bytes/);
   const keyboard = await computer.plug('left');
   const [major, minor] = (await computer.does('stat', '--dereference', '--format=%Hr %Lr', keyboard)).trim().split(' ');
-  const heard = inside('stranger', `mknod /dev/keyboard c ${major} ${minor}; timeout 20 dd if=/dev/keyboard bs=24 count=1 of=/dev/null 2>&1`);
-  await computer.run('sleep', '2');
-  await computer.press('b');
-  assert.match(await heard, /24 bytes/, 'a key that was pressed');
-  assert.match(await inside('stranger', `mknod /dev/uinput c 10 223; perl -e '${typing}'`), /typed/);
+  const heard = inside('stranger', `mknod /dev/keyboard c ${major} ${minor}; timeout 60 dd if=/dev/keyboard bs=24 count=1 of=/dev/null 2>&1`);
+  // Nobody tells when it listens.
+  let isHeard = false;
+  void heard.finally(() => { isHeard = true; });
+  for (; !isHeard; await computer.run('sleep', '0.5')) await computer.press('b');
+  assert.match(await heard, /24 bytes/);
+  const typed = inside('stranger', `mknod /dev/uinput c 10 223; perl -e '${typing}'`);
+  assert.match(await typed, /typed/);
   assert.match(await computer.does('cat', '/dev/vcs'), /aaa/, 'on the screen of the host');
   assert.doesNotMatch(await inside('stranger', 'SYSTEMD_IGNORE_CHROOT=1 udevadm control --property=HOSTILE=yes'), /fail/i);
   assert.match(await computer.does('sh', '-c', 'timeout 4 udevadm monitor --udev --property > /tmp/seen & sleep 1; udevadm trigger /dev/null; wait; cat /tmp/seen'), /HOSTILE=yes/, 'every event of the host has it');
