@@ -43,6 +43,7 @@ export const packages = {
   find: 'findutils',
   flock: 'util-linux',
   'fsck.f2fs': 'f2fs-tools',
+  getfacl: 'acl',
   gzip: 'gzip',
   install: 'coreutils',
   ip: 'iproute2',
