@@ -147,8 +147,8 @@ export type Step =
   | { kind: 'reload'; on: 'way' | 'back' }
   /** `parts`: a pattern of the names of the units that it needs. */
   | { kind: 'unit'; name: string; parts: string; want: 'started' | 'stopped' }
-  /** `boots`: its first process is an init, which nspawn asks to shut down; else signals are the program's. `ports`: of the host, that nspawn sends on. */
-  | { kind: 'container'; name: string; boots: boolean; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
+  /** `boots`: its first process is an init, which nspawn asks to shut down; else signals are the program's. `ports`: of the host, that nspawn sends on. `console`: which word is put in at which place of argv, by whether somebody sits at a terminal; '': none. */
+  | { kind: 'container'; name: string; boots: boolean; argv: string[]; console: { at: number; terminal: string; pipe: string }; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
 
 /** What the host does for a network that goes out under its address. */
 export interface Nat {
