@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { decodePng } from '../../src/png.ts';
 import type { Picture } from '../../src/x11.ts';
@@ -163,6 +164,27 @@ test('a terminal is one of its own, belongs to the user, and Ctrl-C ends what ru
   deaf.child.kill('SIGINT');
   await deaf.says(/heard/);
   await deaf.end('SIGINT');
+});
+
+test("kernel-sources: the host's modules and sources are at their places, read-only, and nothing of that stays in the root", (t) => {
+  const modules = `/lib/modules/${release()}`;
+  if (!existsSync(`${modules}/build/Makefile`)) {
+    if (existsSync(modules)) return t.skip('this host has modules, and no sources');
+    const sources = folder(t);
+    const hadNone = !existsSync('/lib/modules');
+    t.after(() => { rmSync(modules, { recursive: true, force: true }); if (hadNone) rmSync('/lib/modules', { recursive: true, force: true }); });
+    mkdirSync(modules, { recursive: true });
+    writeFileSync(`${sources}/Makefile`, 'VERSION = 6\n');
+    writeFileSync(`${modules}/modules.dep`, '');
+    symlinkSync(sources, `${modules}/build`);
+  }
+  const tree = tinyRoot(`${folder(t)}/root`);
+  const file = machineFile(t, `name = "chroot-sources"\nengine = "chroot"\nusers = "host"\nnetwork = "host"\nkernel-sources = "host"\n[root]\ndirectory = "${tree}"\n`);
+  t.after(() => nestbox(['rm', 'chroot-sources']));
+  const { stdout, stderr } = nestbox(['run', file, '--', 'sh', '-c', 'm=/lib/modules/$(uname -r); head -c 7 $m/build/Makefile; echo; cmp $m/build/Makefile /usr/src/linux/Makefile && echo same; touch $m/x /usr/src/linux/x; ls $m/modules.dep']);
+  assert.match(stdout, /^.{7}\nsame\n.*modules\.dep\n$/s, stderr);
+  assert.equal(stderr.match(/Read-only file system/g)?.length, 2, stderr);
+  assert.deepEqual([existsSync(`${tree}/usr/src`), existsSync(`${tree}/usr/lib/modules`)], [false, false]);
 });
 
 test('nestbox killed while it runs: its processes and mounts are gone at once, and clean takes back the rest', async (t) => {
