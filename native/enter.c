@@ -4,12 +4,12 @@
  * one who asked. All of that is done in this process, which nobody inside can see or trace, as it does not join their process
  * namespace; its child is born there, and is by then no more than any other program of the container's. */
 #include "leader.h"
+#include "person.h"
 #include "terminal.h"
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
-#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -20,61 +20,6 @@
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
-
-struct person {
-	char name[256], home[4096], shell[4096];
-	uid_t uid;
-	gid_t groups[64];
-	size_t count;
-};
-
-/* /etc/passwd and /etc/group as the container has them. It may have put anything there: a pipe is not waited for. */
-static FILE *account_file(const char *path) {
-	struct stat stat;
-	int file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (file >= 0 && (fstat(file, &stat) < 0 || !S_ISREG(stat.st_mode) || stat.st_size > 1 << 20)) {
-		close(file);
-		file = -1;
-	}
-	return file < 0 ? NULL : fdopen(file, "r");
-}
-
-static struct person find_person(const char *wanted) {
-	struct person person = { .uid = (uid_t)-1 };
-	int by_number = *wanted && strspn(wanted, "0123456789") == strlen(wanted);
-	FILE *file = account_file("/etc/passwd");
-	for (struct passwd *entry; file && (entry = fgetpwent(file));)
-		if (by_number ? entry->pw_uid == number(wanted, "a user") : strcmp(entry->pw_name, wanted) == 0) {
-			snprintf(person.name, sizeof person.name, "%s", entry->pw_name);
-			snprintf(person.home, sizeof person.home, "%s", entry->pw_dir);
-			snprintf(person.shell, sizeof person.shell, "%s", entry->pw_shell);
-			person.uid = entry->pw_uid;
-			person.groups[person.count++] = entry->pw_gid;
-			break;
-		}
-	if (file)
-		fclose(file);
-	if (person.count == 0 && (by_number || strcmp(wanted, "root") == 0)) {
-		snprintf(person.name, sizeof person.name, "%s", wanted);
-		snprintf(person.home, sizeof person.home, "/");
-		person.uid = by_number ? number(wanted, "a user") : 0;
-		person.groups[person.count++] = person.uid;
-	}
-	if (person.count == 0) {
-		errno = 0;
-		die("there is no user '%s' inside", wanted);
-	}
-	file = account_file("/etc/group");
-	for (struct group *entry; file && (entry = fgetgrent(file));)
-		for (char **member = entry->gr_mem; *member; member++)
-			if (strcmp(*member, person.name) == 0 && person.count < 64) {
-				person.groups[person.count++] = entry->gr_gid;
-				break;
-			}
-	if (file)
-		fclose(file);
-	return person;
-}
 
 /* What /proc/PID/status says of the leader: proc_pid_status(5). */
 struct bounds {
