@@ -1,7 +1,7 @@
 /* first USER STATUS -- PROGRAM [ARGUMENT]...: process 1 of a container that runs a program and no system: systemd-nspawn has one of its own, LXC has
  * not. It starts the program as somebody of the container's, passes signals on to it, takes in the processes that have lost their parents, and ends
  * with the program: the kernel then ends all others. lxc-start(1) does not tell how the program ended: its exit status goes into the file STATUS.
- * The words stand in a file that knows no quotes: \xHH is the byte with that number. */
+ * The words stand in a file that knows no quotes: \xHH is the byte with that number, and \x alone the empty word. */
 #include "person.h"
 #include <fcntl.h>
 #include <grp.h>
@@ -18,6 +18,8 @@ static int digit(char letter) {
 /* In its place. */
 static void decode(char *word) {
 	char *to = word;
+	if (strcmp(word, "\\x") == 0)
+		*word = '\0';
 	for (const char *at = word; *at; to++) {
 		if (at[0] == '\\' && at[1] == 'x' && digit(at[2]) >= 0 && digit(at[3]) >= 0) {
 			*to = (char)(digit(at[2]) << 4 | digit(at[3]));
