@@ -1,5 +1,6 @@
 import { dirname } from 'node:path/posix';
 import * as v from 'valibot';
+import { engines } from '../../src/engines/index.ts';
 import type { Facts } from '../../src/facts.ts';
 import { topics, values } from '../../src/grants/index.ts';
 import { MemoryHost } from '../../src/host/memory.ts';
@@ -136,7 +137,7 @@ export const nameOf = ({ topic, kind }: Asked): string => (kind === null ? topic
 
 /** A machine with these grants that suits the host. */
 export const machineWith = (facts: Facts, grants: Asked[], more: Partial<Spec> = {}): Spec => ({
-  name: 'law', engine: 'nspawn', root: { source: 'debian', options: { debian: 'bookworm', packages: [], variant: 'minbase', components: ['main'] } }, user: { name: 'guest' },
+  name: 'law', engine: 'nspawn', engineOptions: Object.fromEntries(Object.entries(engines).map(([name, { options }]) => [name, v.parse(options, {})])), root: { source: 'debian', options: { debian: 'bookworm', packages: [], variant: 'minbase', components: ['main'] } }, user: { name: 'guest' },
   users: facts.kernel.startsWith('5.') ? 'host' : 'own', ephemeral: false, hostname: 'law', boot: grants.some(({ topic, kind }) => kind === null && values[topic]!.onlyBooted), run: ['/bin/sh'], accept: ['no-device-policy', 'no-hooks', 'xhost'], grants, ...more,
 });
 
