@@ -61,7 +61,8 @@ export type Step =
   | { kind: 'overlay'; at: string; top: string; upper: string; work: string; lower: string; shift: number }
   /** Whiteouts in an overlay's upper folder for each file below `below` that not everybody on the host may read. */
   | { kind: 'hide-private'; below: string; upper: string }
-  | { kind: 'bind'; from: string; at: string; owner: Owner; shownAs: Owner; write: boolean }
+  /** `owner`: null where owners are shown as they are. */
+  | { kind: 'bind'; from: string; at: string; owner: Owner | null; shownAs: Owner | null; write: boolean }
   | { kind: 'tmpfs'; at: string; mode: number; bytes: number; owner: Owner; devices: boolean }
   | { kind: 'unmount'; at: string }
   /** The kernel runs programs for `architecture` by an emulator, wherever they are. `line`: as the kernel takes it; the entry is there as long as a machine has it. */
@@ -147,8 +148,11 @@ export type Step =
   | { kind: 'reload'; on: 'way' | 'back' }
   /** `parts`: a pattern of the names of the units that it needs. */
   | { kind: 'unit'; name: string; parts: string; want: 'started' | 'stopped' }
-  /** `boots`: its first process is an init, which nspawn asks to shut down; else signals are the program's. `ports`: of the host, that nspawn sends on. */
-  | { kind: 'container'; name: string; boots: boolean; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
+  /**
+   * `boots`: its first process is an init, which is asked to shut down; else signals are the program's. `halt`: the number of the signal by which, where the engine passes on signals
+   * to it. `status`: a file in which it says how its program has ended, where the engine does not. `ports`: of the host, that nspawn sends on.
+   */
+  | { kind: 'container'; name: string; boots: boolean; halt?: number; status?: string; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
 
 /** What the host does for a network that goes out under its address. */
 export interface Nat {

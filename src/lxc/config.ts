@@ -1,7 +1,6 @@
 import { rulesOf, ruleLine } from '../devices.ts';
 import type { Limits } from '../edits.ts';
 import type { Facts } from '../facts.ts';
-import { killSignal } from '../foreign/boot.ts';
 import { insideLink, type Machine, type SeenBind } from '../machine.ts';
 import { leftTo } from '../powers.ts';
 
@@ -76,9 +75,15 @@ const deviceLines = ({ edits }: Machine): Line[] => ['lxc.cgroup', 'lxc.cgroup2'
 /** The variables of systemd-nspawn's containers; LXC gives none but `container`. */
 const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
+/** Signals by which an init is asked to shut down: signal(7) and systemd(1), sysvinit's init(8). */
+const signalNames: Record<number, string> = { 2: 'SIGINT', 30: 'SIGPWR', 37: 'SIGRTMIN+3' };
+
+/** That of a systemd, of one that is emulated (killSignal in foreign/boot.ts), and of others. */
+export const haltSignal = ({ boot, emulation }: Pick<Machine, 'boot' | 'emulation'>): number => (boot !== 'systemd' ? 30 : emulation ? 2 : 37);
+
 /** `folder`: where the configuration and what belongs to it is. */
 export function configOf(machine: Machine, facts: Facts, folder: string): Line[] {
-  const { hostname, root, shift, ownership, boot, user, argv, edits, environment, seenBinds, run, way, emulation, personality } = machine;
+  const { hostname, root, shift, ownership, boot, user, argv, edits, environment, seenBinds, run, way, personality } = machine;
   const init = boot === 'systemd' ? '/lib/systemd/systemd' : '/sbin/init';
   return [
     ['lxc.uts.name', hostname],
@@ -87,7 +92,7 @@ export function configOf(machine: Machine, facts: Facts, folder: string): Line[]
     ...(ownership === 'map' ? [['lxc.rootfs.options', 'idmap=container'] as const] : []),
     ...(shift === 0 ? [] : [['lxc.idmap', `u 0 ${shift} 65536`], ['lxc.idmap', `g 0 ${shift} 65536`]] as const),
     ['lxc.init.cmd', boot ? [init, ...edits.parameters].join(' ') : [native, 'first', user ?? 'root', statusInside, '--', ...argv.map(initWord)].join(' ')],
-    ['lxc.signal.halt', !boot ? 'SIGTERM' : boot !== 'systemd' ? 'SIGPWR' : emulation ? killSignal : 'SIGRTMIN+3'],
+    ['lxc.signal.halt', boot ? signalNames[haltSignal(machine)]! : 'SIGTERM'],
     ['lxc.environment', `PATH=${path}`],
     ...Object.entries({ ...environment, ...edits.environment }).map(([name, value]) => ['lxc.environment', `${name}=${value}`] as const),
     ['lxc.autodev', '0'], ['lxc.tty.max', '0'], ['lxc.pty.max', '1024'],
