@@ -199,7 +199,7 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
   const building = source.kind === 'template' && !facts.store.templates.includes(source.key);
   const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, { building, setuid: spec.boot && spec.accept.includes('emulated-setuid') }) : null;
   const emulation = verdict?.emulation ?? null;
-  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot, emulated: emulation !== null };
+  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot, emulated: emulation !== null, unit: facts.supervised && engine.service ? (way === 'service' ? serviceOf(name, engine) : scopeOf(name)) : null };
 
   const grants = spec.grants.filter((asked) => spec.boot || !grantOf(asked).onlyBooted); // of a machine that boots, a program can be run all the same
   const grantProblems = grants.flatMap((asked) =>
@@ -382,6 +382,9 @@ function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, 
 
 /** Whether nestbox says which name servers programs inside ask. */
 export const namesServers = (network: Network): network is Network & { nameservers: string[] } => 'nameservers' in network && network.nameservers !== null;
+
+/** The variables of all programs inside, as far as they are not those of every container of systemd-nspawn's. */
+export const variablesInside = ({ engine, environment, edits }: Pick<Machine, 'engine' | 'environment' | 'edits'>): Record<string, string> => ({ ...(engine === 'lxc' && { container: 'lxc' }), ...environment, ...edits.environment });
 
 /** What the link to the host is called inside, as systemd-nspawn calls its own. */
 export const insideLink = 'host0';

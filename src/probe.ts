@@ -14,7 +14,7 @@ import { unpackedPath } from './image/packed.ts';
 import { type Inside as InsideImage, insideOf, readImage } from './image/parts.ts';
 import { type Read, readTable } from './image/table.ts';
 import { readCache } from './linker.ts';
-import { enabledLink, imageSession, serviceOf } from './names.ts';
+import { enabledLink, imageSession, serviceOf, unitOf } from './names.ts';
 import { findNvidia, nvidiaVersionsIn } from './nvidia/probe.ts';
 import { store } from './store.ts';
 import { driverOf, rootLink } from './volumes.ts';
@@ -298,7 +298,7 @@ export function readScreens({ store: { services } }: Pick<Facts, 'store'>): Pick
         return number ? [{ name, number }] : [];
       }),
       ...services.flatMap(({ name }) => {
-        const number = /:\/dev\/tty([1-9]\d?)$/m.exec(text(`/etc/systemd/nspawn/${name}.nspawn`))?.[1];
+        const number = / console take ([1-9]\d?) /.exec(text(`/etc/systemd/system/${unitOf(name)}`))?.[1];
         return number ? [{ name, number: Number(number) }] : [];
       }),
     ],

@@ -45,7 +45,7 @@ export default defineGrant({
     ];
   },
 
-  edits({ terminal: asked, card, manager, input }, { facts, machine, run, shift, boots, sharesNetwork }) {
+  edits({ terminal: asked, card, manager, input }, { facts, machine, run, shift, boots, sharesNetwork, unit }) {
     const terminal = asked ?? freeTerminal(facts, machine)!;
     const cards = chosenCards(facts, card);
     const { devices = [], ...libraries } = nvidiaEdits(facts, nvidiaCards(cards), 'host');
@@ -62,7 +62,7 @@ export default defineGrant({
       ],
       // udev's messages do not cross into another network namespace, nor into a user namespace; and the nodes have other owners there.
       services: hostInput ? [] : [{
-        name: 'input', argv: ['nestbox-native', 'udev-relay', ...(input === 'visible' ? ['--visible', `${terminal}`] : []), ...container(facts, machine), `${run}/input`, `${run}/udev`, `${shift}:${shift + inputGroup(facts)}`, '0660'],
+        name: 'input', argv: ['nestbox-native', 'udev-relay', ...(input === 'visible' ? ['--visible', `${terminal}`] : []), ...container(facts, machine, unit), `${run}/input`, `${run}/udev`, `${shift}:${shift + inputGroup(facts)}`, '0660'],
         environment: {}, user: { uid: 0, gid: 0 }, ready: `${run}/udev/ready`, leaves: [],
       }],
       binds: [...(boots ? [{ from: facts.programs['nestbox-native']!, to: consoleInside, write: false, owner: 'as-is' as const }] : []), ...hostInput ? [
@@ -130,5 +130,5 @@ const inputGroup = (facts: Facts): number => groupCalled(facts, 'input') ?? 0;
 const ttyGroup = (facts: Facts): number | null => groupCalled(facts, 'tty') ?? null;
 
 /** How the relay finds the container. */
-const container = ({ supervised, cgroups: { own, version } }: Facts, machine: string): string[] =>
-  supervised ? ['--machine', machine] : ['--group', `${(version === 2 ? own[''] : (own.devices ?? Object.values(own)[0])) ?? '/sys/fs/cgroup'}/nestbox-${machine}`.replace('//', '/')];
+const container = ({ supervised, cgroups: { own, version } }: Facts, machine: string, unit: string | null): string[] =>
+  unit !== null ? ['--group', `/sys/fs/cgroup${version === 2 ? '' : '/systemd'}/machine.slice/${unit}`] : supervised ? ['--machine', machine] : ['--group', `${(version === 2 ? own[''] : (own.devices ?? Object.values(own)[0])) ?? '/sys/fs/cgroup'}/nestbox-${machine}`.replace('//', '/')];
