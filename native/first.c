@@ -43,9 +43,7 @@ static _Noreturn void become(const char *user, char **program) {
 		die("user '%s'", user);
 	if (chdir(person.home) < 0 && chdir("/") < 0)
 		die("/");
-	execvp(program[0], program);
-	fprintf(stderr, "%s: %s\n", program[0], strerror(errno));
-	_exit(errno == ENOENT ? 127 : 126); /* as env(1) does */
+	execute(program, NULL, 0);
 }
 
 static void tell(const char *path, int status) {

@@ -150,9 +150,10 @@ export type Step =
   | { kind: 'unit'; name: string; parts: string; want: 'started' | 'stopped' }
   /**
    * `boots`: its first process is an init, which is asked to shut down; else signals are the program's. `halt`: the number of the signal by which, where the engine passes on signals
-   * to it. `status`: a file in which it says how its program has ended, where the engine does not. `ports`: of the host, that nspawn sends on.
+   * to it. `status`: a file in which it says how its program has ended, where the engine does not. `ports`: of the host, that nspawn sends on. `console`: which word is put in at
+   * which place of argv, by whether somebody sits at a terminal; '': none.
    */
-  | { kind: 'container'; name: string; boots: boolean; halt?: number; status?: string; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
+  | { kind: 'container'; name: string; boots: boolean; halt?: number; status?: string; argv: string[]; console: { at: number; terminal: string; pipe: string }; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
 
 /** What the host does for a network that goes out under its address. */
 export interface Nat {

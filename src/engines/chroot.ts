@@ -60,6 +60,7 @@ export default defineEngine({
           ...Object.entries({ ...machine.environment, ...environment }).map(([key, value]) => `--setenv=${key}=${value}`),
           '--', ...argv,
         ],
+        console: { at: 3, terminal: '--terminal', pipe: '' },
         environment: {}, place: machine.place, inside: null, ports: [], leftovers: [],
       },
     ];

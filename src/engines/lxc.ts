@@ -37,6 +37,7 @@ export default defineEngine({
         kind: 'container', name, boots: boot !== null, ...(boot ? { halt: haltSignal(machine) } : { status: statusFile(run) }),
         // Only to be found by LXC's own programs under this folder: a container of the same name in /var/lib/lxc is another one.
         argv: ['lxc-start', '--foreground', '--close-all-fds', `--name=${name}`, `--lxcpath=${folders}`],
+        console: { at: 1, terminal: '', pipe: '--define=lxc.console.path=none' },
         environment: withoutIdTools, place, inside: null, ports: [],
         leftovers: [`/run/lxc/lock${folders}/.${name}`, ...lockFolders(folders)],
       },

@@ -54,6 +54,7 @@ export default defineEngine({
         ...(gate ? ['/run/nestbox/native', 'wait', '/run/nestbox/gate', '--'] : []),
         ...(!machine.boot ? argv : [...(gate ? [machine.boot === 'systemd' ? '/lib/systemd/systemd' : '/sbin/init'] : []), ...parameters]),
       ],
+      console: { at: 1, terminal: '--console=interactive', pipe: '--console=pipe' },
       // Our own lock is held already; nspawn's would be left beside the root after a kill.
       environment: { SYSTEMD_NSPAWN_LOCK: '0', ...(cgroups === 'host' && hostCgroups) },
       place: machine.place,

@@ -157,17 +157,16 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
 
   async function contain(step: Extract<Step, { kind: 'container' }>): Promise<void> {
     const interactive = process.stdin.isTTY && process.stdout.isTTY;
-    const [engine = '', ...options] = step.argv;
-    const isLxc = engine === 'lxc-start'; // it passes signals on, and what it runs dies with it
+    const forwards = step.halt !== undefined || step.status !== undefined; // then the engine is not asked to end: what it runs dies with it
+    const { at, terminal, pipe } = step.console;
+    const words = [...step.argv.slice(0, at), ...[interactive ? terminal : pipe].filter(Boolean), ...step.argv.slice(at)];
     // One level below the rules: root with the host's ids can mount its control group and change it, but not beyond the one above.
     const folders = step.place.kind === 'cgroup' ? step.place.folders.map((folder) => `${folder}/inside`) : [];
     for (const folder of folders) mkdirSync(folder, { recursive: true });
     const scope = step.place.kind === 'unit' ? ['systemd-run', '--quiet', '--scope', '--slice=machine.slice', `--unit=${step.place.name}`, ...step.place.properties.map((property) => `--property=${property}`), '--'] : [];
-    const console = isLxc ? (interactive ? [] : ['--define=lxc.console.path=none']) : [interactive ? '--console=interactive' : '--console=pipe'];
-    const argv = [...find([engine]), ...console, ...options];
-    const [program = '', ...rest] = launch([...folders.flatMap((folder) => ['--cgroup', folder]), ...(isLxc ? [] : ['--gently'])], scope.length > 0 ? [...scope, ...argv] : [engine, ...argv.slice(1)]);
+    const [program = '', ...rest] = launch([...folders.flatMap((folder) => ['--cgroup', folder]), ...(forwards ? [] : ['--gently'])], scope.length > 0 ? [...scope, ...find(words)] : words);
     const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }), ...step.environment }, stdio: 'inherit' });
-    container = { child, boots: step.boots, halt: step.halt, forwards: isLxc, told: new Set() };
+    container = { child, boots: step.boots, halt: step.halt, forwards, told: new Set() };
     const over = ended(child);
     if (step.inside) await Promise.race([connect(child, step.inside), over]);
     const status = await over;
