@@ -18,7 +18,7 @@ const refused: Refused[] = [
   { calls: ['lookup_dcookie', 'perf_event_open'], group: '@debug' },
   { calls: ['syslog'], capability: 'CAP_SYSLOG' },
   { calls: ['acct'], capability: 'CAP_SYS_PACCT' },
-  { calls: ['bpf', 'fanotify_init', 'open_by_handle_at', 'quotactl', 'quotactl_fd', 'userfaultfd', 'vhangup'] },
+  { calls: ['bpf', 'fanotify_init', 'open_by_handle_at', 'quotactl', 'quotactl_fd', 'userfaultfd'] },
 ];
 
 /** Groups of systemd in which all of these are. */
