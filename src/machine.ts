@@ -235,7 +235,7 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
     edits, origin,
     seenBinds: seenBinds(edits, facts, run, spec.boot ? null : account.uid, libraries.cache !== null, engine.mountsInside ? shift : null), links: libraries.links, linkerCache: libraries.cache, libraryKey: libraries.by === undefined ? '' : (origin.get(libraries.by) ?? ''),
     file,
-    place: way === 'service' ? { kind: 'unit', name: serviceOf(name, engine), properties: [] } : facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) }
+    place: way === 'service' || facts.supervised ? { kind: 'unit', name: way === 'service' ? serviceOf(name, engine) : scopeOf(name), properties: way === 'service' ? [] : scopeProperties(edits), ...(engineName === 'lxc' && { lxc: { name, folder: way === 'service' ? store.lxc : `${run}/lxc` } }) }
       : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, engine.mountsInside ? Object.keys(facts.cgroups.own) : controllersFor(edits.limits)) }, // LXC makes groups in all trees
     helper, linkNames: linkNames(name),
     problems, exposures: [...(emulation?.register && emulation.setuid ? [{ by: 'accept', ...setuidExposure }] : []), ...grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork }).map((exposure) => ({ ...exposure, by: keyOf(asked) })))],

@@ -16,8 +16,8 @@ export interface Owner {
 export type Place =
   /** Control groups of nestbox's own; `folders` is one for each controller. */
   | { kind: 'cgroup'; folders: string[] }
-  /** A unit of systemd, with settings as in `systemctl set-property`. */
-  | { kind: 'unit'; name: string; properties: string[] };
+  /** A unit of systemd, with settings as in `systemctl set-property`. `lxc`: the container of LXC's in it, which has a device list of its own. */
+  | { kind: 'unit'; name: string; properties: string[]; lxc?: { name: string; folder: string } };
 
 /** The first process of a running container: its number, and when it began (field 22 of /proc/PID/stat), which no other has. */
 export interface Leader {

@@ -33,8 +33,7 @@ export const mark = 'Written by nestbox';
 
 const units = '/etc/systemd/system';
 
-/** Where LXC's programs and its unit look for a container. */
-export const lxcFolder = (name: string): string => `/var/lib/lxc/${name}`;
+const lxcFolder = (name: string): string => `${store.lxc}/${name}`;
 
 /** Machine -> Units. `passing`: what its plan does at each run. */
 export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planned[]): Units {
