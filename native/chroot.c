@@ -173,6 +173,9 @@ static int open_folder(const char *path) {
 	return folder;
 }
 
+/* Is there when all has been mounted: steps/mounts.ts looks for it. */
+#define MADE "/run/nestbox/mounts"
+
 /* chroot-mounts ROOT [--bind|--bind-ro FROM TO]...: as `chroot` makes them, for everybody on the host to see. */
 int chroot_mounts_job(int argc, char **argv) {
 	static struct chamber chamber;
@@ -186,6 +189,9 @@ int chroot_mounts_job(int argc, char **argv) {
 		die("%s", argv[1]);
 	make_mounts(&chamber, outside);
 	mount_proc();
+	make_folders(MADE);
+	if (close(open(MADE, O_WRONLY | O_CREAT | O_CLOEXEC, 0644)) < 0)
+		die("%s in the root", MADE);
 	return 0;
 }
 
@@ -218,8 +224,9 @@ int chroot_unmount_job(int argc, char **argv) {
 		*to = '\0';
 		size_t length = strlen(root);
 		int known = strncmp(at, root, length) != 0 || at[length] != '/';
-		for (int i = 2; i < argc; i++)
-			known |= strcmp(argv[i], at) == 0;
+		for (int i = 2; i < argc && !known; i++) /* each once: the same place can be mounted over again, and the older comes first */
+			if (strcmp(argv[i], at) == 0)
+				known = 1, argv[i] = "";
 		if (!known && !(found[count++] = strdup(at)))
 			die("memory");
 	}

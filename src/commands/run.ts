@@ -45,6 +45,7 @@ export default async function run([argument, ...argv]: string[], options: Option
     const { passing } = plan(machine, facts, file.place);
     writeState(machine, file);
     await apply(steps(passing), host, session.journal, tell);
+    if (passing.some(({ step }) => step.kind === 'chroot-mounts')) await session.keepMounts();
     return host.status;
   });
 }

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { defineEngine, engineOptions, type Lacks } from '../engine.ts';
 import { lacksProgram, type Problem } from '../errors.ts';
+import type { Machine } from '../machine.ts';
 import { capabilityMask, leftTo } from '../powers.ts';
 import { says } from '../schema.ts';
 
@@ -36,27 +37,30 @@ function sharedNetwork() {
 export default defineEngine({
   summary: 'a root directory with the mounts that it needs',
   options: engineOptions(lacks, {
+    keep: v.optional(v.pipe(v.boolean(), says('Leave the mounts on the host until nestbox stop, as one does by hand.')), false),
     login: v.optional(v.pipe(v.boolean(), says("Read the root's /etc/profile before the program, as a login does.")), true),
   }),
   lacks,
 
-  needs: (_, { programs }): Problem[] => [
+  needs: (machine, { programs }, { keep }): Problem[] => [
     ...(programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'go into the root')]),
+    ...(keep ? needsOfKeeping(machine) : []),
   ],
 
-  start(machine, _facts, { login }) {
+  start(machine, _facts, { keep, login }) {
     const { name, root, user, argv, edits, hostname, account, seenBinds } = machine;
     // As with systemd-nspawn: binds and devices as they have been prepared; device rights and limits: machine.place; groups, links and libraries: in its root; texts: among the binds.
     const { before: _, services: __, binds: ___, devices: ____, classes: _____, limits: ______, groups: _______, links: ________, texts: _________, libraries: __________, capabilities: ___________, environment, network: ____________, interfaces: _____________, syscalls: ______________, parameters: _______________, cgroups: ________________, ...rest } = edits; // the last five: what it lacks
     rest satisfies Record<string, never>; // a new kind of edit does not compile until this engine has a word on it
     const mounts = seenBinds.map(({ from, to, write }) => ({ from, to, write }));
     return [
+      ...(keep ? [{ kind: 'chroot-mounts' as const, root, binds: mounts }] : []),
       {
         kind: 'container' as const, name, boots: false,
         argv: [
           'nestbox-native', 'chroot', root, `--hostname=${hostname}`, `--user=${user ?? 'root'}`, `--directory=${account.home}`,
           `--capabilities=${capabilityMask(leftTo(edits))}`, ...(machine.personality ? [`--personality=${machine.personality}`] : []), ...(login ? ['--login'] : []),
-          ...mounts.flatMap(({ from, to, write }) => [write ? '--bind' : '--bind-ro', from, to]),
+          ...(keep ? ['--kept'] : mounts.flatMap(({ from, to, write }) => [write ? '--bind' : '--bind-ro', from, to])),
           ...Object.entries({ ...machine.environment, ...environment }).map(([key, value]) => `--setenv=${key}=${value}`),
           '--', ...argv,
         ],
@@ -66,3 +70,15 @@ export default defineEngine({
     ];
   },
 });
+
+/** Mounts can stay without anybody; what else a machine may have ends with nestbox, or is closed at its end. */
+function needsOfKeeping({ edits, origin, source }: Machine): Problem[] {
+  const keeps = 'keep = true leaves mounts on the host';
+  const mend = 'leave keep out, or what asks for that';
+  const last = (thing: unknown) => (origin.get(thing) ?? '').split('.');
+  return [
+    ...edits.services.slice(0, 1).map((service): Problem => ({ what: `${keeps}, and the program '${service.name}' that they lead to would end with the run`, mend, fatal: true, at: last(service) })),
+    ...edits.before.filter(({ kind }) => kind === 'terminal').map((step): Problem => ({ what: `${keeps}, and the terminal would stay taken`, mend, fatal: true, at: last(step) })),
+    ...(source.kind === 'directory' && source.volume ? [{ what: `${keeps}, and the volume of the root is closed at the end of a run`, mend, fatal: true, at: ['root'] }] : []),
+  ];
+}

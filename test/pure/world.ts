@@ -29,6 +29,7 @@ export function world(facts: Facts, machine: Machine): MemoryHost {
   file('/home/of-somebody/.secret', 'not for others', 0o600, person);
   if (facts.supervised) for (const path of ['/run/systemd/nspawn/propagate', '/run/systemd/nspawn/unix-export', '/etc/systemd/system']) host.folders(path);
   file('/proc/sys/net/ipv4/ip_forward', '0');
+  file('/etc/resolv.conf', 'nameserver 192.0.2.1\n');
   for (const folder of Object.values(cgroups.own)) host.folders(folder);
   for (const path of Object.values(programs)) file(path, 'program', 0o755);
   for (const { path } of facts.binfmt?.emulators ?? []) file(path, 'emulator', 0o755);
