@@ -240,7 +240,7 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
     helper, linkNames: linkNames(name),
     problems, exposures: [...(emulation?.register && emulation.setuid ? [{ by: 'accept', ...setuidExposure }] : []), ...grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork }).map((exposure) => ({ ...exposure, by: keyOf(asked) })))],
   };
-  machine.problems.push(...conflicts, ...lost, ...needsOfInside(facts), ...(from ? engine.needs(machine, facts, engineOptions) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts) : []));
+  machine.problems.push(...conflicts, ...lost, ...needsOfInside(facts), ...(from ? engine.needs(machine, facts, engineOptions) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts, engine.service !== undefined) : []));
   for (const { problem, exposure } of lacking(engineName, engine, engineOptions, written, machine)) {
     machine.problems.push(problem);
     if (exposure) machine.exposures.push({ ...exposure, by: `${engineName}.accept` });
@@ -312,11 +312,11 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
 const needsOfInit = ({ boot }: Spec, { init }: Facts): Problem[] =>
   boot && init === 'none' ? [{ what: 'there is no init in this root', mend: 'install one in it, such as the packages systemd-sysv and dbus of Debian, or leave boot out', fatal: true, at: ['boot'] }] : [];
 
-function needsOfService({ services }: Edits, { supervised, programs, systemd }: Facts): Problem[] {
+function needsOfService({ services }: Edits, { supervised, programs, systemd }: Facts, isOwnUnit: boolean): Problem[] {
   if (!supervised) return [{ what: 'systemd does not run this host: nothing would keep the machine running, nor start it with the host', mend: 'nestbox run keeps it in the foreground', fatal: true }];
   const recorded = services.some(({ output }) => output) && systemd !== null && systemd < 248;
   return [
-    ...(['machinectl', 'systemctl'] as const).filter((name) => !programs[name]).map((name) => lacksProgram(name, 'have systemd run the machine')),
+    ...([isOwnUnit ? 'lxc-wait' : 'machinectl', 'systemctl'] as const).filter((name) => !programs[name]).map((name) => lacksProgram(name, 'have systemd run the machine')),
     ...(recorded ? [lacks(`systemd ${systemd} cannot write a recording anew at each start (248 can)`, 'leave record out, or use nestbox run')] : []),
   ];
 }

@@ -1,4 +1,4 @@
-import { rulesOf, ruleLine } from '../devices.ts';
+import { deviceList, ruleLine, rulesOf } from '../devices.ts';
 import type { Limits } from '../edits.ts';
 import type { Facts } from '../facts.ts';
 import { insideLink, type Machine, type SeenBind } from '../machine.ts';
@@ -70,7 +70,13 @@ const limitLines = ({ cpu, memory, tasks }: Limits): Line[] => [
   ...(tasks === undefined ? [] : [['lxc.cgroup.pids.max', `${tasks}`], ['lxc.cgroup2.pids.max', `${tasks}`]] as const),
 ];
 
-const deviceLines = ({ edits }: Machine): Line[] => ['lxc.cgroup', 'lxc.cgroup2'].flatMap((tree) => [[`${tree}.devices.deny`, 'a'] as const, ...rulesOf(edits).map((rule) => [`${tree}.devices.allow`, ruleLine(rule)] as const)]);
+function deviceLines({ edits, way }: Machine): Line[] {
+  const exact = rulesOf(edits).map(ruleLine);
+  // LXC knows numbers alone, and after a boot the same device may have another one. The unit names devices by their paths, and is the bound; in version 1 a group may not allow what the one above it does not.
+  const wide = [...rulesOf({ ...edits, devices: [] }), ...deviceList(edits.devices, edits.classes).map((rule) => ({ ...rule, minor: '*' as const }))].map(ruleLine);
+  const lines = (tree: string, rules: string[]): Line[] => [[`${tree}.devices.deny`, 'a'], ...[...new Set(rules)].map((rule) => [`${tree}.devices.allow`, rule] as const)];
+  return [...lines('lxc.cgroup', exact), ...lines('lxc.cgroup2', way === 'service' ? wide : exact)];
+}
 
 /** The variables of systemd-nspawn's containers; LXC gives none but `container`. */
 const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
