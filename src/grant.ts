@@ -35,7 +35,7 @@ export interface Exposed {
 }
 
 /** The facts that are known before any path is looked at. */
-export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia' | 'store'>;
+export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia' | 'store' | 'kernel'>;
 
 type OptionsSchema = v.GenericSchema<unknown, unknown>;
 

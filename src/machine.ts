@@ -113,7 +113,7 @@ export const namesCdi = ({ grants }: Spec): boolean => grants.some(({ topic, opt
 export const namesPorts = ({ grants }: Spec): boolean => grants.some(({ topic, options }) => topic === 'network' && portsOf(options).length > 0);
 
 /** Whether what its root has decides on what comes into it: libraries or settings of the host, or a display beside that of a display manager. */
-export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || (topic === 'audio' && kind === 'alsa') || (topic === 'display' && spec.boot));
+export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || topic === 'kernel-sources' || (topic === 'audio' && kind === 'alsa') || (topic === 'display' && spec.boot));
 
 /** Whether it asks for a virtual terminal: those of the host are looked at then. */
 export const wantsTerminal = ({ grants }: Spec): boolean => grants.some(({ topic, kind }) => topic === 'display' && kind === 'vt');

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { decodePng } from '../../src/png.ts';
 import type { Picture } from '../../src/x11.ts';
@@ -78,7 +79,7 @@ test('boot, services of systemd and ports are refused with the reason', (t) => {
 
 test('a program inside has the mounts of a root, a process tree of its own, and no more than root of a container may', (t) => {
   const look = 'id -un; hostname; echo $$ $(ls -d /proc/[0-9]* | wc -l); for p in / /proc /proc/sys /sys /dev /dev/pts /dev/shm /run /tmp; do grep -m1 " $p " /proc/mounts | cut -d" " -f2,3,4 | cut -d, -f1; done; '
-    + 'ls /dev | tr "\\n" " "; echo; grep -E "^(CapBnd|CapEff|NoNewPrivs)" /proc/self/status | tr "\\n" " "; echo; : > /proc/sys/kernel/hostname; echo 1 > /sys/kernel/profiling; chmod 777 /sys/power; stat -c %a /tmp /dev/shm /run/user/0; readlink /dev/fd /dev/ptmx; wc -c < /proc/kallsyms; ls /proc/self/fd | wc -l; [ "$(readlink /proc/self/ns/net)" = NET ] && echo "the host\'s network"';
+    + 'ls /dev | tr "\\n" " "; echo; grep -E "^(CapBnd|CapEff|NoNewPrivs)" /proc/self/status | tr "\\n" " "; echo; true > /proc/sys/kernel/hostname; echo 1 > /sys/kernel/profiling; chmod 777 /sys/power; stat -c %a /tmp /dev/shm /run/user/0; readlink /dev/fd /dev/ptmx; wc -c < /proc/kallsyms; ls /proc/self/fd | wc -l; [ "$(readlink /proc/self/ns/net)" = NET ] && echo "the host\'s network"';
   const net = spawnSync('readlink', ['/proc/self/ns/net'], { encoding: 'utf8' }).stdout.trim();
   const { stdout, stderr } = nestbox(['run', machine(t, 'chroot-look', 'hostname = "inner"'), '--', 'sh', '-c', look.replace('NET', net)]);
   const lines = stdout.split('\n');
@@ -111,16 +112,17 @@ test('the user is made inside, opens what it was given, and nothing else; exit s
   const beside = '/dev/nestbox-test-chroot-beside';
   if (!makeNode(t, node, fuse, 4321) || !makeNode(t, beside, loopControl, 4322)) return;
   const shared = folder(t);
-  chownSync(shared, 4000, 4000); // it is shown as the user's
-  if (!makeNode(t, `${shared}/withheld`, loopControl, 4000)) return;
+  if (!makeNode(t, `${shared}/withheld`, loopControl, 1000)) return;
+  chownSync(shared, 1000, 1000); // ids are the host's
   const file = machine(t, 'chroot-devices', `user = "someone"\ndevices = ["${node}"]\nfiles = [{ path = "${shared}", to = "/mnt/shared", write = true }]`);
   const seen = nestbox(['run', file, ...perl('print `id -un`', 'print `id -G`', `print \`stat -c "%a %u:%g" ${node}\``, open(node), open(beside), open('/mnt/shared/withheld'), 'print `touch /mnt/shared/new; stat -c %U /mnt/shared/new`')]);
-  assert.equal(seen.stdout, 'someone\n1000 4321\n660 0:4321\nopened\n2 No such file or directory\n13 Permission denied\nsomeone\n', seen.stderr);
+  assert.equal(seen.stdout, 'someone\n1000 4321\n660 0:4321\nopened\n2 No such file or directory\n1 Operation not permitted\nsomeone\n', seen.stderr);
   // Root inside is root of the host; the device list of the control group is what holds it.
   const make = (path: string) => `print \`mknod ${path} c ${loopControl.major} ${loopControl.minor} 2>&1\``;
   const rooted = nestbox(['run', machine(t, 'chroot-devices', `devices = ["${node}"]`), ...perl(open(node), make('/tmp/n'), make('/root/n'), open('/root/n'))]);
   assert.equal(rooted.stdout, 'opened\nmknod: /tmp/n: Operation not permitted\nmknod: /root/n: Operation not permitted\n2 No such file or directory\n', rooted.stderr);
-  assert.deepEqual(nestbox(['run', file, '--', 'sh', '-c', 'tr a-z A-Z; exit 7'], { input: 'first\n' }), { status: 7, stdout: 'FIRST\n', stderr: rooted.stderr });
+  const piped = nestbox(['run', file, '--', 'sh', '-c', 'tr a-z A-Z; exit 7'], { input: 'first\n' });
+  assert.deepEqual([piped.status, piped.stdout], [7, 'FIRST\n']);
   assert.equal(nestbox(['run', file, '--', '/usr/bin/no-such-program']).status, 127);
 });
 
@@ -164,6 +166,27 @@ test('a terminal is one of its own, belongs to the user, and Ctrl-C ends what ru
   await deaf.end('SIGINT');
 });
 
+test("kernel-sources: the host's modules and sources are at their places, read-only, and nothing of that stays in the root", (t) => {
+  const modules = `/lib/modules/${release()}`;
+  if (!existsSync(`${modules}/build/Makefile`)) {
+    if (existsSync(modules)) return t.skip('this host has modules, and no sources');
+    const sources = folder(t);
+    const hadNone = !existsSync('/lib/modules');
+    t.after(() => { rmSync(modules, { recursive: true, force: true }); if (hadNone) rmSync('/lib/modules', { recursive: true, force: true }); });
+    mkdirSync(modules, { recursive: true });
+    writeFileSync(`${sources}/Makefile`, 'VERSION = 6\n');
+    writeFileSync(`${modules}/modules.dep`, '');
+    symlinkSync(sources, `${modules}/build`);
+  }
+  const tree = tinyRoot(`${folder(t)}/root`);
+  const file = machineFile(t, `name = "chroot-sources"\nengine = "chroot"\nusers = "host"\nnetwork = "host"\nkernel-sources = "host"\n[root]\ndirectory = "${tree}"\n`);
+  t.after(() => nestbox(['rm', 'chroot-sources']));
+  const { stdout, stderr } = nestbox(['run', file, '--', 'sh', '-c', 'm=/lib/modules/$(uname -r); head -c 7 $m/build/Makefile; echo; cmp $m/build/Makefile /usr/src/linux/Makefile && echo same; touch $m/x /usr/src/linux/x; ls $m/modules.dep']);
+  assert.match(stdout, /^.{7}\nsame\n.*modules\.dep\n$/s, stderr);
+  assert.equal(stderr.match(/Read-only file system/g)?.length, 2, stderr);
+  assert.deepEqual([existsSync(`${tree}/usr/src`), existsSync(`${tree}/usr/lib/modules`)], [false, false]);
+});
+
 test('nestbox killed while it runs: its processes and mounts are gone at once, and clean takes back the rest', async (t) => {
   const before = snapshot();
   const shared = folder(t);
@@ -174,4 +197,100 @@ test('nestbox killed while it runs: its processes and mounts are gone at once, a
   for (const limit = Date.now() + 5000; alive() !== '' && Date.now() < limit; ) await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal(nestbox(['clean', 'chroot-killed']).status, 0);
   assert.deepEqual(differences(before), []);
+});
+
+/** A root in a folder of the test's own, used in place, as a rescue system has one mounted. */
+function rescue(t: TestContext, name: string, more = ''): { file: string; tree: string } {
+  let tree = '';
+  // Before the folder is removed, which would be through what is mounted there.
+  t.after(() => {
+    nestbox(['stop', name]);
+    nestbox(['rm', name]);
+    for (const at of mountsIn(tree).reverse()) spawnSync('umount', [`${tree}${at}`]);
+    assert.deepEqual(mountsIn(tree), []);
+  });
+  const own = folder(t);
+  tree = tinyRoot(`${own}/root`);
+  mkdirSync(`${own}/shared`);
+  writeFileSync(`${own}/shared/precious`, 'precious');
+  const file = machineFile(t, `name = "${name}"\nengine = "chroot"\nusers = "host"\nnetwork = "host"\nfiles = [{ path = "${own}/shared", to = "/mnt/shared", write = true }]\nrun = "true"\n${more}[chroot]\nkeep = true\n[root]\ndirectory = "${tree}"\n`);
+  return { file, tree };
+}
+
+const mountsIn = (tree: string): string[] => readFileSync('/proc/self/mounts', 'utf8').split('\n').map((line) => line.split(' ')[1]!).filter((at) => at?.startsWith(`${tree}/`)).map((at) => at.slice(tree.length)).sort();
+
+test('keep = true: the mounts stay on the host and are used again, stop takes them away, rm deletes through none', (t) => {
+  const { file, tree } = rescue(t, 'chroot-keep');
+  const created = nestbox(['create', file]);
+  assert.equal(created.status, 0, created.stderr);
+  const before = snapshot();
+  // The person has mounted something there before: that is theirs.
+  mkdirSync(`${tree}/boot`);
+  assert.equal(spawnSync('mount', ['-t', 'tmpfs', 'mine', `${tree}/boot`]).status, 0);
+  const run = () => nestbox(['run', 'chroot-keep', '--', 'sh', '-c', 'echo $$; cat /mnt/shared/precious; echo; ls /dev/null; date > /tmp/later; exit 5']);
+  const first = run();
+  assert.deepEqual([first.status, first.stdout], [5, '2\nprecious\n/dev/null\n'], first.stderr);
+  const mounted = ['/boot', '/dev', '/dev/pts', '/dev/shm', '/etc/resolv.conf', '/mnt/shared', '/proc', '/run', '/sys', '/tmp'];
+  assert.deepEqual(mountsIn(tree).filter((at) => !at.startsWith('/proc/')), mounted);
+  assert.match(spawnSync('chroot', [tree, 'sh', '-c', 'ls /proc/self/exe /mnt/shared; echo x > /dev/null && echo opened'], { encoding: 'utf8' }).stdout, /precious[^]*opened/);
+  assert.match(nestbox(['status', 'chroot-keep']).stdout, /mounted; nestbox stop chroot-keep takes that back/);
+  assert.equal((JSON.parse(nestbox(['list', '--json']).stdout) as { name: string; state: string }[]).find(({ name }) => name === 'chroot-keep')?.state, 'mounted');
+  assert.equal(nestbox(['clean', 'chroot-keep']).status, 0); // it was not cut off
+  const second = run();
+  assert.equal(second.status, 5, second.stderr);
+  assert.deepEqual(mountsIn(tree).filter((at) => !at.startsWith('/proc/')), mounted, 'the second time they are there');
+  assert.equal(nestbox(['stop', 'chroot-keep']).status, 0);
+  assert.deepEqual(mountsIn(tree), ['/boot']);
+  assert.equal(spawnSync('umount', [`${tree}/boot`]).status, 0);
+  assert.deepEqual(differences(before).filter((line) => line.includes('chroot-keep') || line.includes(tree)), []);
+  // And from a run straight to rm.
+  const third = run();
+  assert.equal(third.status, 5, third.stderr);
+  assert.equal(nestbox(['rm', 'chroot-keep']).status, 0);
+  assert.deepEqual(mountsIn(tree), []);
+  assert.equal(readFileSync(`${file.replace(/machine.toml$/, '')}../${tree.split('/').at(-2)}/shared/precious`, 'utf8'), 'precious');
+});
+
+test('keep = true is refused where something would have to live as long as the mounts', (t) => {
+  const { file } = rescue(t, 'chroot-keep-not', 'display = "headless"\n');
+  assert.match(nestbox(['run', file]).stderr, /display\.headless: keep = true leaves mounts on the host, and the program 'xvfb' that they lead to would end with the run/);
+});
+
+const hook = new URL('./kill-at.cjs', import.meta.url).pathname;
+
+for (const keep of [false, true])
+  test(`killed at each step, with keep = ${keep}, 'clean' and 'stop' leave nothing behind`, (t) => {
+    const { file, tree } = rescue(t, 'chroot-kill', keep ? 'devices = ["/dev/full", "/dev/tty"]\n' : 'user = "someone"\ndisplay = "headless"\naudio = "playback"\nlimits = { tasks = 100 }\n');
+    const text = readFileSync(file, 'utf8');
+    writeFileSync(file, keep ? text : text.replace('keep = true', 'keep = false'));
+    assert.equal(nestbox(['create', file]).status, 0);
+    const before = snapshot();
+    let n = 1;
+    for (; n < 100; n++) {
+      const { signal, status, stderr } = spawnSync(process.execPath, ['--require', hook, program, 'run', '--verbose', 'chroot-kill'], { encoding: 'utf8', env: { ...process.env, KILL_AT: `step:${n}` }, timeout: 60_000 });
+      if (signal === 'SIGKILL') assert.equal(nestbox(['clean']).status, 0, stderr);
+      else assert.equal(status, 0, stderr);
+      if (keep && signal !== 'SIGKILL') assert.equal(nestbox(['stop', 'chroot-kill']).status, 0);
+      assert.deepEqual(differences(before), [], `step ${n}: ${stderr.trim().split('\n').at(-1)}`);
+      assert.deepEqual(mountsIn(tree), []);
+      if (signal !== 'SIGKILL') break;
+    }
+    t.diagnostic(`killed at ${n - 1} points`);
+    assert.ok(n > (keep ? 2 : 10), `only ${n - 1} points`);
+  });
+
+test("killed at each step of 'stop', the mounts of a kept root are taken away by the next one", (t) => {
+  const { file, tree } = rescue(t, 'chroot-kill-stop');
+  assert.equal(nestbox(['create', file]).status, 0);
+  const before = snapshot();
+  let n = 1;
+  for (; n < 20; n++) {
+    assert.equal(nestbox(['run', 'chroot-kill-stop']).status, 0);
+    const { signal } = spawnSync(process.execPath, ['--require', hook, program, 'stop', '--verbose', 'chroot-kill-stop'], { encoding: 'utf8', env: { ...process.env, KILL_AT: `step:${n}` }, timeout: 60_000 });
+    if (signal === 'SIGKILL') assert.equal(nestbox(['stop', 'chroot-kill-stop']).status, 0);
+    assert.deepEqual(mountsIn(tree), []);
+    assert.deepEqual(differences(before), [], `step ${n}`);
+    if (signal !== 'SIGKILL') break;
+  }
+  assert.ok(n > 1);
 });

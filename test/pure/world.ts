@@ -22,7 +22,12 @@ export function world(facts: Facts, machine: Machine): MemoryHost {
   for (const [path, mode] of [[store.base, 0o711], [store.templates, 0o700], [store.machines, 0o700], [`${store.base}/scratch`, 0o700], [store.journals, 0o700], [store.run(machine.name), 0o711]] as const) host.folders(path).mode = mode;
   root(host, '');
   for (const [path, found] of Object.entries(facts.paths)) {
-    if (!found || path === '/bin' || path.startsWith('/lib') || path === '/sbin') continue;
+    if (!found || /^\/(bin|lib\w*|sbin)$/.test(path)) continue;
+    if (path.startsWith('/lib/')) {
+      host.folders(`/usr${found.leads ? dirname(path) : path}`); // links of the host's are not followed here
+      if (found.leads) host.folders(found.leads);
+      continue;
+    }
     if (found.kind === 'directory') Object.assign(host.folders(path), { uid: found.uid, gid: found.gid, mode: found.mode });
     else file(path, '', found.mode, found);
   }
@@ -102,6 +107,7 @@ const samples: Record<string, unknown> = {
   files: [{ path: '/srv/share', to: '/data', write: true, optional: true }, { path: '/opt/legacy', write: false, optional: false }],
   capabilities: ['CAP_SYS_TIME', 'CAP_SYS_ADMIN'],
   cgroups: 'host',
+  'kernel-sources': 'host',
   limits: { cpu: 1.5, memory: '1G', tasks: 100 },
   masked: ['getty@tty1.service'],
   parameters: ['systemd.unit=rescue.target', 'quiet'],
