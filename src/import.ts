@@ -85,14 +85,17 @@ function readSystemd(parts: readonly (Source & { kind: Kind })[], language: stri
   const settings: Setting[] = [];
   const instance = parts.map(({ file }) => nameOfFile(file)).find((name) => name !== null) ?? null;
   const scripts = parts.filter(({ kind }) => kind === 'shell').map(({ text, file }) => readShell(text, file));
-  const written = scripts.some(({ found }) => found.length > 0) ? [] : scripts.flatMap(({ writes }) => writes).map(({ path, text, line }): Source & { kind: Kind | null } => ({ file: path, text: `${'\n'.repeat(line - 1)}${text}`, kind: kindOf({ file: path, text }) }));
-  const files = [...parts, ...written];
+  const written = scripts.some(({ found }) => found.length > 0) ? [] : scripts.flatMap(({ writes }) => writes).map(({ path, text, line }) => ({ file: path, text, kind: kindOf({ file: path, text }), before: line - 1 }));
+  const files = [...parts.map((part) => ({ ...part, before: 0 })), ...written];
+  const add = (found: readonly Setting[], before: number): void => {
+    for (const one of found) settings.push(before === 0 ? one : { ...one, at: { ...one.at, line: one.at.line + before } });
+  };
   let runs = scripts.some(({ found }) => found.length > 0);
-  for (const { text, file, kind } of files) if (kind === 'nspawn') settings.push(...readNspawn(sectionsOf(text, (section) => !ofUnit(section)), file));
-  for (const { text, file, kind } of files) {
+  for (const { text, file, kind, before } of files) if (kind === 'nspawn') add(readNspawn(sectionsOf(text, (section) => !ofUnit(section)), file), before);
+  for (const { text, file, kind, before } of files) {
     if (kind !== 'unit' && !(kind === 'nspawn' && /^\s*\[Service\]/m.test(plainLines(text).join('\n')))) continue;
     const unit = readUnit(sectionsOf(text, (section) => kind === 'unit' || ofUnit(section)), file, instance);
-    settings.push(...unit.settings);
+    add(unit.settings, before);
     runs ||= unit.runs;
   }
   if (parts.every(({ text }) => isOwn(text))) return { way: 'unit', settings: ownSettings(parts, settings, instance ?? '', language) };

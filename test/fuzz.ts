@@ -23,25 +23,25 @@ export interface Outcome {
   text?: string;
 }
 
-/** No text takes as long as this, on a computer that does other things as well. */
-const hung = 30_000;
+/** No text takes as long as this (milliseconds), on a computer that does other things as well. */
+const patience = 30_000;
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 
 /** Gives one reader so many texts, or as many as it takes in so many seconds (0: no limit); the same seed gives the same texts. */
-export async function fuzz(reader: string, seed: number, texts: number, seconds: number): Promise<Outcome> {
+export async function fuzz(reader: string, seed: number, texts: number, seconds: number, hung = patience): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), 'nestbox-fuzz-'));
   const file = join(folder, 'child.mjs');
   try {
     await build({ entryPoints: [join(repository, 'test/fuzz/child.ts')], bundle: true, platform: 'node', target: 'node20', format: 'esm', outfile: file, logLevel: 'error', banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" } });
     // It may read, and nothing else: no process is started and no file is written, or it fails.
-    return await watched([process.execPath, '--experimental-permission', `--allow-fs-read=${repository}*`, `--allow-fs-read=${folder}/*`, '--max-old-space-size=180', '--no-warnings', file, reader, `${seed}`, `${texts}`, `${seconds}`, repository]);
+    return await watched([process.execPath, '--experimental-permission', `--allow-fs-read=${repository}*`, `--allow-fs-read=${folder}/*`, '--max-old-space-size=180', '--no-warnings', file, reader, `${seed}`, `${texts}`, `${seconds}`, repository], hung);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function watched([program, ...words]: string[]): Promise<Outcome> {
+function watched([program, ...words]: string[], hung: number): Promise<Outcome> {
   return new Promise((resolve) => {
     const child = spawn(program!, words, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: '/usr/bin:/bin' } });
     let last: Outcome = { reader: words.at(-5)!, texts: 0, refused: 0, slowest: 0, memory: 0 };

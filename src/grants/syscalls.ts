@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import type { Danger } from '../dangers.ts';
 import type { Exposure, Smaller } from '../edits.ts';
 import { allExposed, defineGrant } from '../grant.ts';
+import { shown } from '../mistakes.ts';
 import { nearest } from '../words.ts';
 
 /** Groups of systemd, as `systemd-analyze syscall-filter` of 247 to 260 lists them. */
@@ -36,7 +37,7 @@ const form = v.pipe(
     const group = dataset.typed && /@.*/.exec(dataset.value)?.[0];
     if (!group || groups.includes(group)) return;
     const meant = nearest(group, groups);
-    addIssue({ message: `systemd has no group of system calls '${group}'${meant ? `: did you mean '${meant}'?` : '; systemd-analyze syscall-filter lists them'}` });
+    addIssue({ message: `systemd has no group of system calls '${shown(group)}'${meant ? `: did you mean '${meant}'?` : '; systemd-analyze syscall-filter lists them'}` });
   }),
 );
 

@@ -44,11 +44,14 @@ export function machineNameOf(text: string): string {
 }
 
 /** Whole -> the keys of a machine file. Each of them is one that nestbox takes; what is none is told as left. */
-export function sayingOf(whole: Whole, fallback: string): Saying {
+export function sayingOf(all: Whole, fallback: string): Saying {
+  const refused = all.grants.map((grant) => ({ grant, why: misfit(topics[grant.topic]![grant.kind]!.options, grant.options) }));
+  const whole = { ...all, grants: all.grants.filter((_, i) => refused[i]!.why === null) };
   const left: Left[] = whole.unsaid.map((one) => ({ by: one, why: one.why, safe: one.safe ?? false }));
   const leave = (by: Setting | null, why: string, safe = false): void => {
     left.push({ by, why, safe });
   };
+  for (const { grant, why } of refused) if (why !== null) leave(grant, why);
   const name = machineNameOf(whole.name?.name ?? fallback);
   const boot = whole.boot.value;
   const top: Line[] = [{ key: 'name', value: name, notes: !whole.name ? [`the name was not said: this is that of the ${whole.root?.path ? 'root' : 'file'}`] : name === whole.name.name ? [] : [`'${whole.name.name}' is no name of a machine here`] }];

@@ -39,13 +39,21 @@ interface Value {
   branch: boolean;
 }
 
+/** What variables are as far as the script has been read, and how many characters may still come of them: one that is used again and again is not followed for ever. */
+interface Scope {
+  values: Map<string, Value>;
+  left: number;
+}
+
+const mostExpanded = 2 ** 24;
+
 const assignmentForm = /^([A-Za-z_]\w*)(\+?)=$/;
 
 /** The text of a script, or a single command line. */
 export function readShell(text: string, file: string): Script {
   const { settings, add } = collector(file);
   const { commands, told } = commandsOf(plainLines(text).join('\n').replace(marks, ''));
-  const scope = new Map<string, Value>();
+  const scope: Scope = { values: new Map(), left: mostExpanded };
   const notes = new Map<string, number>();
   const found: number[] = [];
   const writes: Written[] = [];
@@ -61,8 +69,8 @@ export function readShell(text: string, file: string): Script {
       if (target) writes.push({ path: expand(target, scope, notes)[0]?.text ?? '', text: body, line });
     }
     if (assigned(words, depth, scope, notes)) continue;
-    const said = new Map(notes);
-    const all = words.flatMap((word) => expand(word, scope, said));
+    const own = new Map<string, number>();
+    const all = words.flatMap((word) => expand(word, scope, own));
     const start = all.findIndex((word) => basename(word.text) === 'systemd-nspawn');
     const inner = all.findIndex((word, i) => i > 0 && all[i - 1]!.text === '-c' && word.text.includes('systemd-nspawn') && /(^|\/)(ba|da)?sh$/.test(all[i - 2]?.text ?? ''));
     if (inner >= 0 && start < 0) {
@@ -74,7 +82,7 @@ export function readShell(text: string, file: string): Script {
       found.push(command.line);
       if (taken) continue;
       taken = [...readBefore(all.slice(0, start), file), ...readCommand(all.slice(start + 1), file)];
-      for (const [what, line] of said) add(line, what, needless('taken to be so: it may be another one when the script is run'));
+      for (const [what, line] of new Map([...notes, ...own])) add(line, what, needless('taken to be so: it may be another one when the script is run'));
       for (const line of told.filter((one) => one >= command.line && one <= (all.at(-1)?.line ?? 0))) add(line, '# ...', needless('a shell would end the command at this comment: what comes after it is taken as meant'));
     } else others.push({ line: command.line, name: basename(all[0]?.text ?? ''), shown: all.map((word) => word.text).join(' ') });
   }
@@ -97,10 +105,10 @@ function withoutKeywords({ words }: RawCommand): RawWord[] {
 }
 
 /** NAME=VALUE alone, also behind export, local, readonly and declare; `for NAME in` and `read NAME` make one unknown. */
-function assigned(words: readonly RawWord[], depth: number, scope: Map<string, Value>, notes: Map<string, number>): boolean {
+function assigned(words: readonly RawWord[], depth: number, scope: Scope, notes: Map<string, number>): boolean {
   const first = plain(words[0] ?? { parts: [], line: 0 }) ?? '';
   if (first === 'for' || first === 'read') {
-    for (const word of first === 'for' ? words.slice(1, 2) : words.slice(1)) scope.set(plain(word) ?? '', { words: [`${opens}$${plain(word)}${closes}`], line: word.line, branch: false });
+    for (const word of first === 'for' ? words.slice(1, 2) : words.slice(1)) scope.values.set(plain(word) ?? '', { words: [`${opens}$${plain(word)}${closes}`], line: word.line, branch: false });
     return true;
   }
   const list = /^(export|local|readonly|declare|typeset)$/.test(first) ? words.slice(1).filter((word) => !(plain(word) ?? '').startsWith('-')) : words;
@@ -120,14 +128,14 @@ function headOf({ parts }: RawWord): { name: string; adds: boolean; rest: Part[]
 
 const isAssignment = (word: RawWord): boolean => headOf(word) !== null;
 
-function assign(word: RawWord, depth: number, scope: Map<string, Value>, notes: Map<string, number>): void {
+function assign(word: RawWord, depth: number, scope: Scope, notes: Map<string, number>): void {
   const head = headOf(word);
   if (!head) return;
-  const before = scope.get(head.name);
+  const before = scope.values.get(head.name);
   const array = head.rest.find((part) => part.kind === 'array');
   const value = array ? array.words.flatMap((one) => marked(one.parts, scope, notes, true, word.line)) : [marked(head.rest, scope, notes, false, word.line)[0] ?? ''];
   const joined = !head.adds || !before ? value : array ? [...before.words, ...value] : [`${before.words[0] ?? ''}${value[0]!}`, ...before.words.slice(1)];
-  scope.set(head.name, { words: bounded(joined), line: word.line, branch: depth > 0 });
+  scope.values.set(head.name, { words: bounded(joined), line: word.line, branch: depth > 0 });
 }
 
 /** A script that doubles a variable again and again must not fill the memory. */
@@ -143,12 +151,12 @@ function bounded(words: readonly string[]): string[] {
 }
 
 /** A word as the shell makes words of it, each with what cannot be known in it. */
-function expand(word: RawWord, scope: Map<string, Value>, notes: Map<string, number>): Word[] {
+function expand(word: RawWord, scope: Scope, notes: Map<string, number>): Word[] {
   return marked(word.parts, scope, notes, true, word.line).map((text) => ({ text: text.replace(marks, ''), line: word.line, unknown: new RegExp(`${opens}([^${closes}]*)${closes}`).exec(text)?.[1] ?? null }));
 }
 
 /** `splits`: what a variable outside of quotes has in it becomes several words at its spaces. */
-function marked(parts: readonly Part[], scope: Map<string, Value>, notes: Map<string, number>, splits: boolean, line: number, depth = 0): string[] {
+function marked(parts: readonly Part[], scope: Scope, notes: Map<string, number>, splits: boolean, line: number, depth = 0): string[] {
   const words: string[] = [];
   let word: string | null = null;
   const glue = (text: string) => {
@@ -180,8 +188,9 @@ function marked(parts: readonly Part[], scope: Map<string, Value>, notes: Map<st
 /** At spaces, but not within what is unknown. */
 const splitText = (text: string): string[] => text.match(new RegExp(`(?:${opens}[^${closes}]*${closes}|[^\\s${opens}])+`, 'g')) ?? [];
 
-function valueOf({ name, all, operator, argument, source }: Extract<Part, { kind: 'variable' }>, scope: Map<string, Value>, notes: Map<string, number>, depth: number, at: number): string[] {
-  const value = scope.get(name);
+function valueOf({ name, all, operator, argument, source }: Extract<Part, { kind: 'variable' }>, scope: Scope, notes: Map<string, number>, depth: number, at: number): string[] {
+  const value = scope.left > 0 ? scope.values.get(name) : undefined;
+  scope.left -= value ? value.words.reduce((sum, word) => sum + word.length, value.words.length) : 0;
   const inner = (): string[] => (depth > 8 ? [`${opens}${source}${closes}`] : [wordsOf(argument).map((word) => marked(word.parts, scope, notes, false, at, depth + 1).join(' ')).join(' ')]);
   if (value && (value.words.join('') !== '' || !operator.startsWith(':'))) {
     if (operator.endsWith('+')) return inner();

@@ -12,7 +12,7 @@ const comment = (text: string): string => `# ${text.replace(/\p{Cc}/gu, '\ufffd'
 export function tomlValue(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(tomlValue).join(', ')}]`;
   if (typeof value === 'object' && value !== null) return `{ ${Object.entries(value).map(([key, one]) => `${tomlKey(key)} = ${tomlValue(one)}`).join(', ')} }`;
-  return typeof value === 'string' ? JSON.stringify(value.replace(/\p{Cs}/gu, '\ufffd')) : `${value}`;
+  return typeof value === 'string' ? JSON.stringify(value.replace(/\p{Cs}/gu, '\ufffd')) : Number.isInteger(value) && !Number.isSafeInteger(value) ? (value as number).toExponential() : `${value}`; // TOML's integers have 64 bits, and are read as JavaScript's
 }
 
 const tomlKey = (key: string): string => (/^[\w-]+$/.test(key) ? key : JSON.stringify(key));

@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs';
 import { Complaint } from '../../src/errors.ts';
 import { chance } from '../pure/machines.ts';
 import { mutated } from './mutate.ts';
-import { readers } from './readers.ts';
+import { faults, readers } from './readers.ts';
 
 /**
  * One reader and many texts, in a process that may read files and nothing else: what would run a command, or write a file, ends it.
@@ -10,7 +10,7 @@ import { readers } from './readers.ts';
  */
 
 const [, , name = '', seed = '1', most = '0', seconds = '0', repository = '.'] = process.argv;
-const reader = readers[name]!;
+const reader = (readers[name] ?? faults[name])!;
 const texts = reader.texts(repository);
 const next = chance(Number(seed));
 const begun = performance.now();

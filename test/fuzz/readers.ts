@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readCdi } from '../../src/cdi/read.ts';
@@ -63,4 +64,11 @@ export const readers: Record<string, Reader> = {
       if (complaints.length === 0 && !spec) throw new Error('it is neither read nor refused');
     },
   },
+};
+
+/** Readers as they must not be: whoever watches has to find each of them out. */
+export const faults: Record<string, Reader> = {
+  'starts-a-program': { texts: () => ['true'], read: () => { spawnSync('/bin/true'); } },
+  'never-ends': { texts: () => [''], read() { for (;;); } },
+  'fills-the-memory': { texts: () => [''], read() { for (const all: string[][] = []; ; ) all.push(new Array<string>(1e6).fill('x')); } },
 };

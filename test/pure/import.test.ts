@@ -100,3 +100,15 @@ test('what a .nspawn file and its drop-in say is in the files of the machine, or
   }
   assert.ok(checked > 40, `${checked} settings were looked for`);
 });
+
+test('the example of the manual is one of them', () => {
+  const indented = (text: string) => text.trimEnd().replace(/^(?=.)/gm, '    ');
+  const manual = readFileSync(new URL('../../../docs/import.md', folder), 'utf8');
+  const { sources, expected } = readCase('docs-example.txt');
+  assert.ok(manual.includes(indented(sources[0]!.text)) && manual.includes(indented(expected)));
+});
+
+test('the machine file of the manual for those who come from a chroot is one', () => {
+  const [, block] = /## From a chroot\n\n((?: {4}.*\n|\n)+)/.exec(readFileSync(new URL('../../../docs/coming-from.md', folder), 'utf8')) ?? [];
+  assert.equal(readSpec(block!.replace(/^ {4}/gm, ''), 'old.toml').name, 'old');
+});
