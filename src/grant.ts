@@ -38,7 +38,7 @@ export interface Exposed {
 export const allExposed: Exposed = { isHostRoot: true, sharesNetwork: true, touchesHardware: true };
 
 /** The facts that are known before any path is looked at. */
-export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia' | 'store'>;
+export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia' | 'store' | 'kernel'>;
 
 type OptionsSchema = v.GenericSchema<unknown, unknown>;
 
