@@ -148,8 +148,10 @@ export interface Inside {
   linkerCache: CacheEntry[] | null;
   /** Whether it has an /etc/asound.conf of its own. */
   asound: boolean;
-  /** Whether it starts a display manager. */
-  displayManager?: boolean;
+  /** The display manager that it starts, by the name of its unit, such as lightdm; null: none. */
+  displayManager?: string | null;
+  /** Whether it starts seatd, by which Wayland compositors come by a graphics card. */
+  seatd?: boolean;
   /** Versions of the libraries of NVIDIA's driver in it. */
   nvidia: string[];
 }

@@ -203,7 +203,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const { edits: granted, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : [...grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })), ...(emulation ? [{ by: 'root', edits: edited(emulation, spec.boot && facts.init !== 'other') }] : [])]);
 
   const boot = !spec.boot ? null : facts.init === 'other' ? 'other' : 'systemd';
-  const told = boot === null ? [] : variablesOf(granted.environment, boot, account.uid, facts.inside?.displayManager ?? false);
+  const told = boot === null ? [] : variablesOf(granted.environment, boot, account.uid, Boolean(facts.inside?.displayManager));
   for (const text of told) origin.set(text, 'environment');
   const { mounts, problems: lost } = volumeOf(source)?.image ? besidesOf(spec, facts, run) : { mounts: [], problems: [] };
   const policy = volumeOf(source)?.image && !spec.boot && way === 'run' ? policyOf(spec, facts) : [];

@@ -441,8 +441,11 @@ export function readInside(layers: readonly string[]): Inside | null {
   const plain = (path: string) => layers.map((layer) => `${layer}${path}`.replace('//', '/')).find((found) => attempt(() => lstatSync(found).isFile() && lstatSync(found).size > 0 && lstatSync(found).size < 2 ** 24, false));
   const cache = plain('/etc/ld.so.cache');
   // The link is systemd's own name for whichever is chosen: systemd.special(7). A device in its place is an overlay's word that it is gone.
-  const chosen = layers.map((layer) => attempt(() => lstatSync(`${layer}/etc/systemd/system/display-manager.service`), null)).find((found) => found !== null);
-  return { linkerCache: cache ? attempt(() => readCache(readFileSync(cache)), null) : null, asound: plain('/etc/asound.conf') !== undefined, displayManager: chosen?.isSymbolicLink() ?? false, nvidia: nvidiaVersionsIn(layers, list) };
+  const unit = (name: string) => {
+    const layer = layers.find((one) => attempt(() => lstatSync(`${one}/etc/systemd/system/${name}`), null));
+    return layer === undefined ? null : attempt(() => basename(readlinkSync(`${layer}/etc/systemd/system/${name}`), '.service'), null);
+  };
+  return { linkerCache: cache ? attempt(() => readCache(readFileSync(cache)), null) : null, asound: plain('/etc/asound.conf') !== undefined, displayManager: unit('display-manager.service'), seatd: unit('multi-user.target.wants/seatd.service') !== null, nvidia: nvidiaVersionsIn(layers, list) };
 }
 
 /** The accounts of a root, from the uppermost of its folders that has them; null for a root that is still to be made. */
