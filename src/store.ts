@@ -24,6 +24,8 @@ export const store = {
   serviceRun: (name: string): string => `/run/nestbox-services/${name}`,
   /** The way back of nestbox image mount; it ends with the boot, as what it is for does. */
   mountOfImage: (session: string): string => `/run/nestbox-images/${session}`,
+  /** What the seats of machines that run have of the host's input: native/seats.c. */
+  seats: '/run/nestbox-seats',
   /** Machine files that commands take by name. */
   files: '/etc/nestbox',
 };

@@ -74,7 +74,7 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
     does: async (...argv) => succeeded(argv, await computer.run(...argv)),
     start: (...argv) => running.agent.start(argv),
     async until(...argv) {
-      succeeded(argv, await computer.runWith({ seconds: 150 }, 'timeout', '120', 'sh', '-c', 'until "$@" > /dev/null; do sleep 0.1; done', 'sh', ...argv));
+      succeeded(argv, await computer.runWith({ seconds: 150 }, 'timeout', '120', 'sh', '-c', 'until "$@" > /dev/null; do sleep 0.2; done', 'sh', ...argv));
     },
     async put(local, path, mode) {
       const status = statSync(local);

@@ -103,6 +103,7 @@ const samples: Record<string, unknown> = {
   limits: { cpu: 1.5, memory: '1G', tasks: 100 },
   masked: ['getty@tty1.service'],
   parameters: ['systemd.unit=rescue.target', 'quiet'],
+  seat: { card: 0, input: ['pci-0000:00:14.0-usb-0:1', '046d:c31c', 'A keyboard'], sound: 0, weight: 200, memory: '2G' },
   syscalls: ['add_key', '@keyring', '~mount'],
 };
 
