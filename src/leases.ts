@@ -1,6 +1,6 @@
 import type { Edits, Text } from './edits.ts';
 import { lacks, type Problem, warns } from './errors.ts';
-import type { GraphicsCard } from './facts.ts';
+import type { Facts, GraphicsCard } from './facts.ts';
 import type { Context } from './grant.ts';
 import { consoleInside } from './managers.ts';
 
@@ -19,9 +19,9 @@ export const lightdm: Text = {
 };
 
 /** What this root cannot do with one connector of a card: there is no node of the card inside that anything but an X server could be told to open. */
-export function needsOfLease({ facts }: Pick<Context, 'facts'>): Problem[] {
-  if (!facts.inside) return [];
-  const { displayManager, seatd } = facts.inside;
+export function needsOfLease({ inside: root }: Pick<Facts, 'inside'>): Problem[] {
+  if (!root) return []; // it is still to be made
+  const { displayManager, seatd } = root;
   const whole = 'leave connector out, and the machine has the whole card; or let LightDM start Xorg in it';
   if (displayManager && displayManager !== 'lightdm') return [{ ...lacks(`${displayManager} in this root cannot be told to start Xorg on one connector of a card`, whole), at: ['connector'] }];
   if (!displayManager && seatd) return [{ ...lacks('a Wayland compositor cannot draw on one connector of a card: seatd gives it cards alone', whole), at: ['connector'] }];

@@ -5,6 +5,7 @@ import type { Facts } from '../facts.ts';
 import { defineGrant } from '../grant.ts';
 import { needsCard } from '../graphics.ts';
 import { container, inputGroup, logind, uinput } from '../inputs.ts';
+import { leaseEdits, needsOfLease } from '../leases.ts';
 import { managerTexts } from '../managers.ts';
 import { nodeEdit } from '../nodes.ts';
 import { nvidiaCards, nvidiaEdits, nvidiaPaths } from '../nvidia.ts';
@@ -38,6 +39,7 @@ export default defineGrant({
       ...(facts.programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'give the seat its keyboards')]),
       ...needsCard(facts, card ? card.index : seat.card, () => true, 'graphics card'),
       ...(card ? needsConnector(facts, card.index, seat.connector) : []),
+      ...(seat.connector === undefined ? [] : needsOfLease(facts)),
       ...(facts.nodes[uinput] ? [] : [{ ...lacks(`the host has no ${uinput}, by which the seat would get keyboards and mice of its own`, 'load the module (modprobe uinput), or build the kernel with CONFIG_INPUT_UINPUT'), at: ['input'] }]),
       ...(classEdit(facts, 'char-input', false).majors.length > 0 ? [] : [lacks('the host knows no input devices', 'load the module evdev, or build the kernel with CONFIG_INPUT_EVDEV')]),
       ...seat.input.flatMap((text, i) => (facts.seats && !facts.seats.inputs.some((device) => selects(text, device)) ? [{ ...warns(`there is no keyboard or mouse at '${text}' now`, 'one that comes there belongs to the seat, going on'), at: ['input', i] }] : [])),
@@ -53,7 +55,8 @@ export default defineGrant({
     const card = cardOf(facts, seat.card)!;
     const sound = seat.sound === undefined ? undefined : soundOf(facts, seat.sound);
     const { before = [], binds = [], devices = [], environment = {} } = sound ? alsa.edits({ card: sound.index, record: true }, context) : {};
-    const { devices: others = [], binds: libraries = [], ...driver } = nvidiaEdits(facts, nvidiaCards([card]), 'host');
+    const lent = seat.connector === undefined ? null : leaseEdits(context, card, seat.connector);
+    const { devices: others = [], binds: libraries = [], ...driver } = lent ? {} : nvidiaEdits(facts, nvidiaCards([card]), 'host');
     const hasCpu = facts.cgroups.version === 2 ? facts.cgroups.controllers.includes('cpu') : facts.cgroups.own.cpu !== undefined;
     return {
       ...driver,
@@ -65,22 +68,23 @@ export default defineGrant({
         { kind: 'mkdir', path: `${run}/input`, mode: 0o755 },
         { kind: 'tmpfs', at: `${run}/input`, mode: 0o755, bytes: 2 ** 20, owner: { uid: 0, gid: 0 }, devices: true },
         { kind: 'mkdir', path: `${run}/udev`, mode: 0o755 },
+        ...(lent?.before ?? []),
       ],
-      services: [{
+      services: [...(lent?.services ?? []), {
         name: 'input', argv: ['nestbox-native', 'udev-relay', '--seat-of', machine, ...container(facts, machine), `${run}/input`, `${run}/udev`, `${shift}:${shift + inputGroup(facts)}`, '0660'],
         environment: {}, user: { uid: 0, gid: 0 }, ready: `${run}/udev/ready`, leaves: [],
       }],
       binds: [
-        ...libraries, ...binds,
+        ...libraries, ...binds, ...(lent?.binds ?? []),
         { from: `${run}/input`, to: '/dev/input', write: false, owner: 'as-is', folder: true },
         { from: `${run}/udev`, to: '/run/udev', write: false, owner: 'as-is', folder: true },
       ],
-      devices: [...[card.card, ...(card.render ? [card.render] : [])].map((path) => nodeEdit(facts, path)), ...others, ...devices],
+      devices: [...(lent ? [] : [card.card, ...(card.render ? [card.render] : [])]).map((path) => nodeEdit(facts, path)), ...others, ...devices],
       classes: [classEdit(facts, 'char-input', false)],
       limits: { ...(hasCpu && { weight: seat.weight }), ...(seat.memory !== undefined && { memory: seat.memory }) },
       // LightDM keeps passwords in memory that is never swapped, and ends where it cannot.
       syscalls: ['@memlock'],
-      texts: [...managerTexts(null, undefined), logind, primary(card.driver)],
+      texts: [...(lent?.texts ?? managerTexts(null, undefined)), logind, ...(lent ? [] : [primary(card.driver)])],
     };
   },
 
