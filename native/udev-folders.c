@@ -258,12 +258,15 @@ static void look_at(const char *subsystem, const char *name) {
 	if (file)
 		fclose(file);
 	const char *entry = entry_of(id_of(&device)), *line = line_of(entry, "E:ID_SEAT=");
-	char seat[64];
+	char seat[64], place[512];
 	snprintf(seat, sizeof seat, "%.*s", line ? (int)strcspn(line, "\n") : 0, line ? line : "");
 	int ours = (entry || !relay.seat) && is_of_seat(&device, line ? seat : NULL);
-	mirror_device(&device, ours);
+	line = line_of(entry, "E:ID_PATH=");
+	snprintf(place, sizeof place, "%.*s", line ? (int)strcspn(line, "\n") : 0, line ? line : "");
+	int belonging = ours && belongs(&device, line ? place : NULL);
+	mirror_device(&device, belonging);
 	/* Without an entry nobody knows yet whose it is: udevd's message about it is still to come. */
-	if (ours && is_given(&device))
+	if (ours && is_given(&device) && (relay.mirrors || belonging))
 		keep_device(&device);
 	else
 		forget_device(&device);

@@ -15,6 +15,7 @@ import { readCache } from './linker.ts';
 import { enabledLink, imageSession, serviceOf } from './names.ts';
 import { findNvidia, nvidiaVersionsIn } from './nvidia/probe.ts';
 import { store } from './store.ts';
+import { lastTerminal } from './terminals.ts';
 import { driverOf, rootLink } from './volumes.ts';
 
 /** The only reader of /proc, /sys, /dev and the environment. It runs no program: all of it takes a few milliseconds. */
@@ -289,6 +290,8 @@ export function readScreens({ store: { services } }: Pick<Facts, 'store'>): Pick
         const number = /:\/dev\/tty([1-9]\d?)$/m.exec(text(`/etc/systemd/nspawn/${name}.nspawn`))?.[1];
         return number ? [{ name, number: Number(number) }] : [];
       }),
+      // While there are seats, the host's screen shows this terminal, which takes no keys.
+      ...list(store.seats).filter((name) => !name.startsWith('.')).map((name) => ({ name, number: lastTerminal })),
     ],
   };
 }
