@@ -13,12 +13,6 @@ import type { Host } from './recipe.ts';
 
 export { type Host, hosts } from './recipe.ts';
 
-/** An output of a graphics card, as QEMU counts them. */
-export interface Output {
-  device: 'card';
-  head: number;
-}
-
 /** A virtual computer with systemd, a screen, a sound card and a keyboard, and nestbox installed on it. */
 export interface Computer {
   /** Runs a program on it, as root, to its end. */
@@ -36,14 +30,14 @@ export interface Computer {
   write(path: string, content: Uint8Array | string, mode?: number): Promise<void>;
   /** What a file holds. */
   get(path: string): Promise<string>;
-  /** Presses keys together: "ctrl-alt-f2". They are those of the keyboard that came last, or that is at this output. */
-  press(chord: string, at?: Output): Promise<void>;
+  /** Presses keys together: "ctrl-alt-f2". They are those of the keyboard that came last. */
+  press(chord: string): Promise<void>;
   /** Types a line on an American keyboard: a hundred characters at most, as QEMU drops what is more. */
-  type(text: string, at?: Output): Promise<void>;
+  type(text: string): Promise<void>;
   /** Moves the mouse to the right, by what it counts. */
   move(right: number): Promise<void>;
-  /** What its screen shows, the first output's if no other is named; three bytes a pixel. encodePng() makes a file of it. */
-  screen(at?: Output): Promise<ReturnType<typeof decodePng>>;
+  /** What its screen shows; three bytes a pixel. encodePng() makes a file of it. */
+  screen(): Promise<ReturnType<typeof decodePng>>;
   /** Waits until the screen shows it; fails after half a minute. */
   shows(what: (screen: ReturnType<typeof decodePng>) => boolean): Promise<void>;
   /** What its sound card has played since it was started; QEMU writes its file by 4 KiB, so that the last 23 ms can be missing. */
@@ -52,9 +46,8 @@ export interface Computer {
   reboot(): Promise<void>;
   /** A power cut: what has not been written to the disk is lost. Returns when it has booted again. */
   cut(): Promise<void>;
-  /** A USB keyboard comes: returns when its device is there, /dev/input/by-id/usb-QEMU_QEMU_USB_Keyboard_NAME-event-kbd, whose path it gives.
-   * One that is at the first output of a card hears what is typed at that, and nothing else. */
-  plug(name: string, at?: Output): Promise<string>;
+  /** A USB keyboard comes: returns when its device is there, /dev/input/by-id/usb-QEMU_QEMU_USB_Keyboard_NAME-event-kbd, whose path it gives. */
+  plug(name: string): Promise<string>;
   /** It goes; returns when its device has gone. */
   unplug(name: string): Promise<void>;
 }
@@ -73,13 +66,6 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
     if (picture) writeFileSync(picture, encodePng(await computer.screen()));
     await running.end();
   });
-  const keys = async (pressed: object[], at: Output | undefined) => {
-    if (!at) return void (await running.monitor.command('send-key', { keys: pressed, 'hold-time': hold }));
-    for (const down of [true, false]) {
-      await running.monitor.command('input-send-event', { ...at, events: (down ? pressed : pressed.toReversed()).map((key) => ({ type: 'key', data: { down, key } })) });
-      await new Promise((resolve) => setTimeout(resolve, hold));
-    }
-  };
   const keyboard = (name: string) => `/dev/input/by-id/usb-QEMU_QEMU_USB_Keyboard_${name}-event-kbd`;
 
   const computer: Computer = {
@@ -100,14 +86,14 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
       succeeded([path], await computer.runWith({ input: content }, 'install', '-D', `--mode=${mode.toString(8)}`, '/dev/stdin', path));
     },
     get: (path) => computer.does('cat', path),
-    press: (chord, at) => keys(keysOf(chord), at),
-    async type(text, at) {
+    press: async (chord) => void (await running.monitor.command('send-key', { keys: keysOf(chord), 'hold-time': hold })),
+    async type(text) {
       if (text.length > 100) throw new RangeError('a hundred characters at most');
-      for (const character of text) await keys(keysOfCharacter(character), at);
+      for (const character of text) await running.monitor.command('send-key', { keys: keysOfCharacter(character), 'hold-time': hold });
     },
     move: async (right) => void (await running.monitor.command('input-send-event', { events: [{ type: 'rel', data: { axis: 'x', value: right } }] })),
-    async screen(at) {
-      await running.monitor.command('screendump', { ...at, filename: screenFile, format: 'png' });
+    async screen() {
+      await running.monitor.command('screendump', { filename: screenFile, format: 'png' });
       return decodePng(readFileSync(running.screen));
     },
     async shows(what) {
@@ -124,8 +110,8 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
       await running.monitor.command('quit');
       running = await running.again();
     },
-    async plug(name, at) {
-      await running.monitor.command('device_add', { driver: 'usb-kbd', bus: 'usb.0', id: name, serial: name, ...(at && { display: at.device }) });
+    async plug(name) {
+      await running.monitor.command('device_add', { driver: 'usb-kbd', bus: 'usb.0', id: name, serial: name });
       await computer.does('udevadm', 'wait', '--timeout=30', keyboard(name));
       return keyboard(name);
     },

@@ -20,7 +20,7 @@ const hardware = (kernel: string, place: string): string[] => [
   '-chardev', `socket,id=monitor,path=${place}/monitor`, '-mon', 'chardev=monitor,mode=control',
   '-chardev', `socket,id=agent,path=${place}/agent`, '-device', 'virtio-serial', '-device', 'virtserialport,chardev=agent,name=nestbox.lab',
   '-chardev', 'ringbuf,id=console,size=65536', '-serial', 'chardev:console',
-  '-device', 'virtio-vga,id=card,max_outputs=2', '-device', 'virtio-keyboard-pci', '-device', 'virtio-mouse-pci', '-device', 'qemu-xhci,id=usb',
+  '-device', 'virtio-vga,max_outputs=2', '-device', 'virtio-keyboard-pci', '-device', 'virtio-mouse-pci', '-device', 'qemu-xhci,id=usb',
   '-audiodev', 'wav,id=speakers,path=/proc/self/fd/3', '-device', 'intel-hda', '-device', 'hda-output,audiodev=speakers,use-timer=off',
   ...[5, 6, 7].flatMap((number) => ['-drive', `file=/proc/self/fd/${number},format=qcow2,if=virtio,cache=unsafe,discard=unmap`]),
   '-netdev', 'user,id=net,restrict=on', '-device', 'virtio-net-pci,netdev=net',
