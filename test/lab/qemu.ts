@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { program } from '../nestbox.ts';
 import { type Agent, agent } from './agent.ts';
-import { cache, desktopDisk, does, image, kept, keyOf, progress } from './image.ts';
+import { cache, desktopDisk, does, image, kept, keyOf, making, progress } from './image.ts';
 import { type Monitor, monitor } from './monitor.ts';
 import type { Host } from './recipe.ts';
 
@@ -165,9 +165,9 @@ async function warm(host: Host, kernel: string, desktops: string): Promise<strin
   });
 }
 
-/** A computer with more hardware than the others, which is booted for it. The caller holds the lock. */
+/** A computer with more hardware than the others, which is booted for it. The caller has a place for it. */
 export async function boot(host: Host, more: readonly string[]): Promise<Running> {
-  const [kernel, desktops] = [await image(host), await desktopDisk()];
+  const [kernel, desktops] = await making(async () => [await image(host), await desktopDisk()] as const);
   const place = mkdtempSync('/var/tmp/nestbox-lab.');
   const disks = await layers(place, `${kernel}/disk.raw`, `${desktops}/desktops.raw`, 'raw');
   rmSync(place, { recursive: true });
@@ -176,10 +176,12 @@ export async function boot(host: Host, more: readonly string[]): Promise<Running
   return computer;
 }
 
-/** A booted computer, as it was when it had just started. The caller holds the lock. */
+/** A booted computer, as it was when it had just started. The caller has a place for it. */
 export async function resume(host: Host): Promise<Running> {
-  const kernel = await image(host);
-  const from = await warm(host, kernel, await desktopDisk());
+  const { kernel, from } = await making(async () => {
+    const kernel = await image(host);
+    return { kernel, from: await warm(host, kernel, await desktopDisk()) };
+  });
   const place = mkdtempSync('/var/tmp/nestbox-lab.');
   const disks = await layers(place, `${from}/disk.qcow2`, `${from}/desktops.qcow2`, 'qcow2');
   rmSync(place, { recursive: true });
