@@ -5,7 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/kd.h>
-#include <poll.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -139,6 +139,50 @@ static void look_again(void) {
 		closedir(list);
 }
 
+/* The host's own X servers and compositors take every keyboard of their seat, also the mirrors that stand for a seat's: these are of
+ * another one for them. Rules for that begin with 72, as those of loginctl(1) do. */
+static void rules_path(char *path, size_t size, const char *machine) {
+	snprintf(path, size, "/run/udev/rules.d/72-nestbox-%s.rules", machine);
+}
+
+static void reload_rules(void) {
+	struct stat ours, theirs;
+	DIR *processes = stat("/proc/self/ns/pid", &ours) < 0 ? NULL : opendir("/proc");
+	for (struct dirent *process; processes && (process = readdir(processes));) {
+		char path[300], line[LINE];
+		pid_t pid = atoi(process->d_name);
+		snprintf(path, sizeof path, "/proc/%d/comm", pid);
+		if (pid <= 0 || strcmp(line_in(path, line), "systemd-udevd") != 0)
+			continue;
+		snprintf(path, sizeof path, "/proc/%d/ns/pid", pid);
+		if (stat(path, &theirs) == 0 && theirs.st_ino == ours.st_ino)
+			kill(pid, SIGHUP); /* systemd-udevd.service(8) */
+	}
+	if (processes)
+		closedir(processes);
+}
+
+static void write_rules(const char *machine) {
+	char path[512];
+	if (access("/run/udev/data", F_OK) < 0)
+		return; /* nobody looks */
+	mkdir("/run/udev/rules.d", 0755);
+	rules_path(path, sizeof path, machine);
+	FILE *file = fopen(path, "we");
+	if (!file || fprintf(file, "SUBSYSTEM==\"input\", ATTRS{phys}==\"nestbox/%s/*|nestbox/nestbox-%s/*\", ENV{ID_SEAT}=\"seat-nestbox\"\n", machine, machine) < 0 || fclose(file) != 0)
+		die("%s", path);
+	reload_rules();
+}
+
+static void remove_rules(const char *machine) {
+	char path[512];
+	rules_path(path, sizeof path, machine);
+	if (unlink(path) < 0)
+		return;
+	rmdir("/run/udev/rules.d"); /* which others may use */
+	reload_rules();
+}
+
 static int has_terminals(void) {
 	return access("/sys/class/tty/tty0/active", F_OK) == 0;
 }
@@ -186,6 +230,7 @@ static int take(const char *machine, int count, char **selectors) {
 		fprintf(seat, "%s\n", selectors[i]);
 	if (fclose(seat) != 0 || renameat(folder, ".new", folder, machine) < 0)
 		die("%s/%s", SEATS, machine);
+	write_rules(machine);
 	look_again();
 	return 0;
 }
@@ -195,6 +240,7 @@ static int give_back(const char *machine) {
 	unsigned before = terminal_in(folder, machine), any = 0;
 	if (unlinkat(folder, machine, 0) < 0 && errno != ENOENT)
 		die("%s/%s", SEATS, machine);
+	remove_rules(machine);
 	if (others(folder, &any) == 0) {
 		if (has_terminals())
 			unpark(before);

@@ -201,7 +201,8 @@ static void copy_entry(const char *id, const char *entry) {
 		size_t line = strcspn(at, "\n");
 		line += at[line] == '\n';
 		/* Tags that it has ever had, and those that it has now. */
-		if (strncmp(at, "G:power-switch\n", 15) != 0 && strncmp(at, "Q:power-switch\n", 15) != 0) {
+		int hidden = strncmp(at, "G:power-switch\n", 15) == 0 || strncmp(at, "Q:power-switch\n", 15) == 0 || (relay.seat_of && strncmp(at, "E:ID_SEAT=", 10) == 0);
+		if (!hidden) {
 			memcpy(text + length, at, line);
 			length += line;
 		}

@@ -166,6 +166,9 @@ static void pass_on(size_t length) {
 		memcpy(action, "remove", 6);
 	} else
 		return;
+	char *seat = relay.seat_of ? property(length, "ID_SEAT") : NULL;
+	if (seat)
+		memcpy(seat - strlen("ID_SEAT="), "NO", 2); /* it is the host's word for it: inside there is one seat */
 	hide_buttons(property(length, "TAGS"));
 	hide_buttons(property(length, "CURRENT_TAGS"));
 	send_inside(message.bytes, length);
