@@ -5,7 +5,6 @@
 #include "lease.h"
 #include <fcntl.h>
 #include <glob.h>
-#include <libgen.h>
 #include <limits.h>
 #include <poll.h>
 #include <sys/file.h>
@@ -13,6 +12,9 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+
+/* Where a holder gives the card to others, in the folder of its machine's run. */
+#define MASTER "card"
 
 enum {
 	PATIENCE = 5, /* s that a holder gets to answer */
@@ -75,14 +77,12 @@ static int listen_at(const char *path, uid_t uid, gid_t gid) {
 	return listener;
 }
 
-/* The card's file of another holder of it, whose socket has the same name in the folder of another machine. */
-static int open_elsewhere(const char *machines, const char *name, dev_t wanted) {
-	char pattern[PATH_MAX];
+/* The card's file of another holder of it. */
+static int open_elsewhere(dev_t wanted) {
 	glob_t found;
 	int file = -1;
-	snprintf(pattern, sizeof pattern, "%s/*/%s", machines, name);
-	if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
-		return -1;
+	glob("/run/nestbox/*/" MASTER, GLOB_NOSORT, NULL, &found); /* run() and serviceRun() of src/store.ts */
+	glob("/run/nestbox-services/*/" MASTER, GLOB_NOSORT | GLOB_APPEND, NULL, &found);
 	for (size_t i = 0; i < found.gl_pathc && file < 0; i++) {
 		struct stat stat_;
 		file = receive_from(found.gl_pathv[i]);
@@ -96,11 +96,11 @@ static int open_elsewhere(const char *machines, const char *name, dev_t wanted) 
 }
 
 /* Its master. */
-static int open_card(const char *path, const char *machines, const char *name) {
+static int open_card(const char *path) {
 	struct stat stat_;
 	if (stat(path, &stat_) < 0)
 		die("%s", path);
-	int file = open_elsewhere(machines, name, stat_.st_rdev);
+	int file = open_elsewhere(stat_.st_rdev);
 	if (file >= 0)
 		return file;
 	file = open(path, O_RDWR | O_CLOEXEC);
@@ -111,30 +111,29 @@ static int open_card(const char *path, const char *machines, const char *name) {
 	refuse("nestbox-native: another program decides what %s shows, and so none of its connectors can be lent to a machine\nend what draws there: a display manager of the host, or a machine with [display.vt]", path);
 }
 
-/* lease CARD CONNECTOR UID:GID SOCKET MASTER: as long as it runs, whoever of UID calls at SOCKET is given the connector, and nobody else has it any
- * more. MASTER is where other holders get the card from: a socket of the same name in the folder of each machine. */
+/* lease CARD CONNECTOR UID:GID FOLDER: as long as it runs, whoever of UID calls at FOLDER/lease/socket is given the connector, and nobody else has it
+ * any more. FOLDER is that of the machine's run, and what it has in lease/ is seen inside. */
 int lease_job(int argc, char **argv) {
 	errno = 0;
-	char *colon = argc == 6 ? strchr(argv[3], ':') : NULL;
+	char *colon = argc == 5 ? strchr(argv[3], ':') : NULL;
 	if (!colon)
-		die("lease CARD CONNECTOR UID:GID SOCKET MASTER");
+		die("lease CARD CONNECTOR UID:GID FOLDER");
 	*colon = '\0';
 	uid_t uid = number(argv[3], "a user");
 	gid_t gid = number(colon + 1, "a group");
-	char own[PATH_MAX], above[PATH_MAX];
-	snprintf(own, sizeof own, "%s", argv[5]);
-	snprintf(above, sizeof above, "%s", dirname(own));
-	const char *machines = dirname(above), *name = strrchr(argv[5], '/') + 1;
+	char master[PATH_MAX], inside[PATH_MAX];
+	snprintf(master, sizeof master, "%s/" MASTER, argv[4]);
+	snprintf(inside, sizeof inside, "%s/lease/socket", argv[4]);
 	/* One at a time: two that begin would both find nobody who has the card. */
-	int turn = open(machines, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int turn = open("/dev/dri", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (turn < 0 || flock(turn, LOCK_EX) < 0)
-		die("%s", machines);
-	unlink(argv[5]); /* of one that was killed */
-	int card = open_card(argv[1], machines, name);
+		die("/dev/dri");
+	unlink(master); /* of one that was killed */
+	int card = open_card(argv[1]);
 	int lent = lend(argv[1], card, argv[2]);
-	struct pollfd callers[] = { { .fd = listen_at(argv[5], 0, 0), .events = POLLIN }, { .fd = -1, .events = POLLIN } };
+	struct pollfd callers[] = { { .fd = listen_at(master, 0, 0), .events = POLLIN }, { .fd = -1, .events = POLLIN } };
 	close(turn);
-	callers[1].fd = listen_at(argv[4], uid, gid);
+	callers[1].fd = listen_at(inside, uid, gid);
 	for (;;) {
 		if (poll(callers, 2, -1) < 0 && errno != EINTR)
 			die("poll");

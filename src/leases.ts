@@ -31,7 +31,7 @@ export function needsOfLease({ inside: root }: Pick<Facts, 'inside'>): Problem[]
 export const leaseEdits = ({ run, shift, facts }: Pick<Context, 'run' | 'shift' | 'facts'>, { card }: Pick<GraphicsCard, 'card'>, connector: string): Pick<Edits, 'before' | 'services' | 'binds' | 'texts'> => ({
   before: [{ kind: 'mkdir', path: `${run}/lease`, mode: 0o755 }],
   services: [{
-    name: 'lease', argv: ['nestbox-native', 'lease', card, connector, `${shift}:${shift}`, `${run}/lease/socket`, `${run}/card`],
+    name: 'lease', argv: ['nestbox-native', 'lease', card, connector, `${shift}:${shift}`, run],
     environment: {}, user: { uid: 0, gid: 0 }, ready: `${run}/lease/socket`, leaves: [],
   }],
   binds: [

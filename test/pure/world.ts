@@ -124,6 +124,7 @@ export const variants: Asked[] = [
   asked('audio', 'playback', { record: '/home/of-somebody/played.wav' }, topics.audio!.playback!.options),
   asked('network', 'private', { ports: ['8080:80', 'udp:53'] }, topics.network!.private!.options),
   asked('network', 'networkd', { ports: ['8080:80'], bridge: 'br0', nameservers: 'host' }, topics.network!.networkd!.options),
+  asked('seat', null, { card: 0, connector: 'DP-1' }, values.seat!.options),
   asked('display', 'nested', { fullscreen: true, title: 'A title' }, topics.display!.nested!.options),
 ];
 
