@@ -84,7 +84,7 @@ export default defineGrant({
       limits: { ...(hasCpu && { weight: seat.weight }), ...(seat.memory !== undefined && { memory: seat.memory }) },
       // LightDM keeps passwords in memory that is never swapped, and ends where it cannot.
       syscalls: ['@memlock'],
-      texts: [...(lent?.texts ?? managerTexts(null, undefined)), logind, ...(lent ? [] : [primary(card.driver)])],
+      texts: [...(lent?.texts ?? managerTexts(null, undefined)), logind, ...(lent ? [] : [primary])],
     };
   },
 
@@ -105,8 +105,8 @@ function needsConnector(facts: Facts, card: number, connector: string | undefine
   return found.connected ? [] : [{ ...warns(`no monitor is at ${connector}`, 'the seat shows nothing before one is, going on'), at: ['connector'] }];
 }
 
-/** An X server takes the computer's first card where nobody says another one: xorg.conf(5), OutputClass. `driver`: as the kernel calls it. */
-const primary = (driver: string) => ({
+/** An X server takes the computer's first card where nobody says another one: xorg.conf(5), OutputClass. There is one in the machine. */
+const primary = {
   path: '/etc/X11/xorg.conf.d/60-nestbox.conf',
-  text: `Section "OutputClass"\n  Identifier "seat"\n  MatchDriver "${driver}"\n  Option "PrimaryGPU" "yes"\nEndSection\n`,
-});
+  text: 'Section "OutputClass"\n  Identifier "seat"\n  Option "PrimaryGPU" "yes"\nEndSection\n',
+};

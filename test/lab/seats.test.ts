@@ -49,7 +49,7 @@ async function prepare(computer: Computer): Promise<void> {
 test('trixie: two seats at one computer, each with a screen, keys, sounds and half of the processors', async (t) => {
   const computer = await power(t, 'trixie', secondPlace);
   const { right } = computer;
-  const place = { left: await placeOf(computer, await computer.plug('left', { port: '1' })), right: await placeOf(computer, await computer.plug('right', { port: '3', display: 'right' })) };
+  const place = { left: await placeOf(computer, await computer.plug('left-keys', { port: '1' })), right: await placeOf(computer, await computer.plug('right-keys', { port: '3', display: 'right' })) };
   await prepare(computer);
 
   // Nobody has anything yet. A seat is written by asking for a key; the card without the host's console is offered.
@@ -59,7 +59,7 @@ test('trixie: two seats at one computer, each with a screen, keys, sounds and ha
   assert.deepEqual([cards.length, sounds.length, new Set([...cards, ...sounds]).size], [2, 2, 4]);
   assert.ok(rows.every(({ seat }) => seat === null));
   const asking = computer.start('nestbox', 'seat', 'new');
-  await computer.until('sh', '-c', 'pgrep -f "nestbox-native press" && sleep 0.5');
+  await computer.until('sh', '-c', 'ls -l /proc/$(pgrep -x nestbox-native)/fd | grep -q /dev/input/event');
   await right.press('shift');
   await right.press('a');
   await computer.press('escape');
@@ -110,8 +110,8 @@ test('trixie: two seats at one computer, each with a screen, keys, sounds and ha
   assertSomeTone(right.sound(), 1000);
 
   // One that comes later belongs to the seat of its port.
-  await computer.unplug('left');
-  await computer.plug('left', { port: '1' });
+  await computer.unplug('left-keys');
+  await computer.plug('left-keys', { port: '1' });
   await computer.until('sh', '-c', 'ls -l /proc/$(pgrep -x Xorg)/fd | grep -q "/dev/input/$(cd /sys/class/input; grep -l ^nestbox/left/ event*/device/phys | cut -d/ -f1 | sort -V | tail -n 1)$"');
   await computer.type('echo again > again\n');
   await computer.until(...there(`${home('left')}/again`));
