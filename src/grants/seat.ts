@@ -88,10 +88,12 @@ export default defineGrant({
     };
   },
 
-  exposes: ({ sound }, _, machine) => [
+  exposes: ({ sound, connector }, _, machine) => [
     { risk: 'medium', what: 'programs inside decide what its screen shows, and read what is typed at its keyboards, also in a login screen that they only imitate' },
     { risk: 'medium', what: "the kernel's graphics driver takes commands straight from programs inside" },
     { risk: 'medium', what: "programs inside can type at the host's text terminal in the moment in which one is brought to be seen, until the relay has heard of it" },
+    // Whoever has a lease counts as a master in drm_mode_getfb() of the kernel's drm_framebuffer.c, and framebuffers are lent to nobody.
+    ...(connector === undefined ? [] : [{ risk: 'high' as const, what: 'root inside can look at what the other connectors of its card show, and draw there: the kernel keeps machines apart in what they switch on, not in what they draw' }]),
     ...(sound === undefined ? [] : [{ risk: 'medium' as const, what: 'programs inside can listen to the microphones of its sound card' }]),
     ...(machine?.isHostRoot === false ? [] : [{ risk: 'high' as const, what: "with users = \"host\" root inside is the host's and can get at its keyboards and screens all the same" }]),
   ],
