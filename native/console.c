@@ -1,6 +1,6 @@
 /* Virtual terminals: ioctl_vt(2) and ioctl_console(2). A machine's own is taken before it starts and given back when it has ended, however that
  * was; and the screen can always be had, also from a machine that hangs. */
-#include "native.h"
+#include "console.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/kd.h>
@@ -12,13 +12,12 @@
 #include <sys/sysmacros.h>
 
 enum {
-	LAST = 63, /* MAX_NR_CONSOLES in linux/vt.h */
 	PATIENCE = 2000, /* ms that the one who has the screen gets to let go of it: seatd and X servers take some 50 */
 	DRM = 226, /* major number of graphics cards; the nodes that set what is on the screen are the first 64: drm(7) */
 	DROP_MASTER = 0x641f, /* DRM_IOCTL_DROP_MASTER in drm/drm.h */
 };
 
-static int open_terminal(unsigned terminal) {
+int open_terminal(unsigned terminal) {
 	char path[32];
 	snprintf(path, sizeof path, "/dev/tty%u", terminal);
 	int file = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
@@ -29,20 +28,19 @@ static int open_terminal(unsigned terminal) {
 
 static unsigned terminal_of(const char *text) {
 	uint32_t terminal = number(text, "a terminal");
-	if (terminal < 1 || terminal > LAST)
-		die("terminals have the numbers 1 to %d", LAST);
+	if (terminal < 1 || terminal > LAST_TERMINAL)
+		die("terminals have the numbers 1 to %d", LAST_TERMINAL);
 	return terminal;
 }
 
-/* What the kernel tells of the visible one; a change of it can be waited for. */
-static int open_active(void) {
+int open_active(void) {
 	int file = open("/sys/class/tty/tty0/active", O_RDONLY | O_CLOEXEC);
 	if (file < 0)
 		die("this computer has no virtual terminals");
 	return file;
 }
 
-static unsigned visible(int active) {
+unsigned visible_terminal(int active) {
 	char text[32] = "";
 	if (pread(active, text, sizeof text - 1, 0) < 0)
 		die("the visible terminal");
@@ -54,7 +52,7 @@ static unsigned visible(int active) {
 static int comes_to_be_visible(int active, unsigned terminal, int patience) {
 	for (long long end = now() + patience;;) {
 		struct pollfd change = { .fd = active, .events = POLLPRI };
-		if (visible(active) == terminal)
+		if (visible_terminal(active) == terminal)
 			return 1;
 		long long left = end - now();
 		if (left <= 0)
@@ -63,8 +61,7 @@ static int comes_to_be_visible(int active, unsigned terminal, int patience) {
 	}
 }
 
-/* Text and keys as on a terminal that nobody draws on: what an X server or a compositor that was killed could not put back. */
-static void reset(int terminal) {
+void reset_terminal(int terminal) {
 	struct vt_mode automatic = { .mode = VT_AUTO };
 	char utf8 = '1';
 	int setting = open("/sys/module/vt/parameters/default_utf8", O_RDONLY | O_CLOEXEC);
@@ -78,22 +75,33 @@ static void reset(int terminal) {
 	ioctl(terminal, KDSETMODE, KD_TEXT);
 }
 
-/* Whoever is master of a card decides what it shows, and one that hangs does not step down: done in its place, on a copy of its descriptor. */
-static void depose_masters(void) {
-	DIR *processes = opendir("/proc");
+static int has_open(DIR *files, dev_t device) {
+	struct stat stat_;
+	rewinddir(files);
+	for (struct dirent *file; (file = readdir(files));)
+		if (fstatat(dirfd(files), file->d_name, &stat_, 0) == 0 && S_ISCHR(stat_.st_mode) && stat_.st_rdev == device)
+			return 1;
+	return 0;
+}
+
+/* Whoever is master of a card decides what it shows, and one that hangs does not step down: done in its place, on a copy of its descriptor. Those that
+ * have not this terminal draw on other screens. */
+static void depose_masters(int terminal) {
+	struct stat own;
+	DIR *processes = fstat(terminal, &own) < 0 ? NULL : opendir("/proc");
 	for (struct dirent *process; processes && (process = readdir(processes));) {
 		pid_t pid = atoi(process->d_name);
 		char path[64];
 		snprintf(path, sizeof path, "/proc/%d/fd", pid);
-		DIR *files = pid > 0 ? opendir(path) : NULL;
-		int pidfd = -1;
-		for (struct dirent *file; files && (file = readdir(files));) {
+		DIR *files = pid > 0 && pid != getpid() ? opendir(path) : NULL;
+		int pidfd = files && has_open(files, own.st_rdev) ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+		if (pidfd >= 0)
+			rewinddir(files);
+		for (struct dirent *file; pidfd >= 0 && (file = readdir(files));) {
 			struct stat stat_;
 			if (fstatat(dirfd(files), file->d_name, &stat_, 0) < 0 || !S_ISCHR(stat_.st_mode) || major(stat_.st_rdev) != DRM || minor(stat_.st_rdev) >= 64)
 				continue;
-			if (pidfd < 0)
-				pidfd = syscall(SYS_pidfd_open, pid, 0);
-			int copy = pidfd < 0 ? -1 : syscall(SYS_pidfd_getfd, pidfd, atoi(file->d_name), 0);
+			int copy = syscall(SYS_pidfd_getfd, pidfd, atoi(file->d_name), 0);
 			if (copy < 0)
 				continue;
 			ioctl(copy, DROP_MASTER);
@@ -108,17 +116,16 @@ static void depose_masters(void) {
 		closedir(processes);
 }
 
-/* Asks for the screen; 1: it had to be taken away from whoever had it, and did not answer. */
-static int make_visible(unsigned terminal) {
+int make_visible(unsigned terminal) {
 	int active = open_active();
 	int wanted = open_terminal(terminal);
 	if (ioctl(wanted, VT_ACTIVATE, terminal) < 0)
 		die("the terminal %u cannot be shown", terminal);
 	if (comes_to_be_visible(active, terminal, PATIENCE))
 		return 0;
-	int before = open_terminal(visible(active));
-	reset(before);
-	depose_masters();
+	int before = open_terminal(visible_terminal(active));
+	reset_terminal(before);
+	depose_masters(before);
 	close(before);
 	if (ioctl(wanted, VT_ACTIVATE, terminal) < 0 || !comes_to_be_visible(active, terminal, PATIENCE))
 		die("the terminal %u does not come to be visible", terminal);
@@ -133,16 +140,24 @@ static unsigned kept(const char *path) {
 		terminal = 0;
 	if (file)
 		fclose(file);
-	return terminal <= LAST ? terminal : 0;
+	return terminal <= LAST_TERMINAL ? terminal : 0;
+}
+
+void forget_terminal(unsigned terminal) {
+	int first = open_terminal(1);
+	/* The kernel lets go of what was open some time after it was closed. Where it stays, somebody has it open: then it is theirs. */
+	for (long long end = now() + PATIENCE / 4; ioctl(first, VT_DISALLOCATE, terminal) < 0 && errno == EBUSY && now() < end;)
+		usleep(10000);
+	close(first);
 }
 
 static int take(unsigned terminal, const char *path) {
 	int file = open_terminal(terminal);
 	int active = open_active();
 	FILE *keeper = fopen(path, "we");
-	if (!keeper || fprintf(keeper, "%u\n", visible(active)) < 0 || fclose(keeper) != 0)
+	if (!keeper || fprintf(keeper, "%u\n", visible_terminal(active)) < 0 || fclose(keeper) != 0)
 		die("%s", path);
-	reset(file);
+	reset_terminal(file);
 	return 0;
 }
 
@@ -150,15 +165,12 @@ static int take(unsigned terminal, const char *path) {
 static int give_back(unsigned terminal, const char *path) {
 	int file = open_terminal(terminal);
 	int active = open_active();
-	reset(file);
+	reset_terminal(file);
 	unsigned before = kept(path);
-	if (visible(active) == terminal)
+	if (visible_terminal(active) == terminal)
 		make_visible(before && before != terminal ? before : 1);
 	close(file);
-	int first = open_terminal(1);
-	/* The kernel lets go of what was open some time after it was closed. Where it stays, somebody has it open: then it is theirs. */
-	for (long long end = now() + PATIENCE / 4; ioctl(first, VT_DISALLOCATE, terminal) < 0 && errno == EBUSY && now() < end;)
-		usleep(10000);
+	forget_terminal(terminal);
 	unlink(path);
 	return 0;
 }

@@ -46,7 +46,7 @@ int is_given(const struct device *device) {
 		close(file);
 	}
 	int length = snprintf(own, sizeof own, MARK "%s/", relay.name);
-	if (relay.terminal)
+	if (relay.mirrors)
 		return strncmp(phys, own, (size_t)length) == 0;
 	return strncmp(phys, MARK, strlen(MARK)) != 0;
 }

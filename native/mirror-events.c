@@ -118,19 +118,22 @@ static int is_typing(struct mirror *mirror, int leaves) {
 int settle(struct mirror *mirror, int visible, long now) {
 	struct input_event events[EVENTS];
 	int late = now - mirror->since > PATIENCE;
-	if (visible ? mirror->passing : mirror->real_file < 0)
+	int kept = visible || relay.seat_of; /* a seat's own are never the host's */
+	if (visible ? mirror->passing : kept ? mirror->grabbed : mirror->real_file < 0)
 		return 1;
-	if (visible && mirror->real_file < 0 && !open_real(mirror))
+	if (kept && mirror->real_file < 0 && !open_real(mirror))
 		return late; /* it has gone, and udevd will say so */
-	if (!late && is_typing(mirror, !visible))
+	if (!late && is_typing(mirror, !kept))
 		return 0;
-	if (!visible) {
+	if (!kept) {
 		close_real(mirror);
 		return 1;
 	}
 	if (!mirror->grabbed && ioctl(mirror->real_file, EVIOCGRAB, 1) < 0)
 		return late; /* another machine has not yet let go of it, or a program of the host never does */
 	mirror->grabbed = 1;
+	if (!visible)
+		return 1;
 	while (read(mirror->real_file, events, sizeof events) > 0)
 		;
 	keys_of(mirror->real_file, mirror->held);

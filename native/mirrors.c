@@ -2,6 +2,7 @@
 #include "mirror.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/kd.h>
 #include <linux/uinput.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -10,12 +11,13 @@
 
 enum {
 	SOON = 20,        /* ms until those that wait for a key are looked at again */
+	LATER = 500,      /* ms until what tells nobody of its change is looked at again: how a terminal takes keys, and whether a device can be grabbed */
 	KNOWN = 5000,     /* ms that udevd has to tell about those that were made at the start */
 	AT_A_TIME = 64,   /* so that udevd's messages have their turn */
 };
 
 static struct mirror *mirrors;
-static int epoll = -1, terminals = -1, visible, waiting;
+static int epoll = -1, terminals = -1, visible, waiting, lacking;
 static long began;
 
 /* Which of its files it is that can be read is found by trying: neither blocks. */
@@ -30,8 +32,8 @@ void open_mirrors(void) {
 		die("/dev/uinput");
 	close(uinput);
 	terminals = open("/sys/class/tty/tty0/active", O_RDONLY | O_CLOEXEC);
-	epoll = terminals < 0 ? -1 : epoll_create1(EPOLL_CLOEXEC);
-	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, terminals, &(struct epoll_event){ .events = EPOLLPRI }) < 0)
+	epoll = terminals < 0 && !relay.seat_of ? -1 : epoll_create1(EPOLL_CLOEXEC);
+	if (epoll < 0 || (terminals >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, terminals, &(struct epoll_event){ .events = EPOLLPRI }) < 0))
 		die("/sys/class/tty/tty0/active");
 	began = now();
 	look_at_terminal();
@@ -41,11 +43,27 @@ int mirrors_file(void) {
 	return epoll;
 }
 
+/* Whether a terminal does not type what comes from keyboards: an X server, a compositor or `seat take` has switched that off. */
+static int is_deaf(unsigned number) {
+	char path[32];
+	int mode = K_UNICODE;
+	snprintf(path, sizeof path, "/dev/tty%u", number);
+	int file = open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (file < 0 || ioctl(file, KDGKBMODE, &mode) < 0)
+		mode = K_UNICODE;
+	if (file >= 0)
+		close(file);
+	return mode == K_OFF;
+}
+
+/* A seat has no terminal, and its mirrors are keyboards of the kernel's like all others: while a terminal of the host takes keys
+ * as text, what is typed at the seat would be typed there as well. */
 void look_at_terminal(void) {
 	char text[32] = "";
 	unsigned number = 0;
-	ssize_t length = pread(terminals, text, sizeof text - 1, 0);
-	int is_shown = length > 0 && sscanf(text, "tty%u", &number) == 1 && number == relay.terminal;
+	ssize_t length = terminals < 0 ? 0 : pread(terminals, text, sizeof text - 1, 0);
+	int is_known = length > 0 && sscanf(text, "tty%u", &number) == 1;
+	int is_shown = relay.seat_of ? terminals < 0 || (is_known && is_deaf(number)) : is_known && number == relay.terminal;
 	if (is_shown == visible)
 		return;
 	visible = is_shown;
@@ -130,7 +148,7 @@ static void keep_mirror(const char *real, dev_t node) {
 }
 
 void mirror_device(const struct device *real, int wanted) {
-	if (!relay.terminal || strcmp(real->subsystem, "input") != 0 || strncmp(real->name, "event", 5) != 0 || !real->has_node)
+	if (!relay.mirrors || strcmp(real->subsystem, "input") != 0 || strncmp(real->name, "event", 5) != 0 || !real->has_node)
 		return;
 	if (wanted)
 		keep_mirror(real->name, real->node);
@@ -162,7 +180,9 @@ int mirrors_are_known(void) {
 }
 
 int mirrors_wait(void) {
-	return waiting || !mirrors_are_known() ? SOON : -1;
+	if (waiting || !mirrors_are_known())
+		return SOON;
+	return relay.seat_of && mirrors && (!visible || lacking) ? LATER : -1;
 }
 
 void serve_mirrors(void) {
@@ -180,7 +200,7 @@ void serve_mirrors(void) {
 		if (mirror->real_file >= 0)
 			pass_events(mirror);
 	}
-	waiting = 0;
+	waiting = lacking = 0;
 	for (struct mirror *mirror = mirrors, *next; mirror; mirror = next) {
 		next = mirror->next;
 		if (mirror->is_stale) {
@@ -188,7 +208,9 @@ void serve_mirrors(void) {
 			strcpy(real, mirror->real);
 			keep_mirror(real, mirror->real_node);
 			waiting = 1;
-		} else
+		} else {
 			waiting |= !settle(mirror, visible, now());
+			lacking |= !mirror->grabbed;
+		}
 	}
 }

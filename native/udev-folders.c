@@ -201,7 +201,8 @@ static void copy_entry(const char *id, const char *entry) {
 		size_t line = strcspn(at, "\n");
 		line += at[line] == '\n';
 		/* Tags that it has ever had, and those that it has now. */
-		if (strncmp(at, "G:power-switch\n", 15) != 0 && strncmp(at, "Q:power-switch\n", 15) != 0) {
+		int hidden = strncmp(at, "G:power-switch\n", 15) == 0 || strncmp(at, "Q:power-switch\n", 15) == 0 || (relay.seat_of && strncmp(at, "E:ID_SEAT=", 10) == 0);
+		if (!hidden) {
 			memcpy(text + length, at, line);
 			length += line;
 		}
@@ -258,12 +259,15 @@ static void look_at(const char *subsystem, const char *name) {
 	if (file)
 		fclose(file);
 	const char *entry = entry_of(id_of(&device)), *line = line_of(entry, "E:ID_SEAT=");
-	char seat[64];
+	char seat[64], place[512];
 	snprintf(seat, sizeof seat, "%.*s", line ? (int)strcspn(line, "\n") : 0, line ? line : "");
 	int ours = (entry || !relay.seat) && is_of_seat(&device, line ? seat : NULL);
-	mirror_device(&device, ours);
+	line = line_of(entry, "E:ID_PATH=");
+	snprintf(place, sizeof place, "%.*s", line ? (int)strcspn(line, "\n") : 0, line ? line : "");
+	int belonging = ours && belongs(&device, line ? place : NULL);
+	mirror_device(&device, belonging);
 	/* Without an entry nobody knows yet whose it is: udevd's message about it is still to come. */
-	if (ours && is_given(&device))
+	if (ours && is_given(&device) && (relay.mirrors || belonging))
 		keep_device(&device);
 	else
 		forget_device(&device);

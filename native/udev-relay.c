@@ -2,6 +2,7 @@
  * not heard there: its messages reach one network alone, and libudev takes them from root of its own user namespace only. So
  * nodes, entries and messages are passed on from here, in this order: what is inside hears of a device that it can open. */
 #include "mirror.h"
+#include "seats.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -49,6 +50,13 @@ int is_of_seat(const struct device *device, const char *seat) {
 		return 1;
 	/* What all the mice of the computer do comes out of 'mice'. */
 	return strcmp(device->name, "mice") != 0 && strcmp(seat ? seat : "seat0", relay.seat) == 0;
+}
+
+int belongs(const struct device *device, const char *place) {
+	if (strcmp(device->subsystem, "input") != 0)
+		return 1;
+	const char *seat = seat_with(device->name, place);
+	return relay.seat_of ? seat && strcmp(seat, relay.seat_of) == 0 : !seat;
 }
 
 /* Opened before devices are looked for, so that none is missed between. */
@@ -141,8 +149,9 @@ static void pass_on(size_t length) {
 	if (!action || !device_of(length, &device))
 		return;
 	int ours = is_of_seat(&device, property(length, "ID_SEAT")), had = has_device(&device);
-	mirror_device(&device, ours && strcmp(action, "remove") != 0);
-	ours = ours && is_given(&device);
+	int belonging = ours && belongs(&device, property(length, "ID_PATH"));
+	mirror_device(&device, belonging && strcmp(action, "remove") != 0);
+	ours = ours && is_given(&device) && (relay.mirrors || belonging);
 	if (strcmp(action, "remove") == 0) {
 		if (!ours && !had)
 			return;
@@ -157,6 +166,9 @@ static void pass_on(size_t length) {
 		memcpy(action, "remove", 6);
 	} else
 		return;
+	char *seat = relay.seat_of ? property(length, "ID_SEAT") : NULL;
+	if (seat)
+		memcpy(seat - strlen("ID_SEAT="), "NO", 2); /* it is the host's word for it: inside there is one seat */
 	hide_buttons(property(length, "TAGS"));
 	hide_buttons(property(length, "CURRENT_TAGS"));
 	send_inside(message.bytes, length);
@@ -173,16 +185,19 @@ static void take_words(int argc, char **argv) {
 			relay.group = argv[at + 1];
 		else if (strcmp(argv[at], "--visible") == 0)
 			relay.terminal = number(argv[at + 1], "a terminal");
+		else if (strcmp(argv[at], "--seat-of") == 0)
+			relay.seat_of = argv[at + 1];
 		else
 			at = argc;
 	char *colon = argc - at == 4 ? strchr(argv[at + 2], ':') : NULL;
-	if (!colon || !relay.machine == !relay.group)
-		die("udev-relay [--seat SEAT] [--visible TERMINAL] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE");
+	if (!colon || !relay.machine == !relay.group || (relay.terminal && relay.seat_of))
+		die("udev-relay [--seat SEAT] [--visible TERMINAL|--seat-of MACHINE] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE");
 	if (relay.seat && !is_plain(relay.seat))
 		die("'%s' is not the name of a seat", relay.seat);
 	if (relay.machine && (strchr(relay.machine, '/') || *relay.machine == '.' || *relay.machine == '\0'))
 		die("'%s' is not the name of a machine", relay.machine);
 	relay.name = relay.machine ? relay.machine : strrchr(relay.group, '/') ? strrchr(relay.group, '/') + 1 : relay.group;
+	relay.mirrors = relay.terminal || relay.seat_of;
 	if (relay.terminal && !relay.seat)
 		relay.seat = "seat0"; /* terminals are of this one alone */
 	*colon = '\0';
@@ -226,10 +241,10 @@ int udev_relay_job(int argc, char **argv) {
 	if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0)
 		die("securebits");
 	take_words(argc, argv);
-	int guard = relay.terminal ? guarded() : -1;
+	int guard = relay.mirrors ? guarded() : -1;
 	signal(SIGCHLD, SIG_IGN);
 	int file = listener();
-	if (relay.terminal)
+	if (relay.mirrors)
 		open_mirrors();
 	enumerate();
 	for (int lost = 0, ready = 0;;) {

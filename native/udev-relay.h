@@ -21,10 +21,15 @@ extern const char *const subsystems[];
 /* `seat`: what the device's property ID_SEAT says, or NULL. */
 int is_of_seat(const struct device *device, const char *seat);
 
+/* Whether the device belongs to the seat that is served, or to none where no seat is. `place`: what its property ID_PATH says, or NULL. */
+int belongs(const struct device *device, const char *place);
+
 /* What the job was told. */
 extern struct relay {
 	const char *seat, *machine, *group;
 	const char *name;  /* of the machine, or the last part of the group */
+	int mirrors;       /* devices of its own are given, made for the host's: with `terminal` or `seat_of` */
+	const char *seat_of; /* those that belong to the seat of this machine are mirrored, and nobody else hears of them */
 	unsigned terminal; /* devices are mirrored, and what happens on them passed on while this one is visible; 0: the host's own are given */
 	uid_t uid;
 	gid_t gid;

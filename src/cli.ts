@@ -73,6 +73,11 @@ export const commands: Record<string, Command> = {
     load: () => import('./commands/audit.ts'),
   },
   switch: { takes: 'NAME|host', does: 'bring the screen of a machine, or that of the host, to be seen ([display.vt])', options: {}, load: () => import('./commands/switch.ts') },
+  seats: { takes: '', does: 'list the screens, keyboards, mice and sound cards of this computer, which machine has each, and what is free', options: { json }, load: () => import('./commands/seats.ts') },
+  seat: {
+    takes: 'new', does: 'print a table [seat] for a machine file: asks for a key on each of its keyboards, and a click of each mouse',
+    options: { card: { type: 'string', takes: 'CARD', does: 'this graphics card; the first that is free if absent' }, sound: { type: 'string', takes: 'CARD', does: 'this sound card; the first that is free if absent' } }, load: () => import('./commands/seat.ts'),
+  },
   screenshot: { takes: 'NAME FILE.png', does: 'write a picture of what a running machine shows (display = "nested" or "headless")', options: {}, load: () => import('./commands/screenshot.ts') },
   templates: {
     takes: '[TEMPLATE]...', does: 'list what machines are made from, and which of them use it',

@@ -73,7 +73,7 @@ export function devicePolicy(folder: string, edits: Pick<Edits, 'devices' | 'cla
 }
 
 /** The same as properties of a systemd scope (systemd.resource-control(5)); /dev/char/MAJOR:MINOR needs no node to be there. */
-export function scopeProperties({ devices, classes, limits: { cpu, memory, tasks } }: Pick<Edits, 'devices' | 'classes' | 'limits'>): string[] {
+export function scopeProperties({ devices, classes, limits: { cpu, memory, tasks, weight } }: Pick<Edits, 'devices' | 'classes' | 'limits'>): string[] {
   return [
     'Delegate=yes', 'DevicePolicy=closed', 'DeviceAllow=/dev/net/tun rwm', 'DeviceAllow=char-pts rw', // what systemd-nspawn@.service adds
     // By its name, which systemd looks up itself: a driver that is loaded again may have another number.
@@ -82,6 +82,7 @@ export function scopeProperties({ devices, classes, limits: { cpu, memory, tasks
     ...(cpu === undefined ? [] : [`CPUQuota=${Math.round(cpu * 100)}%`]),
     ...(memory === undefined ? [] : [`MemoryMax=${memory}`]),
     ...(tasks === undefined ? [] : [`TasksMax=${tasks}`]),
+    ...(weight === undefined ? [] : [`CPUWeight=${weight}`, `IOWeight=${weight}`]),
   ];
 }
 
@@ -89,7 +90,7 @@ export function scopeProperties({ devices, classes, limits: { cpu, memory, tasks
 const period = 100_000;
 
 /** The limits as settings of control groups; `folderOf` names the machine's group of a controller. */
-export function limitSettings({ cpu, memory, tasks }: Limits, { version }: Cgroups, folderOf: (controller: string) => string): { file: string; value: string }[] {
+export function limitSettings({ cpu, memory, tasks, weight }: Limits, { version }: Cgroups, folderOf: (controller: string) => string): { file: string; value: string }[] {
   const quota = cpu === undefined ? '' : `${Math.round(cpu * period)}`;
   return [
     ...(cpu === undefined ? [] : version === 1
@@ -97,5 +98,7 @@ export function limitSettings({ cpu, memory, tasks }: Limits, { version }: Cgrou
       : [{ file: `${folderOf('cpu')}/cpu.max`, value: `${quota} ${period}` }]),
     ...(memory === undefined ? [] : [{ file: `${folderOf('memory')}/${version === 1 ? 'memory.limit_in_bytes' : 'memory.max'}`, value: `${memory}` }]),
     ...(tasks === undefined ? [] : [{ file: `${folderOf('pids')}/pids.max`, value: `${tasks}` }]),
+    // The kernel's defaults are 100 and 1024.
+    ...(weight === undefined ? [] : [version === 1 ? { file: `${folderOf('cpu')}/cpu.shares`, value: `${Math.max(2, Math.round(weight * 10.24))}` } : { file: `${folderOf('cpu')}/cpu.weight`, value: `${weight}` }]),
   ];
 }

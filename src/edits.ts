@@ -135,6 +135,8 @@ export interface Limits {
   /** Bytes. */
   memory?: number;
   tasks?: number;
+  /** Its share of processors and disks beside others that are busy, each of which has 100. */
+  weight?: number;
 }
 
 /** What a hostile program inside could do with it, beyond what the edits show. */

@@ -50,6 +50,8 @@ export interface Facts {
   groups: Record<string, string>;
   /** The virtual terminals of this computer, looked at when the machine file asks for one; null: it has none. */
   terminals?: Terminals | null;
+  /** What seats are made of, and which machines have what of it; looked at when a machine file names some of it. */
+  seats?: SeatFacts;
   mounts: Mount[];
   /** Ranges of ids in /etc/subuid and /etc/subgid that belong to somebody. */
   subordinate: { start: number; count: number }[];
@@ -89,6 +91,56 @@ export interface Terminals {
   /** Those that somebody of the host is logged in at, or runs a program on. */
   used: { number: number; by: string }[];
   machines: { name: string; number: number }[];
+}
+
+export interface SeatFacts {
+  connectors: Connector[];
+  inputs: InputDevice[];
+  /** Where graphics cards and sound cards are, as udev says it (ID_PATH): by number. */
+  cards: { index: number; path: string | null; isConsole: boolean }[];
+  sounds: { index: number; path: string | null }[];
+  claims: Claim[];
+}
+
+/** Where a monitor is plugged in. */
+export interface Connector {
+  /** Number of its graphics card. */
+  card: number;
+  /** HDMI-A-1, eDP-1, Virtual-1 ... */
+  name: string;
+  connected: boolean;
+}
+
+export interface InputDevice {
+  /** eventN */
+  node: string;
+  name: string;
+  /** ID_PATH of udev: pci-0000:00:14.0-usb-0:1.2:1.0; null: it has none, as those without a wire. */
+  path: string | null;
+  /** Vendor and product, such as 046d:c31c. */
+  id: string;
+  kinds: InputKind[];
+}
+
+export type InputKind = 'keyboard' | 'mouse' | 'touchpad' | 'touchscreen' | 'tablet' | 'joystick' | 'other';
+
+/** What a machine has of screens, keyboards and sound cards, by its file. */
+export interface Claim {
+  machine: string;
+  seat?: SeatOptions;
+  /** It has this card, or all, on a virtual terminal (display.vt) or to draw on the screen itself (gpu.card). */
+  screen?: { card?: string | number | undefined };
+  alsa?: { card?: string | number | undefined };
+}
+
+/** The table [seat] of a machine file. */
+export interface SeatOptions {
+  card: string | number;
+  connector?: string | undefined;
+  input: string[];
+  sound?: string | number | undefined;
+  weight: number;
+  memory?: number | undefined;
 }
 
 export interface TakenPort {
@@ -150,8 +202,10 @@ export interface Inside {
   linkerCache: CacheEntry[] | null;
   /** Whether it has an /etc/asound.conf of its own. */
   asound: boolean;
-  /** Whether it starts a display manager. */
-  displayManager?: boolean;
+  /** The display manager that it starts, by the name of its unit, such as lightdm; null: none. */
+  displayManager?: string | null;
+  /** Whether it starts seatd, by which Wayland compositors come by a graphics card. */
+  seatd?: boolean;
   /** Versions of the libraries of NVIDIA's driver in it. */
   nvidia: string[];
 }

@@ -3,6 +3,7 @@ import { lacks, type Problem, warns } from './errors.ts';
 import type { Facts, GraphicsCard } from './facts.ts';
 import { nvidiaCards, nvidiaNeeds } from './nvidia.ts';
 import { line, says } from './schema.ts';
+import { seatOfCard } from './seats.ts';
 import { listed } from './words.ts';
 
 /** What the kinds of graphics have in common: which card. */
@@ -14,6 +15,16 @@ export const cardOption = v.optional(v.pipe(
 
 export const chosenCards = ({ graphics }: Facts, card: string | number | undefined): GraphicsCard[] =>
   card === undefined ? graphics : graphics.filter(({ index, pci }) => index === card || pci === card || pci === `0000:${card}`);
+
+/** Of the cards that are meant, those that no other machine's seat has for itself. */
+export const freeCards = (facts: Facts, machine: string, card: string | number | undefined): GraphicsCard[] => chosenCards(facts, card).filter((one) => !seatOfCard(facts, machine, one));
+
+/** Whose seat has the card that is meant, or all there are. */
+export function needsFree(facts: Facts, machine: string, card: string | number | undefined): Problem[] {
+  const chosen = chosenCards(facts, card);
+  const owner = chosen[0] && freeCards(facts, machine, card).length === 0 ? seatOfCard(facts, machine, chosen[0]) : undefined;
+  return owner ? [{ ...lacks(`the seat of the machine '${owner.machine}' has ${card === undefined ? 'the graphics card' : 'that graphics card'}`, 'nestbox seats shows what is free'), at: card === undefined ? [] : ['card'] }] : [];
+}
 
 export function needsCard(facts: Facts, card: string | number | undefined, wanted: (card: GraphicsCard) => boolean, what: string): Problem[] {
   const chosen = chosenCards(facts, card).filter(wanted);

@@ -17,6 +17,7 @@ import { type Emulation, judge } from './foreign/binfmt.ts';
 import { edited, needsOfBoot, setuidExposure } from './foreign/boot.ts';
 import type { Source } from './root.ts';
 import { roots } from './roots/index.ts';
+import { claimOf } from './seats.ts';
 import type { Spec } from './spec.ts';
 import type { Owner, Place } from './step.ts';
 import { store } from './store.ts';
@@ -113,10 +114,13 @@ export const namesCdi = ({ grants }: Spec): boolean => grants.some(({ topic, opt
 export const namesPorts = ({ grants }: Spec): boolean => grants.some(({ topic, options }) => topic === 'network' && portsOf(options).length > 0);
 
 /** Whether what its root has decides on what comes into it: libraries or settings of the host, or a display beside that of a display manager. */
-export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || topic === 'kernel-sources' || (topic === 'audio' && kind === 'alsa') || (topic === 'display' && spec.boot));
+export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || topic === 'kernel-sources' || (topic === 'audio' && kind === 'alsa') || (topic === 'display' && spec.boot) || topic === 'seat');
 
-/** Whether it asks for a virtual terminal: those of the host are looked at then. */
-export const wantsTerminal = ({ grants }: Spec): boolean => grants.some(({ topic, kind }) => topic === 'display' && kind === 'vt');
+/** Whether it asks for a virtual terminal, or for a screen beside them: those of the host are looked at then. */
+export const wantsTerminal = ({ grants }: Spec): boolean => grants.some(({ topic, kind }) => (topic === 'display' && kind === 'vt') || topic === 'seat');
+
+/** Whether it has something of the host that a seat may have for itself. */
+export const meetsSeats = (spec: Spec): boolean => claimOf(spec) !== null;
 
 /** The volume that has to be opened before its root is there. */
 export const volumeOf = (source: Source): Volume | null => (source.kind === 'directory' ? (source.volume ?? null) : null);
@@ -211,7 +215,7 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
   const { edits: granted, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : [...grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })), ...(emulation ? [{ by: 'root', edits: edited(emulation, spec.boot && facts.init !== 'other') }] : [])]);
 
   const boot = !spec.boot ? null : facts.init === 'other' ? 'other' : 'systemd';
-  const told = boot === null ? [] : variablesOf(granted.environment, boot, account.uid, facts.inside?.displayManager ?? false);
+  const told = boot === null ? [] : variablesOf(granted.environment, boot, account.uid, Boolean(facts.inside?.displayManager));
   for (const text of told) origin.set(text, 'environment');
   const { mounts, problems: lost } = volumeOf(source)?.image ? besidesOf(spec, facts, run) : { mounts: [], problems: [] };
   const policy = volumeOf(source)?.image && !spec.boot && way === 'run' ? policyOf(spec, facts) : [];
@@ -333,8 +337,8 @@ function needsOfHost(spec: Spec, { supervised, cgroups, root }: Facts): Problem[
 }
 
 /** The controllers that a container is held by: devices always; nspawn itself makes groups in systemd's tree and in the version 2 tree, where they are there. */
-const controllersFor = ({ cpu, memory, tasks }: Edits['limits']): string[] =>
-  ['devices', 'systemd', 'unified', ...(cpu === undefined ? [] : ['cpu']), ...(memory === undefined ? [] : ['memory']), ...(tasks === undefined ? [] : ['pids'])];
+const controllersFor = ({ cpu, memory, tasks, weight }: Edits['limits']): string[] =>
+  ['devices', 'systemd', 'unified', ...(cpu === undefined && weight === undefined ? [] : ['cpu']), ...(memory === undefined ? [] : ['memory']), ...(tasks === undefined ? [] : ['pids'])];
 
 /** The folders of a control group of our own named `name`, one for each of these controllers that there is; at least one. */
 export function groupsOf({ cgroups: { version, own } }: Facts, name: string, controllers: string[]): string[] {

@@ -11,7 +11,8 @@ export interface Manager {
   /** As docs/desktop.md has it. */
   summary: string;
   dropIn: boolean;
-  text(terminal: number): Text;
+  /** `terminal`: null where it has a screen and none: null where nothing is to be said then. */
+  text(terminal: number | null): Text | null;
 }
 
 export const managers: Record<string, Manager> = {
@@ -22,13 +23,13 @@ export const managers: Record<string, Manager> = {
     // host's devices. An abstract socket would be the host's as well, where the machine shares its network.
     text: (terminal) => ({
       path: '/etc/lightdm/lightdm.conf.d/60-nestbox.conf',
-      text: `[LightDM]\nminimum-vt=${terminal}\nlogind-check-graphical=false\n[Seat:*]\nxserver-command=X -nolisten local\nallow-user-switching=false\n`,
+      text: `[LightDM]\n${terminal === null ? '' : `minimum-vt=${terminal}\n`}logind-check-graphical=false\n[Seat:*]\nxserver-command=X -nolisten local\nallow-user-switching=false\n`,
     }),
   },
   sddm: {
     summary: 'SDDM before 0.20, with Xorg',
     dropIn: true,
-    text: (terminal) => ({ path: '/etc/sddm.conf.d/60-nestbox.conf', text: `[X11]\nMinimumVT=${terminal}\n` }),
+    text: (terminal) => terminal === null ? null : ({ path: '/etc/sddm.conf.d/60-nestbox.conf', text: `[X11]\nMinimumVT=${terminal}\n` }),
   },
   seatd: {
     summary: 'seatd, for Wayland compositors',
@@ -37,21 +38,21 @@ export const managers: Record<string, Manager> = {
     // visible when a compositor comes: seatd asks which terminal is, and takes that.
     text: (terminal) => ({
       path: '/etc/systemd/system/seatd.service.d/60-nestbox.conf',
-      text: `[Service]\nStandardInput=tty-force\nTTYPath=/dev/tty${terminal}\nStandardOutput=journal\nStandardError=journal\nExecStartPre=-${consoleInside} console show ${terminal}\n`,
+      text: terminal === null ? '[Service]\nEnvironment=SEATD_VTBOUND=0\n' : `[Service]\nStandardInput=tty-force\nTTYPath=/dev/tty${terminal}\nStandardOutput=journal\nStandardError=journal\nExecStartPre=-${consoleInside} console show ${terminal}\n`,
     }),
   },
   xdm: {
     summary: 'XDM',
     dropIn: false,
-    text: (terminal) => ({ path: '/etc/X11/xdm/Xservers', text: `:0 local /usr/bin/X :0 vt${terminal} -nolisten tcp -nolisten local\n` }),
+    text: (terminal) => ({ path: '/etc/X11/xdm/Xservers', text: `:0 local /usr/bin/X :0${terminal === null ? '' : ` vt${terminal}`} -nolisten tcp -nolisten local\n` }),
   },
   lxdm: {
     summary: 'LXDM',
     dropIn: false,
-    text: (terminal) => ({ path: '/etc/lxdm/lxdm.conf', text: `[server]\narg=/usr/bin/X vt${terminal} -nolisten tcp -nolisten local\n` }),
+    text: (terminal) => ({ path: '/etc/lxdm/lxdm.conf', text: `[server]\narg=/usr/bin/X${terminal === null ? '' : ` vt${terminal}`} -nolisten tcp -nolisten local\n` }),
   },
 };
 
 /** What is told to those that have a folder for it, and to the one that is named. */
-export const managerTexts = (terminal: number, named: string | undefined): Text[] =>
-  Object.entries(managers).filter(([name, { dropIn }]) => dropIn || name === named).map(([, { text }]) => text(terminal));
+export const managerTexts = (terminal: number | null, named: string | undefined): Text[] =>
+  Object.entries(managers).filter(([name, { dropIn }]) => dropIn || name === named).flatMap(([, { text }]) => text(terminal) ?? []);

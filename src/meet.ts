@@ -1,15 +1,17 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
 import { Complaint } from './errors.ts';
-import type { CdiFile, Facts, TakenPort } from './facts.ts';
+import type { CdiFile, Claim, Facts, SeatFacts, TakenPort } from './facts.ts';
 import { digest } from './digest.ts';
 import { readState } from './host/session.ts';
 import { isImageName, nameOfImage } from './names.ts';
-import { classesOf, layersOf, type Machine, meetsInside, namesCdi, namesPorts, pathsOf, resolve, wantsTerminal, type Way, withAttached } from './machine.ts';
+import { classesOf, layersOf, type Machine, meetsInside, meetsSeats, namesCdi, namesPorts, pathsOf, resolve, wantsTerminal, type Way, withAttached } from './machine.ts';
 import { engines } from './engines/index.ts';
 import { nativeArchitectures } from './foreign/binfmt.ts';
 import { readArchitecture, readBinfmt, readSystemd } from './host/foreign.ts';
+import { readSeats } from './host/seats.ts';
 import { readTools } from './host/tools.ts';
+import { claimOf } from './seats.ts';
 import { positionOf } from './positions.ts';
 import { portsOf } from './ports.ts';
 import { look, probe, isImage, readAccounts, readCdiTexts, readInit, readInside, readInsideImage, readListening, readRootLinks, readTerminals, readVolume } from './probe.ts';
@@ -87,6 +89,7 @@ export async function meet(written: Spec, file: string, base: Facts = probe(proc
     const layers = layersOf(spec, facts);
     facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }), ...(engines[spec.engine]!.mountsInside && { rootLinks: readRootLinks(layers) }), ...(root.isImage && layers[0] && { insideImage: readInsideImage(layers[0]) }), ...processorOf(spec, facts, layers) };
   }
+  if (meetsSeats(spec)) facts = { ...facts, seats: seatsNow(facts) };
   if (namesPorts(spec)) facts = { ...facts, ports: [...readListening(), ...portsOfOthers(spec.name, base)] };
   return { machine: resolve(spec, facts, file, way), facts };
 }
@@ -110,6 +113,29 @@ function portsOfOthers(name: string, { store: { machines } }: Facts): TakenPort[
       return [];
     }
   });
+}
+
+/** What seats can be made of, and which machines have what of it: those that are made, and those whose files are installed. */
+export const seatsNow = ({ store: { machines } }: Pick<Facts, 'store'>): SeatFacts => ({ ...readSeats(), claims: claimsOf(machines) });
+
+function claimsOf(machines: Facts['store']['machines']): Claim[] {
+  const installed = namesIn(store.files).filter((name) => name.endsWith('.toml')).map((name) => `${store.files}/${name}`);
+  const files = new Set([...installed, ...machines.map(({ file }) => file), ...namesIn(store.runs).flatMap((name) => readState(name)?.file ?? [])]);
+  return [...files].flatMap((file) => {
+    try {
+      return claimOf(readSpec(read(file) ?? '', file)) ?? [];
+    } catch {
+      return []; // its own run tells what is wrong with it
+    }
+  }).filter(({ machine }, i, all) => all.findIndex((other) => other.machine === machine) === i);
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 /** The reader of YAML is loaded when there is something to be read: it takes as long as all else that is loaded. */

@@ -17,6 +17,7 @@ import { readCache } from './linker.ts';
 import { enabledLink, imageSession, serviceOf, unitOf } from './names.ts';
 import { findNvidia, nvidiaVersionsIn } from './nvidia/probe.ts';
 import { store } from './store.ts';
+import { lastTerminal } from './terminals.ts';
 import { driverOf, rootLink } from './volumes.ts';
 
 /** The only reader of /proc, /sys, /dev and the environment. It runs no program: all of it takes a few milliseconds. */
@@ -301,6 +302,8 @@ export function readScreens({ store: { services } }: Pick<Facts, 'store'>): Pick
         const number = / console take ([1-9]\d?) /.exec(text(`/etc/systemd/system/${unitOf(name)}`))?.[1];
         return number ? [{ name, number: Number(number) }] : [];
       }),
+      // While there are seats, the host's screen shows this terminal, which takes no keys.
+      ...list(store.seats).filter((name) => !name.startsWith('.')).map((name) => ({ name, number: lastTerminal })),
     ],
   };
 }
@@ -453,8 +456,11 @@ export function readInside(layers: readonly string[]): Inside | null {
   const plain = (path: string) => layers.map((layer) => `${layer}${path}`.replace('//', '/')).find((found) => attempt(() => lstatSync(found).isFile() && lstatSync(found).size > 0 && lstatSync(found).size < 2 ** 24, false));
   const cache = plain('/etc/ld.so.cache');
   // The link is systemd's own name for whichever is chosen: systemd.special(7). A device in its place is an overlay's word that it is gone.
-  const chosen = layers.map((layer) => attempt(() => lstatSync(`${layer}/etc/systemd/system/display-manager.service`), null)).find((found) => found !== null);
-  return { linkerCache: cache ? attempt(() => readCache(readFileSync(cache)), null) : null, asound: plain('/etc/asound.conf') !== undefined, displayManager: chosen?.isSymbolicLink() ?? false, nvidia: nvidiaVersionsIn(layers, list) };
+  const unit = (name: string) => {
+    const layer = layers.find((one) => attempt(() => lstatSync(`${one}/etc/systemd/system/${name}`), null));
+    return layer === undefined ? null : attempt(() => basename(readlinkSync(`${layer}/etc/systemd/system/${name}`), '.service'), null);
+  };
+  return { linkerCache: cache ? attempt(() => readCache(readFileSync(cache)), null) : null, asound: plain('/etc/asound.conf') !== undefined, displayManager: unit('display-manager.service'), seatd: unit('multi-user.target.wants/seatd.service') !== null, nvidia: nvidiaVersionsIn(layers, list) };
 }
 
 /** Places that are links in many roots. */

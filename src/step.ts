@@ -93,6 +93,9 @@ export type Step =
   | { kind: 'terminal'; number: number; file: string }
   /** It has a text screen again, and if it is on the screen, the one before comes back. */
   | { kind: 'terminal-end'; number: number; file: string }
+  /** What is typed at a seat of this machine is its own: `inputs` as native/seats.c reads them. While any seat is there, the host's text terminals are not shown, as they would hear it too. */
+  | { kind: 'seat'; machine: string; inputs: string[] }
+  | { kind: 'seat-end'; machine: string }
   /** Makes the folders, then writes each setting and reads it back where `check` says what must be there. */
   | { kind: 'cgroup'; folders: string[]; settings: { file: string; value: string }[]; check?: { file: string; lines: string[] } }
   | { kind: 'cgroup-end'; folders: string[] }

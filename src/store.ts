@@ -28,6 +28,8 @@ export const store = {
   mountOfImage: (session: string): string => `/run/nestbox-images/${session}`,
   /** Where LXC's programs and its unit look for containers. */
   lxc: '/var/lib/lxc',
+  /** What the seats of machines that run have of the host's input: native/seats.c. */
+  seats: '/run/nestbox-seats',
   /** Machine files that commands take by name. */
   files: '/etc/nestbox',
 };

@@ -9,7 +9,7 @@ export const lastLogin = 6;
 /** On the one after those, display managers of the host begin. A machine gets one of the others, if any is free. */
 const first = lastLogin + 2;
 
-/** MAX_NR_CONSOLES in linux/vt.h. */
+/** MAX_NR_CONSOLES in linux/vt.h. While there are seats it is the one that is shown in place of the host's text terminals: native/seats.c. */
 export const lastTerminal = 63;
 
 /** The terminal that a machine gets: the one that it has, or the first that nobody does; null: all are taken. */
@@ -19,7 +19,7 @@ export function freeTerminal({ terminals }: Pick<Facts, 'terminals'>, machine: s
   const own = machines.find(({ name }) => name === machine);
   if (own) return own.number;
   const taken = new Set([active, ...used.map(({ number }) => number), ...machines.map(({ number }) => number)]);
-  for (let number = first; number <= lastTerminal; number++) if (!taken.has(number)) return number;
+  for (let number = first; number < lastTerminal; number++) if (!taken.has(number)) return number;
   return null;
 }
 

@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { readState } from '../host/session.ts';
 import { probe, readScreens } from '../probe.ts';
 import { store } from '../store.ts';
+import { lastTerminal } from '../terminals.ts';
 import { table } from '../text.ts';
 
 /** Every machine that is installed, made, or running. */
@@ -28,7 +29,7 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
       root: record?.template ?? record?.volume?.path ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
     };
   });
-  const screen = (terminal: number | null) => (terminal === null ? '-' : `terminal ${terminal}${terminal === screens?.active ? ', visible' : ''}`);
+  const screen = (terminal: number | null) => (terminal === null ? '-' : terminal === lastTerminal ? 'a seat' : `terminal ${terminal}${terminal === screens?.active ? ', visible' : ''}`);
   if (json) console.log(JSON.stringify(rows, null, 2));
   else if (rows.length > 0) console.log(table([['NAME', 'STATE', 'BY', 'SCREEN', 'ROOT', 'FILE'], ...rows.map(({ name, state, service, enabled, terminal, root, file }) => [name, state, service ? (enabled ? 'systemd, enabled' : 'systemd') : '-', screen(terminal), root ?? '-', file])]));
   return 0;

@@ -24,6 +24,7 @@ import kernelSources from './kernel-sources.ts';
 import limits from './limits.ts';
 import masked from './masked.ts';
 import parameters from './parameters.ts';
+import seat from './seat.ts';
 import syscalls from './syscalls.ts';
 
 /** Folders: topic -> kind -> grant. */
@@ -35,4 +36,4 @@ export const topics: Record<string, Record<string, Grant>> = {
 };
 
 /** Files: topics whose value is not a kind but the thing itself. */
-export const values: Record<string, Grant> = { capabilities, cgroups, devices, environment, files, foreign, 'kernel-sources': kernelSources, limits, masked, parameters, syscalls };
+export const values: Record<string, Grant> = { capabilities, cgroups, devices, environment, files, foreign, 'kernel-sources': kernelSources, limits, masked, parameters, seat, syscalls };

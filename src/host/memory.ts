@@ -2,6 +2,7 @@ import { Complaint, packages } from '../errors.ts';
 import { type Host, saidBy, type Stat, type X11 } from '../host.ts';
 import { partialPath } from '../image/packed.ts';
 import type { Owner, Place, Step } from '../step.ts';
+import { store } from '../store.ts';
 import { MemoryImages } from './memory-images.ts';
 import { copyNode, linesOf, merged, type Node, node, Tree, visit } from './memory-tree.ts';
 
@@ -256,6 +257,7 @@ export class MemoryHost implements Host {
       else if (job === 'inside') return this.inside(words, input);
       // Who has the terminal is told by the file that keeps which one was visible before.
       else if (job === 'console') this.act(() => (words[0] === 'take' ? this.place(words[2]!, node('file', 0o644, undefined, '1\n'), true) : this.drop(words[2]!)));
+      else if (job === 'seat') this.act(() => (words[0] === 'take' ? this.place(`${store.seats}/${words[1]!}`, node('file', 0o644, undefined, words.slice(2).join('\n')), true) : this.drop(`${store.seats}/${words[1]!}`)));
       else if (job === 'loop' || job === 'loop-end') this.loop(job, words);
       else if (job === 'unlock' || job === 'lock' || job === 'activate' || job === 'deactivate' || job === 'check' || job === 'mount') this.volume(job, words);
       else if (job === 'binfmt') this.act(() => this.emulator(words));

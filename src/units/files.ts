@@ -157,7 +157,7 @@ function linkLines({ name, edits: { network }, linkNames: { host, inside } }: Ma
 /** What the unit of systemd itself lacks: --keep-unit gives no device right by itself, whatever is bound. */
 function dropIn({ name, engine, edits: { devices, classes, limits, cgroups, network: link } }: Machine, facts: Facts, services: readonly Service[], network: boolean): Section[] {
   const needed = [unitOf(name), ...services.map((service) => unitOf(name, service.name))].join(' ');
-  const { cpu, memory, tasks } = limits;
+  const { cpu, memory, tasks, weight } = limits;
   return [
     ['Unit', [['Requires', needed], ['After', needed], ...(network ? [['Wants', unitOf(name, 'network')] as const] : [])]],
     ['Service', [
@@ -172,6 +172,7 @@ function dropIn({ name, engine, edits: { devices, classes, limits, cgroups, netw
       ...(cpu === undefined ? [] : [['CPUQuota', `${Math.round(cpu * 100)}%`] as const]),
       ...(memory === undefined ? [] : [['MemoryMax', `${memory}`] as const]),
       ...(tasks === undefined ? [] : [['TasksMax', `${tasks}`] as const]),
+      ...(weight === undefined ? [] : [['CPUWeight', `${weight}`] as const, ['IOWeight', `${weight}`] as const]),
     ]],
   ];
 }

@@ -2,7 +2,7 @@ import { basename } from 'node:path/posix';
 import type { Step } from '../step.ts';
 import { emulatorCommands } from '../steps/emulators.ts';
 import { mountCommands } from '../steps/mounts.ts';
-import { terminalCommands } from '../steps/terminals.ts';
+import { seatCommands, terminalCommands } from '../steps/terminals.ts';
 import { volumeCommands } from '../steps/volumes.ts';
 import { store } from '../store.ts';
 import { machinesFolder } from '../volumes.ts';
@@ -73,6 +73,7 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   loop: (step) => ({ start: [volumeCommands.loop(step)], stop: [volumeCommands.loopEnd(step), ['rm', '-f', step.link]] }),
   unpack: () => ({}), // it is done when the machine is started by hand, and stays
   node: ({ path, from, mode, owner }) => ({ start: [['nestbox-native', 'node', octal(mode), `${owner.uid}:${owner.gid}`, from, path]] }),
+  seat: (step) => ({ start: [seatCommands.take(step)], stop: [seatCommands.giveBack(step)] }),
   terminal: (step) => ({ start: [terminalCommands.take(step)], stop: [terminalCommands.giveBack(step)] }),
   'linker-cache'(step, kept) {
     const path = kept();
@@ -84,7 +85,7 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   service: () => ({}), // a unit of its own each
 };
 
-type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'terminal-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'chroot-mounts' | 'chroot-unmount' | 'emulator-end' | 'deactivate' | 'lock' | 'loop-end' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'image-length' | 'image-table' | 'image-check' | 'image-resize' | 'image-copy' | 'image-replace' | 'onward' | 'link-end' | 'ports-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
+type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'terminal-end' | 'seat-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'chroot-mounts' | 'chroot-unmount' | 'emulator-end' | 'deactivate' | 'lock' | 'loop-end' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'sync' | 'owners' | 'image-length' | 'image-table' | 'image-check' | 'image-resize' | 'image-copy' | 'image-replace' | 'onward' | 'link-end' | 'ports-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
 
 /** All steps of a plan's `passing` half, for the machine `name`. Throws for a step that no run begins with: that is a mistake of ours. */
 export function linesOf(steps: readonly Step[], name: string): Lines {

@@ -2,13 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { TestContext } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { decodePng, encodePng } from '../../src/png.ts';
 import { program } from '../nestbox.ts';
 import { readWav, type Sound } from '../sound.ts';
 import type { Job, Outcome } from './agent.ts';
 import { place } from './image.ts';
 import { keysOf, keysOfCharacter } from './monitor.ts';
-import { resume, screenFile } from './qemu.ts';
+import { boot, resume, screenFile } from './qemu.ts';
 import type { Host } from './recipe.ts';
 
 export { type Host, hosts } from './recipe.ts';
@@ -40,6 +41,10 @@ export interface Computer {
   screen(): Promise<ReturnType<typeof decodePng>>;
   /** Waits until the screen shows it; fails after half a minute. */
   shows(what: (screen: ReturnType<typeof decodePng>) => boolean): Promise<void>;
+  /** The same computer, as it is used at its second graphics card, and heard at its second sound card: secondPlace of qemu.ts. */
+  right: Pick<Computer, 'type' | 'press' | 'screen' | 'sound'>;
+  /** The second output of that card: twoOutputs of qemu.ts. */
+  second: Pick<Computer, 'screen'>;
   /** What its sound card has played since it was started; QEMU writes its file by 4 KiB, so that the last 23 ms can be missing. */
   sound(): Sound;
   /** Starts it anew, and returns when it has booted. USB keyboards are gone then. */
@@ -47,7 +52,7 @@ export interface Computer {
   /** A power cut: what has not been written to the disk is lost. Returns when it has booted again. */
   cut(): Promise<void>;
   /** A USB keyboard comes: returns when its device is there, /dev/input/by-id/usb-QEMU_QEMU_USB_Keyboard_NAME-event-kbd, whose path it gives. */
-  plug(name: string): Promise<string>;
+  plug(name: string, where?: { port: string; display?: string }): Promise<string>;
   /** It goes; returns when its device has gone. */
   unplug(name: string): Promise<void>;
 }
@@ -55,11 +60,11 @@ export interface Computer {
 /** How long a key is held, in ms. */
 const hold = 20;
 
-/** A booted computer for the length of the test, as it was when it had just started. */
-export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<Computer> {
+/** A booted computer for the length of the test, as it was when it had just started; one with `more` hardware is booted for it. */
+export async function power(t: Pick<TestContext, 'after'>, host: Host, more: readonly string[] = []): Promise<Computer> {
   const release = await place();
   t.after(release);
-  let running = await resume(host);
+  let running = more.length > 0 ? await boot(host, more) : await resume(host);
   // For whoever looks for the mistake.
   const picture = process.env.NESTBOX_LAB_SCREEN;
   t.after(async () => {
@@ -68,7 +73,28 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
   });
   const keyboard = (name: string) => `/dev/input/by-id/usb-QEMU_QEMU_USB_Keyboard_${name}-event-kbd`;
 
+  const pictureOf = async (of: object) => {
+    await running.monitor.command('screendump', { filename: screenFile, format: 'png', ...of });
+    return decodePng(readFileSync(running.screen));
+  };
+  /** Each key goes down and comes up again: at a card of its own there is nothing that would do it by itself. */
+  const pressRight = async (keys: object[]) => {
+    for (const down of [true, false]) {
+      for (const key of down ? keys : keys.toReversed()) await running.monitor.command('input-send-event', { device: 'right', events: [{ type: 'key', data: { down, key } }] });
+      await setTimeout(hold);
+    }
+  };
+
   const computer: Computer = {
+    right: {
+      async type(text) {
+        for (const character of text) await pressRight(keysOfCharacter(character));
+      },
+      press: (chord) => pressRight(keysOf(chord)),
+      screen: () => pictureOf({ device: 'right' }),
+      sound: () => readWav(running.secondSound),
+    },
+    second: { screen: () => pictureOf({ device: 'right', head: 1 }) },
     run: (...argv) => computer.runWith({}, ...argv),
     runWith: ({ input = '', seconds = 120 }, ...argv) => running.agent.run(argv, input, seconds),
     does: async (...argv) => succeeded(argv, await computer.run(...argv)),
@@ -92,10 +118,7 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
       for (const character of text) await running.monitor.command('send-key', { keys: keysOfCharacter(character), 'hold-time': hold });
     },
     move: async (right) => void (await running.monitor.command('input-send-event', { events: [{ type: 'rel', data: { axis: 'x', value: right } }] })),
-    async screen() {
-      await running.monitor.command('screendump', { filename: screenFile, format: 'png' });
-      return decodePng(readFileSync(running.screen));
-    },
+    screen: () => pictureOf({}),
     async shows(what) {
       for (const limit = Date.now() + 30_000; !what(await computer.screen()); await computer.run('sleep', '0.05')) {
         if (Date.now() > limit) throw new Error('the screen does not come to show it');
@@ -110,8 +133,8 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
       await running.monitor.command('quit');
       running = await running.again();
     },
-    async plug(name) {
-      await running.monitor.command('device_add', { driver: 'usb-kbd', bus: 'usb.0', id: name, serial: name });
+    async plug(name, where = undefined) {
+      await running.monitor.command('device_add', { driver: 'usb-kbd', bus: 'usb.0', id: name, serial: name, ...where });
       await computer.does('udevadm', 'wait', '--timeout=30', keyboard(name));
       return keyboard(name);
     },

@@ -26,7 +26,16 @@ const hardware = (kernel: string, place: string): string[] => [
   '-netdev', 'user,id=net,restrict=on', '-device', 'virtio-net-pci,netdev=net',
 ];
 
-/** The file that QEMU's screendump is told to write; its numbers from 3 on are files of the bench: sound, screen, and the disks. */
+/** A second place at the computer, beside the first one: a graphics card, a pointer for each, and a sound card. Keys are told apart by the card. */
+export const secondPlace: string[] = [
+  '-device', 'virtio-gpu-pci,id=right', '-device', 'usb-mouse,bus=usb.0,port=2', '-device', 'usb-tablet,bus=usb.0,port=4,display=right',
+  '-audiodev', 'wav,id=second,path=/proc/self/fd/8', '-device', 'intel-hda,id=hda2', '-device', 'hda-output,bus=hda2.0,audiodev=second,use-timer=off',
+];
+
+/** A second graphics card with two outputs, the other one of which is not connected. */
+export const twoOutputs: string[] = ['-device', 'virtio-gpu-pci,id=right,max_outputs=2'];
+
+/** The file that QEMU's screendump is told to write; its numbers from 3 on are files of the bench: sound, screen, the disks, and the second sound. */
 export const screenFile = '/proc/self/fd/4';
 
 export interface Running {
@@ -34,6 +43,7 @@ export interface Running {
   agent: Agent;
   /** Files that have no name any more: what has been played, and the last picture of the screen. */
   sound: string;
+  secondSound: string;
   screen: string;
   /** Once it has ended by itself: starts it from its disk, and waits until it has booted. */
   again(): Promise<Running>;
@@ -52,11 +62,11 @@ type Disks = [system: number, desktops: number, empty: number];
 async function start(kernel: string, disks: Disks, ...options: string[]): Promise<Running> {
   const place = mkdtempSync('/var/tmp/nestbox-lab.');
   try {
-    const [sound, screen] = [openSync(`${place}/sound`, 'w+'), openSync(`${place}/screen`, 'w+')];
+    const [sound, screen, secondSound] = [openSync(`${place}/sound`, 'w+'), openSync(`${place}/screen`, 'w+'), openSync(`${place}/second`, 'w+')];
     const calls = Promise.all([call(`${place}/monitor`), call(`${place}/agent`)]);
     const native = program.replace('nestbox.cjs', 'nestbox-native');
     const argv = ['launch', '--die-with', `${process.pid}`, '--', '/usr/bin/qemu-system-x86_64', ...hardware(kernel, place), ...options];
-    const qemu = spawn(native, argv, { stdio: ['ignore', 'ignore', 'pipe', sound, screen, ...disks] });
+    const qemu = spawn(native, argv, { stdio: ['ignore', 'ignore', 'pipe', sound, screen, ...disks, secondSound] });
     let said = '';
     qemu.stderr!.setEncoding('utf8').on('data', (text: string) => { said += text; });
     const over = once(qemu, 'exit');
@@ -66,19 +76,20 @@ async function start(kernel: string, disks: Disks, ...options: string[]): Promis
       monitor: await monitor(monitorSocket),
       agent: agent(agentSocket),
       sound: `/proc/self/fd/${sound}`,
+      secondSound: `/proc/self/fd/${secondSound}`,
       screen: `/proc/self/fd/${screen}`,
       over,
       async again() {
         await over;
-        close(sound, screen);
-        const next = await start(kernel, disks);
+        close(sound, screen, secondSound);
+        const next = await start(kernel, disks, ...options.filter((word) => !['-incoming', 'defer'].includes(word)));
         await booted(next);
         return next;
       },
       async end() {
         qemu.kill('SIGKILL');
         await over;
-        close(sound, screen, ...disks);
+        close(sound, screen, secondSound, ...disks);
       },
     };
   } finally {
@@ -155,6 +166,17 @@ async function warm(host: Host, kernel: string, desktops: string): Promise<strin
     }
     progress(`${host}: kept, ${Math.round(statSync(`${at}/state`).size / 2 ** 20)} MiB`);
   });
+}
+
+/** A computer with more hardware than the others, which is booted for it. The caller has a place for it. */
+export async function boot(host: Host, more: readonly string[]): Promise<Running> {
+  const [kernel, desktops] = await making(async () => [await image(host), await desktopDisk()] as const);
+  const place = mkdtempSync('/var/tmp/nestbox-lab.');
+  const disks = await layers(place, `${kernel}/disk.raw`, `${desktops}/desktops.raw`, 'raw');
+  rmSync(place, { recursive: true });
+  const computer = await start(kernel, disks, ...more);
+  await booted(computer);
+  return computer;
 }
 
 /** A booted computer, as it was when it had just started. The caller has a place for it. */

@@ -4,8 +4,10 @@ import { setTimeout } from 'node:timers/promises';
 import { encodePng } from '../../src/png.ts';
 import type { Computer } from './computer.ts';
 
+type Screen = Pick<Computer, 'screen'>;
+
 /** The words on a screen, as tesseract(1) reads them. `--psm 11`: wherever they are. It leaves the processors to the computer that is looked at. */
-export const wordsOn = async (computer: Computer): Promise<string> => wordsIn(encodePng(await computer.screen()));
+export const wordsOn = async (computer: Screen): Promise<string> => wordsIn(encodePng(await computer.screen()));
 
 async function wordsIn(picture: Uint8Array): Promise<string> {
   const reader = spawn('nice', ['-n', '10', 'tesseract', 'stdin', 'stdout', '--psm', '11'], { stdio: ['pipe', 'pipe', 'ignore'], env: { ...process.env, OMP_THREAD_LIMIT: '1' } });
@@ -17,7 +19,7 @@ async function wordsIn(picture: Uint8Array): Promise<string> {
 }
 
 /** Waits until these words are on the screen. It is read again when it has changed. */
-export async function reads(computer: Computer, words: RegExp, seconds = 240): Promise<void> {
+export async function reads(computer: Screen, words: RegExp, seconds = 240): Promise<void> {
   let [found, last] = ['', Buffer.alloc(0)];
   for (const limit = Date.now() + seconds * 1000; !words.test(found); await setTimeout(300)) {
     if (Date.now() > limit) throw new Error(`the screen does not come to show ${words}, but: ${found.replace(/\s+/g, ' ')}`);

@@ -111,6 +111,7 @@ const samples: Record<string, unknown> = {
   limits: { cpu: 1.5, memory: '1G', tasks: 100 },
   masked: ['getty@tty1.service'],
   parameters: ['systemd.unit=rescue.target', 'quiet'],
+  seat: { card: 0, input: ['pci-0000:00:14.0-usb-0:1', '046d:c31c', 'A keyboard'], sound: 0, weight: 200, memory: '2G' },
   syscalls: ['add_key', '@keyring', '~mount'],
 };
 
@@ -131,6 +132,7 @@ export const variants: Asked[] = [
   asked('audio', 'playback', { record: '/home/of-somebody/played.wav' }, topics.audio!.playback!.options),
   asked('network', 'private', { ports: ['8080:80', 'udp:53'] }, topics.network!.private!.options),
   asked('network', 'networkd', { ports: ['8080:80'], bridge: 'br0', nameservers: 'host' }, topics.network!.networkd!.options),
+  asked('seat', null, { card: 0, connector: 'DP-1' }, values.seat!.options),
   asked('display', 'nested', { fullscreen: true, title: 'A title' }, topics.display!.nested!.options),
 ];
 

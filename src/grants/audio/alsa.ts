@@ -4,11 +4,12 @@ import type { Facts } from '../../facts.ts';
 import { defineGrant } from '../../grant.ts';
 import { nodeEdit } from '../../nodes.ts';
 import { line, says } from '../../schema.ts';
+import { seatOfSound, soundOf } from '../../seats.ts';
 import { listed, nearest } from '../../words.ts';
 
-/** By its number, by its short name (PCH), or by the longer one that mixers show (HDA Intel PCH). */
-const cardOf = ({ sound: { cards } }: Facts, card: string | number | undefined) =>
-  card === undefined ? cards[0] : (cards.find(({ index, id }) => index === card || id === card) ?? cards.find(({ index, name }) => name === card || `${index}` === card));
+/** By its number, by its short name (PCH), or by the longer one that mixers show (HDA Intel PCH); the first that no other machine's seat has. */
+const cardOf = (facts: Facts, machine: string, card: string | number | undefined) =>
+  card === undefined ? facts.sound.cards.find((one) => !seatOfSound(facts, machine, one)) : soundOf(facts, card);
 
 /** Where programs inside look for the default card; alsa.conf of alsa-lib reads it. */
 const settings = '/etc/asound.conf';
@@ -22,8 +23,11 @@ export default defineGrant({
     record: v.optional(v.pipe(v.boolean(), says('Its microphones as well.')), false),
   }),
 
-  needs({ card }, { facts }) {
-    if (cardOf(facts, card)) return facts.inside?.asound ? [warns(`the machine has an ${settings} of its own, which decides on its default card`, 'ALSA_CARD names the granted one for programs that heed it, going on')] : [];
+  needs({ card }, { facts, machine }) {
+    const found = cardOf(facts, machine, card);
+    const owner = found && seatOfSound(facts, machine, found);
+    if (owner) return [{ ...lacks(`the seat of the machine '${owner.machine}' has that sound card`, 'nestbox seats shows what is free'), at: ['card'] }];
+    if (found) return facts.inside?.asound ? [warns(`the machine has an ${settings} of its own, which decides on its default card`, 'ALSA_CARD names the granted one for programs that heed it, going on')] : [];
     const { cards } = facts.sound;
     const there = cards.map(({ index, id, name }) => `${index} (${id}${name && name !== id ? `, ${name}` : ''})`);
     const names = cards.flatMap(({ id, name }) => [id, ...(name ? [name] : [])]);
@@ -31,8 +35,8 @@ export default defineGrant({
     return [{ ...lacks(`the host has no sound card${card === undefined ? '' : ` '${card}'`}`, meant ? `did you mean '${meant}'?` : there.length > 0 ? `there is ${listed(there)}` : 'see /proc/asound/cards; without a card, audio = "playback" plays into the void or a file'), at: card === undefined ? [] : ['card'] }];
   },
 
-  edits({ card, record }, { facts, run }) {
-    const { index, id } = cardOf(facts, card)!;
+  edits({ card, record }, { facts, machine, run }) {
+    const { index, id } = cardOf(facts, machine, card)!;
     const file = `${run}/asound.conf`;
     const isCovered = !facts.inside?.asound; // one of the root's own says more than which card
     const wanted = new RegExp(`^/dev/snd/(timer|seq|controlC${index}|hwC${index}D\\d+|pcmC${index}D\\d+${record ? '[pc]' : 'p'})$`);

@@ -3,8 +3,9 @@ import type { Device, Text } from '../../edits.ts';
 import { lacks, lacksProgram, type Problem, warns } from '../../errors.ts';
 import type { Facts } from '../../facts.ts';
 import { allExposed, defineGrant } from '../../grant.ts';
-import { cardOption, chosenCards, needsCard } from '../../graphics.ts';
+import { cardOption, freeCards, needsCard, needsFree } from '../../graphics.ts';
 import { classEdit } from '../../classes.ts';
+import { container, groupCalled, inputGroup, logind, uinput } from '../../inputs.ts';
 import { consoleInside, managers, managerTexts } from '../../managers.ts';
 import { nodeEdit } from '../../nodes.ts';
 import { nvidiaCards, nvidiaEdits, nvidiaPaths } from '../../nvidia.ts';
@@ -21,9 +22,6 @@ const database = ['/run/udev/data', ...['seat', 'master-of-seat', 'uaccess'].map
 
 /** All of the computer's memory and its hardware, past every driver: mem(4). */
 const memory = '/dev/mem';
-
-/** Devices are made by it. It is there before the module is loaded, which the kernel does when it is opened. */
-const uinput = '/dev/uinput';
 
 const nested = { say: 'display = "nested"', loses: 'the whole screen, at native speed' };
 
@@ -45,7 +43,7 @@ export default defineGrant({
     return [
       ...(terminal === undefined ? freeTerminal(facts, machine) === null ? [lacks('no virtual terminal is free', 'stop a machine that has one: nestbox list shows them')] : [] : needsTerminal(terminal, terminals, facts.supervised, machine)),
       ...(facts.programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'take the terminal and give it back')]),
-      ...(vesa ? needsOfVesa(facts, shift) : needsCard(facts, card, () => true, 'graphics card')),
+      ...(vesa ? needsOfVesa(facts, shift) : [...needsCard(facts, card, () => true, 'graphics card'), ...needsFree(facts, machine, card)]),
       ...(input === 'visible' && !facts.nodes[uinput] ? [{ ...lacks(`the host has no ${uinput}, by which the machine would get keyboards and mice of its own`, 'load the module (modprobe uinput), or build the kernel with CONFIG_INPUT_UINPUT; input = "all" gives the host\'s own devices'), at: ['input'] }] : []),
       ...(inputClass(facts, shift).majors.length > 0 ? [] : [warns('the host has no keyboards and mice', 'those that are plugged in are not seen inside before the machine is started again, going on')]),
     ];
@@ -53,7 +51,7 @@ export default defineGrant({
 
   edits({ terminal: asked, card, manager, input, 'legacy-vesa': vesa }, { facts, machine, run, shift, boots, sharesNetwork, unit }) {
     const terminal = asked ?? freeTerminal(facts, machine)!;
-    const cards = vesa ? [] : chosenCards(facts, card);
+    const cards = vesa ? [] : freeCards(facts, machine, card);
     const { devices = [], ...libraries } = nvidiaEdits(facts, nvidiaCards(cards), 'host');
     const hostInput = shift === 0 && sharesNetwork && input === 'all';
     return {
@@ -119,13 +117,6 @@ const needsOfVesa = ({ nodes, graphics }: Facts, shift: number): Problem[] => [
   ...(graphics.length === 0 ? [] : [{ ...warns("the kernel's own driver has the graphics card, and the vesa driver of Xorg refuses it then", 'boot with nomodeset, or leave legacy-vesa out, going on'), at: ['legacy-vesa'] }]),
 ];
 
-/** Keys that switch the computer off are the host's to act on, and there are no further terminals for logins: logind.conf(5). */
-const logind: Text = {
-  path: '/etc/systemd/logind.conf.d/60-nestbox.conf',
-  text: `[Login]\nNAutoVTs=0\nReserveVT=0\n${['PowerKey', 'PowerKeyLongPress', 'RebootKey', 'RebootKeyLongPress', 'SuspendKey', 'SuspendKeyLongPress', 'HibernateKey', 'HibernateKeyLongPress', 'LidSwitch', 'LidSwitchExternalPower', 'LidSwitchDocked']
-    .map((key) => `Handle${key}=ignore\n`).join('')}`,
-};
-
 function needsTerminal(terminal: number, { active, used, machines }: NonNullable<Facts['terminals']>, supervised: boolean, machine: string): Problem[] {
   const at = ['terminal'];
   const free = 'name another one, or leave terminal out for the first that is free';
@@ -139,14 +130,4 @@ function needsTerminal(terminal: number, { active, used, machines }: NonNullable
 
 const inputClass = (facts: Facts, shift: number) => classEdit(facts, 'char-input', shift === 0);
 
-const groupCalled = ({ groups }: Facts, wanted: string): number | undefined => {
-  const found = Object.entries(groups).find(([, name]) => name === wanted);
-  return found && Number(found[0]);
-};
-
-const inputGroup = (facts: Facts): number => groupCalled(facts, 'input') ?? 0;
 const ttyGroup = (facts: Facts): number | null => groupCalled(facts, 'tty') ?? null;
-
-/** How the relay finds the container. */
-const container = ({ supervised, cgroups: { own, version } }: Facts, machine: string, unit: string | null): string[] =>
-  unit !== null ? ['--group', `/sys/fs/cgroup${version === 2 ? '' : '/systemd'}/machine.slice/${unit}`] : supervised ? ['--machine', machine] : ['--group', `${(version === 2 ? own[''] : (own.devices ?? Object.values(own)[0])) ?? '/sys/fs/cgroup'}/nestbox-${machine}`.replace('//', '/')];

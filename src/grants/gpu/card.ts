@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { defineGrant } from '../../grant.ts';
-import { cardOption, chosenCards, needsCard, withoutCard } from '../../graphics.ts';
+import { cardOption, freeCards, needsCard, needsFree, withoutCard } from '../../graphics.ts';
 import { nodeEdit } from '../../nodes.ts';
 import { nvidiaCards, nvidiaEdits, nvidiaPaths } from '../../nvidia.ts';
 
@@ -10,11 +10,12 @@ export default defineGrant({
 
   paths: (_, { nvidia }) => nvidiaPaths(nvidia),
 
-  needs: ({ card }, { facts }) => needsCard(facts, card, () => true, 'graphics card'),
+  needs: ({ card }, { facts, machine }) => [...needsCard(facts, card, () => true, 'graphics card'), ...needsFree(facts, machine, card)],
 
-  edits({ card }, { facts }) {
-    const { devices = [], ...libraries } = nvidiaEdits(facts, nvidiaCards(chosenCards(facts, card)), 'host');
-    return { devices: [...chosenCards(facts, card).flatMap(({ card: node, render }) => [node, ...(render ? [render] : [])]).map((path) => nodeEdit(facts, path)), ...devices], ...libraries };
+  edits({ card }, { facts, machine }) {
+    const cards = freeCards(facts, machine, card);
+    const { devices = [], ...libraries } = nvidiaEdits(facts, nvidiaCards(cards), 'host');
+    return { devices: [...cards.flatMap(({ card: node, render }) => [node, ...(render ? [render] : [])]).map((path) => nodeEdit(facts, path)), ...devices], ...libraries };
   },
 
   exposes: () => [
