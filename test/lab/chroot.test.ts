@@ -21,6 +21,7 @@ test('trixie: a chroot plays to the card that it was given, opens no other devic
   const computer = await power(t, 'trixie');
   const before = await computer.does('sh', '-c', 'cat /proc/mounts; systemctl list-units --plain --no-legend --all "*old*"; ls -A /run');
   await computer.write('/root/old.toml', machine('audio = "alsa"\nrun = ["sh", "-c", "speaker-test -D hw:0 -t sine -f 660 -l 1 -c 2 -b 200000 && id -un"]'));
+  assert.match((await computer.run('nestbox', 'start', '/root/old.toml')).stderr, /systemd is given units of systemd-nspawn, and a chroot is none of these/);
   assert.match(await computer.does('nestbox', 'run', '/root/old.toml'), /listener\s*$/);
   assertTone(computer.sound(), 660, null);
 
@@ -32,7 +33,6 @@ test('trixie: a chroot plays to the card that it was given, opens no other devic
   assert.equal((await inside('dd if=/dev/snd/controlC0 of=/dev/null count=0 && echo opened')).stdout, 'opened\n');
   assert.equal((await inside('cat /proc/self/cgroup')).stdout, '0::/\n');
   assert.match(await computer.does('systemctl', 'show', '--property=TasksMax,DevicePolicy', 'machine-old.scope'), /TasksMax=40/);
-  assert.match((await computer.run('nestbox', 'start', '/root/old.toml')).stderr, /systemd is given units of systemd-nspawn, and a chroot is none of these/);
   await computer.does('nestbox', 'stop', 'old');
   await running.ended;
   await computer.does('nestbox', 'rm', 'old');
