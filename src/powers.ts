@@ -12,6 +12,9 @@ const numbered = [
 
 export const capabilityNames = [...numbered].sort();
 
+/** The names in a set as /proc/PID/status shows it: 000001ffffffffff. */
+export const capabilitiesIn = (set: string): string[] => numbered.flatMap((name, number) => ((BigInt(`0x${set}`) >> BigInt(number)) & 1n ? [name] : []));
+
 /** What systemd-nspawn leaves every container (arg_caps_retain in its nspawn.c); CAP_NET_ADMIN as well where the network is not the host's. */
 const usual: ReadonlySet<string> = new Set([
   'CAP_AUDIT_CONTROL', 'CAP_AUDIT_WRITE', 'CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_DAC_READ_SEARCH', 'CAP_FOWNER', 'CAP_FSETID', 'CAP_IPC_OWNER', 'CAP_KILL', 'CAP_LEASE', 'CAP_LINUX_IMMUTABLE',
