@@ -40,10 +40,10 @@ test('the demo machine shows and sounds in a chroot as it does with systemd-nspa
   const demo = readFileSync(new URL('../../examples/demo.toml', import.meta.url), 'utf8');
   const pictures: Buffer[] = [];
   for (const engine of ['nspawn', 'chroot']) {
-    const file = machineFile(t, demo.replace('name      = "demo"', `name = "demo-${engine}"\nengine = "${engine}"`).replace(/\[root\][^]*/, `${accepted}${root}`).replace('| pacat', '| tee /tmp/tone | pacat').replace(/xclock[^\\]*\\\n/, '\\\n'));
+    const file = machineFile(t, demo.replace('name      = "demo"', `name = "chroot-demo-${engine}"\nengine = "${engine}"`).replace(/\[root\][^]*/, `${accepted}${root}`).replace('| pacat', '| tee /tmp/tone | pacat').replace(/xclock[^\\]*\\\n/, '\\\n'));
     const wav = `${file}.wav`;
     const run = running(t, ['run', file, '--record-audio', wav]);
-    const picture = await pictureOf(t, `demo-${engine}`, (found) => colourAt(found, 190, 50) === 'ffcc00' && found.rgb.includes(Buffer.from('336699', 'hex')));
+    const picture = await pictureOf(t, `chroot-demo-${engine}`, (found) => colourAt(found, 190, 50) === 'ffcc00' && found.rgb.includes(Buffer.from('336699', 'hex')));
     assert.deepEqual([picture.width, picture.height], [740, 380]);
     pictures.push(picture.rgb);
     const { status, stderr } = await run.end(null);
