@@ -193,8 +193,9 @@ test('nestbox killed while it runs: its processes and mounts are gone at once, a
   mkdirSync(`${shared}/games`);
   const run = await up(t, 'chroot-killed', `user = "someone"\ndisplay = "headless"\nfiles = ["${shared}/games"]`, 'sleep 1000 & trap "" TERM INT HUP; echo ready; while :; do sleep 1; done');
   await run.end('SIGKILL');
-  const alive = () => spawnSync('pgrep', ['-f', 'nestbox-native chroot'], { encoding: 'utf8' }).stdout;
+  const alive = () => spawnSync('pgrep', ['-f', 'chroot /run/nestbox/chroot-killed/root'], { encoding: 'utf8' }).stdout;
   for (const limit = Date.now() + 5000; alive() !== '' && Date.now() < limit; ) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(alive(), '');
   assert.equal(nestbox(['clean', 'chroot-killed']).status, 0);
   assert.deepEqual(differences(before), []);
 });
