@@ -17,6 +17,16 @@ export const ${folder}: Record<string, ${type}> = { ${files.join(', ')} };
 `);
 }
 
+const rules = names('src/audit');
+const camel = (name) => name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+write('src/audit/index.ts', `${header}import type { Rule } from '../audit.ts';
+${rules.map((name) => `import ${camel(name)} from './${name}.ts';`).join('\n')}
+
+export const rules: Record<string, Rule> = {
+${rules.map((name) => `  ${/-/.test(name) ? `'${name}': ${camel(name)}` : name},`).join('\n')}
+};
+`);
+
 const topics = readdirSync('src/grants', { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
 const plain = (name) => name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
 const identifier = (topic, kind) => topic + kind[0].toUpperCase() + kind.slice(1);

@@ -1,4 +1,6 @@
-import { writeFileSync } from 'node:fs';
+import { rules } from '../src/audit/index.ts';
+import { riskOf } from '../src/dangers.ts';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as v from 'valibot';
 import { acceptable } from '../src/errors.ts';
@@ -7,7 +9,7 @@ import { topics, values } from '../src/grants/index.ts';
 import { engineTables } from '../src/spec.ts';
 import { machineSchema } from './schema.ts';
 
-/** Writes docs/machine-file.md from the same tables that the program reads machine files with. */
+/** Writes docs/machine-file.md from the same tables that the program reads machine files with, and the table of rules in docs/audit.md. */
 
 type Json = Record<string, unknown>;
 
@@ -25,7 +27,7 @@ function keys({ properties = {}, required = [] }: { properties?: Json; required?
 function exposed({ options, exposes }: Grant): string {
   const plain = v.safeParse(options, {});
   const list = plain.success ? exposes(plain.output) : [];
-  return list.length === 0 ? '' : `\nWhat it opens: ${list.map(({ risk, what }) => `${what} (${risk})`).join('; ')}.\n`;
+  return list.length === 0 ? '' : `\nWhat it opens: ${list.map(({ can, what }) => `${what} (${riskOf(can)})`).join('; ')}.\n`;
 }
 
 /** The whole page. */
@@ -59,4 +61,11 @@ ${Object.entries(values).map(([name, { summary, example, onlyBooted }]) => {
 ${engineTables.map(([name, { summary }]) => `\n## \`[${name}]\`: with \`engine = "${name}"\`, ${summary}\n${keys(schema.properties[name]!)}`).join('')}`;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync('docs/machine-file.md', machineManual());
+/** docs/audit.md with the table of rules that the code has; all else of it is written by hand. */
+export const auditPage = (page: string): string =>
+  page.replace(/(\| rule \| looks for \|\n\| --- \| --- \|\n)(\|.*\n)*/, (_, head: string) => `${head}${Object.entries(rules).map(([name, { summary }]) => `| \`${name}\` | ${summary} |\n`).join('')}`);
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  writeFileSync('docs/machine-file.md', machineManual());
+  writeFileSync('docs/audit.md', auditPage(readFileSync('docs/audit.md', 'utf8')));
+}

@@ -47,6 +47,7 @@ export const packages = {
   find: 'findutils',
   flock: 'util-linux',
   'fsck.f2fs': 'f2fs-tools',
+  getfacl: 'acl',
   gzip: 'gzip',
   install: 'coreutils',
   ip: 'iproute2',

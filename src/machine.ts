@@ -196,6 +196,7 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
   const inside = { name: user?.name ?? 'root', home: account.home, uid: shift + account.uid, gid: shift + account.gid };
   const helper: Owner = facts.person.uid !== 0 ? facts.person : shift !== 0 ? { uid: shift + helperId, gid: shift + helperId } : { uid: 65534, gid: 65534 };
   const sharesNetwork = spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host');
+  const touchesHardware = shift === 0 && spec.grants.some(({ topic, options }) => topic === 'capabilities' && (options as string[]).some((one) => one === 'all' || one === 'CAP_SYS_RAWIO'));
   const building = source.kind === 'template' && !facts.store.templates.includes(source.key);
   const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, { building, setuid: spec.boot && spec.accept.includes('emulated-setuid') }) : null;
   const emulation = verdict?.emulation ?? null;
@@ -238,7 +239,7 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
     place: way === 'service' || facts.supervised ? { kind: 'unit', name: way === 'service' ? serviceOf(name, engine) : scopeOf(name), properties: way === 'service' ? [] : scopeProperties(edits), ...(engineName === 'lxc' && { lxc: { name, folder: way === 'service' ? store.lxc : `${run}/lxc` } }) }
       : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, engine.mountsInside ? Object.keys(facts.cgroups.own) : controllersFor(edits.limits)) }, // LXC makes groups in all trees
     helper, linkNames: linkNames(name),
-    problems, exposures: [...(emulation?.register && emulation.setuid ? [{ by: 'accept', ...setuidExposure }] : []), ...grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork }).map((exposure) => ({ ...exposure, by: keyOf(asked) })))],
+    problems, exposures: [...(emulation?.register && emulation.setuid ? [{ by: 'accept', ...setuidExposure }] : []), ...grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork, touchesHardware }).map((exposure) => ({ ...exposure, by: keyOf(asked) })))],
   };
   machine.problems.push(...conflicts, ...lost, ...needsOfInside(facts), ...(from ? engine.needs(machine, facts, engineOptions) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts, engine.service !== undefined) : []));
   for (const { problem, exposure } of lacking(engineName, engine, engineOptions, written, machine)) {

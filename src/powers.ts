@@ -10,7 +10,10 @@ const numbered = [
   'CAP_MAC_ADMIN', 'CAP_SYSLOG', 'CAP_WAKE_ALARM', 'CAP_BLOCK_SUSPEND', 'CAP_AUDIT_READ', 'CAP_PERFMON', 'CAP_BPF', 'CAP_CHECKPOINT_RESTORE',
 ] as const;
 
-export const capabilityNames = [...numbered].sort();
+export const capabilityNames: string[] = [...numbered].sort();
+
+/** The names in a set as /proc/PID/status shows it: 000001ffffffffff. */
+export const capabilitiesIn = (set: string): string[] => numbered.flatMap((name, number) => ((BigInt(`0x${set}`) >> BigInt(number)) & 1n ? [name] : []));
 
 /** What systemd-nspawn leaves every container (arg_caps_retain in its nspawn.c); CAP_NET_ADMIN as well where the network is not the host's. */
 const usual: ReadonlySet<string> = new Set([

@@ -49,15 +49,18 @@ export const base = v.strictObject({
   accept: v.optional(v.pipe(v.array(v.picklist(acceptable)), says('Losses of protection that are understood: each is refused unless it is named here.')), []),
 });
 
+/** Mistakes that are told at a time: the place of each is looked for in the whole text. */
+const mostTold = 20;
+
 /** Text of a machine file -> Spec, or a Complaint with a line for every mistake: `file:line:column: key: what is wrong`. */
 export function readSpec(text: string, file: string): Spec {
   const tree = readToml(text, file);
   const mistakes: Mistake[] = [];
   const spec = build(tree, mistakes);
   if (mistakes.length === 0) return spec as Spec;
-  const placed = mistakes.map((mistake) => ({ ...mistake, ...positionOf(text, mistake.path) })).sort((a, b) => a.line - b.line || a.column - b.column);
+  const placed = mistakes.slice(0, mostTold).map((mistake) => ({ ...mistake, ...positionOf(text, mistake.path) })).sort((a, b) => a.line - b.line || a.column - b.column);
   throw new Complaint(placed.map(({ path, what, mend, line: row, column }) =>
-    `${file}:${row}:${column}: ${path.length > 0 ? `${path.map((key) => shown(String(key))).join('.')}: ` : ''}${what}${mend ? `\n${mend.replace(/^/gm, '  ')}` : ''}`).join('\n'));
+    `${file}:${row}:${column}: ${path.length > 0 ? `${path.map((key) => shown(String(key))).join('.')}: ` : ''}${what}${mend ? `\n${mend.replace(/^/gm, '  ')}` : ''}`).join('\n') + (mistakes.length > mostTold ? `\n  and ${mistakes.length - mostTold} more` : ''));
 }
 
 function readToml(text: string, file: string): Record<string, unknown> {
@@ -119,7 +122,7 @@ function build(tree: Record<string, unknown>, mistakes: Mistake[]): Spec | undef
     name: options.name,
     engine: options.engine,
     engineOptions,
-    root: options.boot ? { ...root, options: roots[root.source]!.booted?.(root.options) ?? root.options } : root,
+    root: options.boot && root.options !== undefined ? { ...root, options: roots[root.source]!.booted?.(root.options) ?? root.options } : root,
     user: typeof options.user === 'string' ? { name: options.user } : (options.user ?? null),
     users: options.users,
     ephemeral: options.ephemeral,

@@ -9,7 +9,7 @@ import { says } from '../schema.ts';
 const lacks: Lacks = {
   'own-ids': {
     why: 'a chroot has no ids of its own: root inside is root of the host', mend: 'say users = "host"', accept: 'no-user-namespace',
-    exposes: { risk: 'high', what: 'root inside is root of the host, and what it writes to disks and folders that it was given belongs to the host\'s root' },
+    exposes: { can: 'root', what: 'root inside is root of the host, and what it writes to disks and folders that it was given belongs to the host\'s root' },
   },
   'shifted-ids': { why: 'a chroot has no ids of its own: files with other owners would be nobody\'s inside', mend: 'say users = "host", and nestbox unshift where the files have other owners already' },
   boot: { why: 'an init cannot be started in a chroot: it would take the control groups and the network for its own', mend: 'leave boot out, or say engine = "nspawn"' },
@@ -21,7 +21,7 @@ const lacks: Lacks = {
   interfaces: { why: 'a chroot shares the network of the host: no interface can be moved into it', mend: 'name a device that asks for no interface, or say engine = "nspawn"' },
   'fewer-calls': {
     why: 'a chroot has no filter of system calls: none can be forbidden', mend: 'leave those with ~ out of syscalls', accept: 'no-call-filter',
-    exposes: { risk: 'medium', what: 'programs inside may make every system call of the kernel that their capabilities let them' },
+    exposes: { can: 'calls', what: 'programs inside may make every system call of the kernel that their capabilities let them' },
   },
   'host-cgroups': { why: 'nothing is mounted at /sys/fs/cgroup in a chroot', mend: 'leave cgroups out, or say engine = "nspawn"' },
 };
@@ -29,7 +29,7 @@ const lacks: Lacks = {
 function sharedNetwork() {
   return {
     mend: 'say network = "host"', accept: 'no-network-isolation',
-    exposes: { risk: 'high' as const, what: 'programs inside reach all that listens on this host, also on loopback and on abstract sockets (X, D-Bus), and can listen in its name' },
+    exposes: { can: 'services' as const, what: 'programs inside reach all that listens on this host, also on loopback and on abstract sockets (X, D-Bus), and can listen in its name' },
   };
 }
 

@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { test } from 'node:test';
 import { acceptWords } from '../../src/engine.ts';
 import { engines } from '../../src/engines/index.ts';
+import { riskOf } from '../../src/dangers.ts';
 import { Complaint } from '../../src/errors.ts';
 import { plan, type Planned, preparing } from '../../src/plan.ts';
 import { positionOf } from '../../src/positions.ts';
@@ -55,7 +56,7 @@ function outcome(host: string, example: string, engine?: string): string {
       ...rows('before all else, taken back at the end', opening), ...rows('once, kept until the machine is removed', lasting), ...rows('at each run, taken back at its end', passing.slice(0, -1)),
       'the container:', ...Object.entries(environment).map(([name, value]) => `  ${name}=${value}`), ...argv.map((word) => `  ${word}`),
       `  in ${where.kind === 'unit' ? where.name : where.folders.join(' ')}`, ...(inside ? [`  its network: ${JSON.stringify(inside)}`] : []), ...leftovers.map((path) => `  may leave ${path}`), '',
-      'what that exposes:', ...machine.exposures.map(({ risk, what, by }) => `  ${risk.padEnd(7)} ${by}: ${what}`), '',
+      'what that exposes:', ...machine.exposures.map(({ can, what, by }) => `  ${riskOf(can).padEnd(7)} ${by}: ${what}`), '',
     ].join('\n');
   } catch (error) {
     if (!(error instanceof Complaint)) throw error;
@@ -63,7 +64,7 @@ function outcome(host: string, example: string, engine?: string): string {
   }
 }
 
-if (update) rmSync(golden, { recursive: true, force: true });
+if (update) for (const host of hostNames) rmSync(new URL(`${host}/`, golden), { recursive: true, force: true });
 
 /** The first line that differs, as it was and as it is: git diff shows the rest. */
 function difference(file: string, before: string, after: string): string[] {
