@@ -10,7 +10,7 @@ const numbered = [
   'CAP_MAC_ADMIN', 'CAP_SYSLOG', 'CAP_WAKE_ALARM', 'CAP_BLOCK_SUSPEND', 'CAP_AUDIT_READ', 'CAP_PERFMON', 'CAP_BPF', 'CAP_CHECKPOINT_RESTORE',
 ] as const;
 
-export const capabilityNames: string[] = [...numbered].sort();
+export const capabilityNames = [...numbered].sort();
 
 /** The names in a set as /proc/PID/status shows it: 000001ffffffffff. */
 export const capabilitiesIn = (set: string): string[] => numbered.flatMap((name, number) => ((BigInt(`0x${set}`) >> BigInt(number)) & 1n ? [name] : []));

@@ -44,6 +44,7 @@ export const wants = {
   personality: { at: (_, { personality }) => (personality !== null ? ['root'] : null) },
   emulation: { at: (_, { emulation }) => (emulation !== null ? ['root'] : null) },
   terminal: { at: (_, machine) => { const step = machine.edits.before.find(({ kind }) => kind === 'terminal'); return step ? origin(machine, step) : null; } },
+  'visible-input': { at: (_, machine) => { const relay = machine.edits.services.find(({ argv }) => argv.includes('--visible')); return relay ? [...origin(machine, relay), 'input'] : null; } },
   programs: { at: (_, machine) => (machine.edits.services.length > 0 ? origin(machine, machine.edits.services[0]) : null) },
 } satisfies Record<string, Kind>;
 

@@ -19,6 +19,7 @@ const lacks: Lacks = {
   networkd: { why: 'a chroot shares the network of the host, and has none of its own', ...sharedNetwork() },
   ports: { why: 'a chroot shares the network of the host: no port can lead to another one inside', mend: 'leave ports out, and let the program listen at the port itself' },
   interfaces: { why: 'a chroot shares the network of the host: no interface can be moved into it', mend: 'name a device that asks for no interface, or say engine = "nspawn"' },
+  'visible-input': { why: 'a chroot shares the network of the host, over which it would be told of the keyboards and mice that are not to be its own', mend: 'say input = "all", or engine = "nspawn"' },
   'fewer-calls': {
     why: 'a chroot has no filter of system calls: none can be forbidden', mend: 'leave those with ~ out of syscalls', accept: 'no-call-filter',
     exposes: { can: 'calls', what: 'programs inside may make every system call of the kernel that their capabilities let them' },
@@ -26,11 +27,9 @@ const lacks: Lacks = {
   'host-cgroups': { why: 'nothing is mounted at /sys/fs/cgroup in a chroot', mend: 'leave cgroups out, or say engine = "nspawn"' },
 };
 
+/** Where it is accepted, the machine has `network = "host"`, which says what that opens. */
 function sharedNetwork() {
-  return {
-    mend: 'say network = "host"', accept: 'no-network-isolation',
-    exposes: { can: 'services' as const, what: 'programs inside reach all that listens on this host, also on loopback and on abstract sockets (X, D-Bus), and can listen in its name' },
-  };
+  return { mend: 'say network = "host"', accept: 'no-network-isolation' };
 }
 
 /** A root directory with the mounts that it needs, in namespaces of its own for mounts and processes: native/chroot.c. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { riskOf } from '../../src/dangers.ts';
 import { acceptWords } from '../../src/engine.ts';
 import { engines } from '../../src/engines/index.ts';
-import { riskOf } from '../../src/dangers.ts';
 import { Complaint } from '../../src/errors.ts';
 import { plan, type Planned, preparing } from '../../src/plan.ts';
 import { positionOf } from '../../src/positions.ts';
