@@ -1,4 +1,5 @@
 import type { Exposure } from './edits.ts';
+import type { Exposed } from './grant.ts';
 
 /** What is known of a container, whoever made it: all that the rules of audit look at. Plain data; src/known/ has who fills it in. */
 export interface Known {
@@ -13,13 +14,15 @@ export interface Known {
   /** Whether it has a network of its own. */
   ownNetwork: Said<boolean> | null;
   /** Other namespaces of the host that it is in. */
-  shares: Said<'ipc' | 'pid' | 'uts'>[];
+  shares: Said<'ipc' | 'pid' | 'uts' | 'cgroup'>[];
   /** Whether anybody keeps a list of the devices that may be opened. */
   deviceList: Said<boolean> | null;
   /** Devices and classes that may be opened besides the usual, as DeviceAllow= of systemd names them. Those that a grant tells of itself are not among them, here and in the next two. */
   devices: Said<string>[];
   /** Capabilities of root inside besides those of every container of systemd-nspawn; 'all'. */
   capabilities: Said<string>[];
+  /** System calls that may be made besides the usual, as SystemCallFilter= names them. */
+  syscalls: Said<string[]>[];
   /** Files, folders and sockets of the host that are seen inside. */
   binds: Said<{ from: string; to: string; write: boolean }>[];
   /** Whether anything bounds what it uses. */
@@ -72,6 +75,9 @@ export const quietHost: Surroundings = { home: '/root', nspawn: null, openDispla
 
 /** The binds of something that is called like that. */
 export const bound = ({ binds }: Known, name: RegExp): Known['binds'] => binds.filter(({ is: { from } }) => name.test(from));
+
+/** How far programs inside get with what they are given, as grants ask for it. What is not known is supposed. */
+export const exposedBy = (known: Known): Exposed => ({ isHostRoot: known.hostRoot?.is !== false, sharesNetwork: known.ownNetwork?.is === false, touchesHardware: touchesHardware(known) });
 
 /** Whether root inside may talk to hardware past the drivers: then it may open memory. */
 export const touchesHardware = ({ hostRoot, capabilities }: Known): boolean => hostRoot?.is !== false && capabilities.some(({ is }) => is === 'all' || is === 'CAP_SYS_RAWIO');

@@ -23,6 +23,7 @@ import setuidFolder from './setuid-folder.ts';
 import sharedNamespaces from './shared-namespaces.ts';
 import soundSocket from './sound-socket.ts';
 import strangeImage from './strange-image.ts';
+import systemCalls from './system-calls.ts';
 import systemFiles from './system-files.ts';
 import udevControl from './udev-control.ts';
 import waylandSocket from './wayland-socket.ts';
@@ -55,6 +56,7 @@ export const rules: Record<string, Rule> = {
   'shared-namespaces': sharedNamespaces,
   'sound-socket': soundSocket,
   'strange-image': strangeImage,
+  'system-calls': systemCalls,
   'system-files': systemFiles,
   'udev-control': udevControl,
   'wayland-socket': waylandSocket,

@@ -1,4 +1,6 @@
-import { type Rule, smallerFor } from '../audit.ts';
+import { type Found, type Rule, smallerFor } from '../audit.ts';
+import cgroups from '../grants/cgroups.ts';
+import { exposedBy } from '../known.ts';
 
 const opens = {
   ipc: { can: 'processes', what: 'programs inside share memory segments (System V, POSIX) with programs of the host that have the same id: pictures of windows, buffers of sound', loses: 'MIT-SHM with an X server of the host' },
@@ -7,8 +9,11 @@ const opens = {
 } as const;
 
 export default {
-  summary: 'other namespaces of the host are shared: memory segments (ipc), processes (pid), its name (uts)',
-  look: (known) => known.shares.map(({ is, where }) => ({
-    can: opens[is].can, where, what: opens[is].what, ...smallerFor(known, { nspawn: `leave SYSTEMD_NSPAWN_SHARE_NS_${is.toUpperCase()} out`, lxc: `leave ${is} out of lxc.namespace.keep and lxc.namespace.share` }, opens[is].loses),
-  })),
+  summary: "other namespaces of the host are shared: memory segments (ipc), processes (pid), its name (uts), the tree of control groups (cgroup)",
+  look: (known) => known.shares.flatMap(({ is, where }): Found[] => {
+    const words = { nspawn: is === 'cgroup' ? 'leave SYSTEMD_NSPAWN_USE_CGNS out' : `leave SYSTEMD_NSPAWN_SHARE_NS_${is.toUpperCase()} out`, lxc: `leave ${is} out of lxc.namespace.keep and lxc.namespace.share` };
+    if (is === 'cgroup') return cgroups.exposes('host', undefined, exposedBy(known)).map(({ can, what }) => ({ can, what, where, ...smallerFor(known, words, 'programs inside that ask for their place in the whole tree') }));
+    const { can, what, loses } = opens[is];
+    return [{ can, what, where, ...smallerFor(known, words, loses) }];
+  }),
 } satisfies Rule;

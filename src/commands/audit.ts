@@ -71,7 +71,7 @@ const everything = ({ store: { machines, services } }: Facts): string[] => {
 function ofHost(host: Surroundings): Report[] {
   if (host.leftovers.length === 0 && host.looseEmulators.length === 0) return [];
   const nothing: Known = {
-    name: 'this host', made: 'host', file: '/', hostRoot: null, asRoot: null, ownNetwork: null, shares: [], deviceList: null, devices: [], capabilities: [], binds: [],
+    name: 'this host', made: 'host', file: '/', hostRoot: null, asRoot: null, ownNetwork: null, shares: [], deviceList: null, devices: [], capabilities: [], syscalls: [], binds: [],
     bounds: { cpu: null, memory: null, tasks: null, disk: null }, strangers: [], kernelFiles: null, besideRoot: null, opened: [], host, unseen: [],
   };
   return [judge(nothing)];

@@ -62,7 +62,7 @@ export function dropIns(name: string, folder: string): string[] {
 }
 
 /** Whether a process is in the same namespace as this one; null: only root may be told. */
-function isShared(pid: number, kind: 'net' | 'ipc' | 'pid' | 'uts'): boolean | null {
+function isShared(pid: number, kind: 'net' | 'ipc' | 'pid' | 'uts' | 'cgroup'): boolean | null {
   try {
     return readlinkSync(`/proc/${pid}/ns/${kind}`) === readlinkSync(`/proc/self/ns/${kind}`);
   } catch {
@@ -86,7 +86,7 @@ export async function lookAt(name: string, pid: number, facts: Facts): Promise<S
   });
   return {
     name, pid, status, uidMap: text(`/proc/${pid}/uid_map`) ?? '', mounts,
-    shares: { net: isShared(pid, 'net'), ipc: isShared(pid, 'ipc'), pid: isShared(pid, 'pid'), uts: isShared(pid, 'uts') },
+    shares: { net: isShared(pid, 'net'), ipc: isShared(pid, 'ipc'), pid: isShared(pid, 'pid'), uts: isShared(pid, 'uts'), cgroup: isShared(pid, 'cgroup') },
     devices: groups.map((group) => text(`${group}/devices.list`)).find((found) => found !== null)?.split('\n').filter(Boolean) ?? (await devicesOfUnit(pid, facts)),
     limits: {
       cpu: narrowest(groups, ['cpu.max', 'cpu.cfs_quota_us'], /^(max|-1)/), memory: narrowest(groups, ['memory.max', 'memory.limit_in_bytes'], /^(max|9223372036854771712)/), tasks: narrowest(groups, ['pids.max'], /^max/),

@@ -1,3 +1,4 @@
+import { normalize } from 'node:path/posix';
 import * as v from 'valibot';
 import type { Danger } from '../dangers.ts';
 import { nameOfRule } from '../device-dangers.ts';
@@ -31,7 +32,7 @@ const ofEvery = /^(char-pts|\/dev\/(net\/tun|null|zero|full|u?random|tty|ptmx))$
 
 export function knownForeign(name: string, file: string, { way, settings: all }: Foreign, host: Surroundings): Known {
   const settings = all.filter(({ what, at }) => !(isBeside(at.file) && unheeded.includes(what)));
-  const { users, network, boot, user, root, binds: asked, devices, policy, capabilities: powers, limits, noNewPrivileges, grants } = wholeOf({ way, settings });
+  const { users, network, boot, user, root, binds: asked, devices, policy, capabilities: powers, syscalls, limits, cgroups, noNewPrivileges, grants } = wholeOf({ way, settings });
   const usual = defaults[way];
   const whereOf = ({ at: { file: path, line }, text }: Pick<Setting, 'at' | 'text'>): Where => ({ file: path, line, column: null, text });
   const said = <T>(by: Setting | null | undefined, is: T, silent: string): Said<T> => ({ is, where: by ? whereOf(by) : { file, line: null, column: null, text: silent } });
@@ -42,7 +43,7 @@ export function knownForeign(name: string, file: string, { way, settings: all }:
   const sharesNetwork = network.value.kind === 'host';
   const isHostRoot = users.value === 'host' || settings.some((one) => one.what === 'users' && one === users.by && one.first === 0);
   const isOrdinary = user !== null && !['root', '0'].includes(user.name) && noNewPrivileges?.value === true && !boot.value;
-  const binds = asked.map((bind): Known['binds'][number] => said(bind, { from: bind.from.replace(/^~(?=\/|$)|^\$\{?HOME\}?/, host.home), to: bind.to, write: bind.write }, ''));
+  const binds = asked.map((bind): Known['binds'][number] => said(bind, { from: plain(bind.from.replace(/^~(?=\/|$)|^\$\{?HOME\}?/, host.home)), to: bind.to, write: bind.write }, ''));
   const written = binds.find(({ is: { write, from } }) => write && !/^\/(dev|proc|sys|run|tmp)(\/|$)/.test(from));
   const bound = (which: 'cpu' | 'memory' | 'tasks'): Said<boolean> => {
     const limit = limits.find((one) => one.limit === which);
@@ -56,8 +57,9 @@ export function knownForeign(name: string, file: string, { way, settings: all }:
     hostRoot: said(users.by, isHostRoot, `${usual.by}: ${isHostRoot ? 'no user namespace' : 'a user namespace'}`),
     asRoot: said(user, !isOrdinary, 'programs inside are, or become, root there'),
     ownNetwork: said(network.by, !sharesNetwork, `${usual.by}: ${sharesNetwork ? 'the network of the host' : 'a network of its own'}`),
-    shares: matching(/SYSTEMD_NSPAWN_SHARE_(NS_(IPC|PID|UTS)|SYSTEM)=(?!no|0|false|off)|lxc\.namespace\.(keep|share)/).flatMap((setting) => sharedBy(setting.text).map((is) => said(setting, is, ''))),
+    shares: matching(/SYSTEMD_NSPAWN_SHARE_(NS_(IPC|PID|UTS)|SYSTEM)=(?!no|0|false|off)|lxc\.namespace\.(keep|share)/).flatMap((setting) => sharedBy(setting.text).map((is) => said<Known['shares'][number]['is']>(setting, is, ''))).concat(cgroups?.value === 'host' ? [said(cgroups, 'cgroup', '')] : []),
     deviceList: listOf(), devices: devicesOf(), capabilities: capabilitiesOf(), binds,
+    syscalls: syscalls.flatMap((line) => (line.names.some((one) => !one.startsWith('~')) ? [said(line, line.names, '')] : [])),
     bounds: { cpu: bound('cpu'), memory: bound('memory'), tasks: bound('tasks'), disk: written ? { is: false, where: written.where } : said(root, root?.kind === 'image' || root?.kind === 'volume', 'its root is a folder of the host') },
     strangers: root?.kind === 'image' ? [said(root, root.path, '')] : [],
     kernelFiles: said(writable, writable !== undefined, ''), besideRoot: said(beside, beside !== undefined, ''),
@@ -108,6 +110,9 @@ function grantOpens(topic: string, kind: string, options: unknown): { can: Dange
   const read = grant && v.safeParse(grant.options, options);
   return grant && read?.success ? grant.exposes(read.output).map(({ can, what }) => ({ can, what })) : [];
 }
+
+/** /srv/../etc/ -> /etc */
+const plain = (path: string): string => normalize(path).replace(/(.)\/$/, '$1');
 
 const sharedBy = (text: string): Known['shares'][number]['is'][] =>
   /SHARE_SYSTEM/.test(text) ? ['ipc', 'pid', 'uts'] : (['ipc', 'pid', 'uts'] as const).filter((kind) => new RegExp(`SHARE_NS_${kind}|lxc\\.namespace\\.share\\.${kind}|lxc\\.namespace\\.keep\\s*[=:].*\\b${kind}\\b`, 'i').test(text));

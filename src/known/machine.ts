@@ -47,7 +47,7 @@ export function knownMachine(file: MachineText, machine: Machine, facts: Facts, 
     ownNetwork: { is: !spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host'), where: at('network', 'host') },
     shares: [],
     deviceList: { is: isListed, where: spec.accept.includes('no-device-policy') ? at('accept', spec.accept.indexOf('no-device-policy')) : at('users') },
-    devices: [], capabilities: [],
+    devices: [], capabilities: [], syscalls: [],
     binds: files.map(({ path, to, write }, i) => {
       const from = path.startsWith('~') ? `${host.home}${path.slice(1)}` : path;
       return { is: { from, to: to ?? from, write }, where: at('files', i) };

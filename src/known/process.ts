@@ -13,7 +13,7 @@ export interface Seen {
   /** /proc/PID/status. */
   status: string;
   /** Of each kind, whether it is in that of the host; null: it may not be told. */
-  shares: Record<'net' | 'ipc' | 'pid' | 'uts', boolean | null>;
+  shares: Record<'net' | 'ipc' | 'pid' | 'uts' | 'cgroup', boolean | null>;
   /** Its mounts, and what of the host is seen there: null, something of its own. */
   mounts: { at: string; type: string; readOnly: boolean; from: string | null }[];
   /** Rules of the list of devices: `c 226:* rwm`, `a *:* rwm`; null: nobody can read them. */
@@ -51,13 +51,14 @@ export function knownProcess({ name, pid, uidMap, status, shares, mounts, device
     name, made: 'process', file,
     hostRoot: said(isHostRoot, 'uid_map', uidMap.trim().replace(/\s+/g, ' ')), asRoot: said(!held, 'status', `Uid ${uid}`),
     ownNetwork,
-    shares: (['ipc', 'pid', 'uts'] as const).filter((kind) => shares[kind]).map((is) => said(is, `ns/${is}`, 'that of the host')),
+    shares: (['ipc', 'pid', 'uts', 'cgroup'] as const).filter((kind) => shares[kind]).map((is) => said(is, `ns/${is}`, 'that of the host')),
     deviceList: devices === null ? null : said(!isOpen, 'cgroup', isOpen ? 'a *:* rwm' : 'its list of devices'),
     devices: isOpen ? [] : [...named, ...rules.flatMap(([line, type, major, minor, rights]) => {
       const is = nameOfRule(type!, number(major!), number(minor!), rights!);
       return is === null ? [] : [said(is, 'cgroup', line)];
     })],
     capabilities: bounding === '' ? [] : beyondUsual({ capabilities: capabilitiesIn(bounding), network: shares.net ? { kind: 'host' } : { kind: 'none' } }).map((is) => said(is, 'status', `CapBnd ${bounding}`)),
+    syscalls: [],
     binds: mounts.filter(({ at, type, from }) => from !== null && at !== '/' && !own.has(type) && !ordinary.test(from) && !ordinary.test(at)).map(({ at, readOnly, from }) => ({ is: { from: from!, to: at, write: !readOnly }, where: seen('mountinfo', `${from} at ${at}${readOnly ? ', read-only' : ''}`) })),
     bounds: { cpu: limit('cpu', 'cpu.max'), memory: limit('memory', 'memory.max'), tasks: limit('tasks', 'pids.max'), disk: onHostDisk === null ? null : said(!onHostDisk, 'mountinfo', onHostDisk ? "its root is on the host's disk" : 'its root is on a file system of its own') },
     strangers: [], kernelFiles: said(isHostRoot && underSys !== undefined && !underSys.readOnly, 'mountinfo', '/proc/sys can be written to'),

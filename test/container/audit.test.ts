@@ -10,6 +10,9 @@ import { groupsOf } from '../../src/machine.ts';
 import { lookAt } from '../../src/host/containers.ts';
 import { descendants, isFirst, namespace } from '../../src/host/inside.ts';
 import { readSurroundings } from '../../src/host/surroundings.ts';
+import { readArguments } from '../../src/import.ts';
+import { quietHost } from '../../src/known.ts';
+import { knownForeign } from '../../src/known/foreign.ts';
 import { knownProcess } from '../../src/known/process.ts';
 import { probe } from '../../src/probe.ts';
 import { folder, machineFile, nestbox } from '../nestbox.ts';
@@ -185,6 +188,19 @@ test('shared-namespaces: processes and memory segments of the host are seen from
   const id = /\d+/.exec(execFileSync('ipcmk', ['-M', '4711'], { encoding: 'utf8' }))![0];
   t.after(() => execFileSync('ipcrm', ['-m', id]));
   await shows(t, { rule: 'shared-namespaces', can: ['processes'], args: ['--private-network'], environment: { SYSTEMD_NSPAWN_SHARE_NS_IPC: '1' }, script: `ipcs -m -i ${id}`, works: /bytes=4711/, without: ['--private-network'] });
+});
+
+test('system-calls: with those for keyrings root inside reads a key of root of the host', { skip: options.skip || (facts.architecture !== 'x86_64' && 'the numbers of system calls are those of x86_64') }, async (t) => {
+  // add_key(2) 248 and keyctl(2) 250, in the keyring of the user (-4).
+  const id = execFileSync('perl', ['-e', 'my ($type, $name, $held) = ("user", "nestbox-audit", "a secret"); print syscall(248, $type, $name, $held, 8, -4)'], { encoding: 'utf8' });
+  t.after(() => execFileSync('perl', ['-e', `syscall(250, 9, ${id}, -4)`]));
+  const script = `perl -e 'my ($type, $name) = ("user", "nestbox-audit"); syscall(250, 8, -4, -3); my $id = syscall(250, 10, -4, $type, $name, 0); my $held = " " x 64; my $size = syscall(250, 11, $id, $held, 64); print substr($held, 0, $size)'`;
+  const calls = '--system-call-filter=add_key keyctl';
+  const told = (...args: string[]) => audit(knownForeign('a', 'a command', readArguments(['systemd-nspawn', ...args]), quietHost)).findings.filter(({ rule }) => rule === 'system-calls').map(({ can }) => can);
+  assert.match((await trying(t, ['--private-network', calls], script)).said, /a secret/);
+  assert.doesNotMatch((await trying(t, ['--private-network'], script)).said, /a secret/);
+  assert.doesNotMatch((await trying(t, ['--private-network', calls, ...ownIds], script)).said, /a secret/);
+  assert.deepEqual([told(calls), told(), told(calls, '-U')], [['secrets'], [], ['calls']]);
 });
 
 test('capabilities: with one more than usual root inside reads the log of the kernel', options, async (t) => {

@@ -1,17 +1,22 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { audit, type Report } from '../../src/audit.ts';
+import { levels } from '../../src/dangers.ts';
 import { concerning, strangersIn, wholeVersion } from '../../src/host/surroundings.ts';
-import { readForeign } from '../../src/import.ts';
+import { imported, readArguments, readForeign } from '../../src/import.ts';
 import { readCommand } from '../../src/import/command.ts';
 import { readLxc } from '../../src/import/lxc.ts';
 import { readNspawn, readUnit } from '../../src/import/nspawn.ts';
 import type { Foreign } from '../../src/import/settings.ts';
 import { quietHost } from '../../src/known.ts';
 import { knownForeign } from '../../src/known/foreign.ts';
+import { knownMachine } from '../../src/known/machine.ts';
 import { knownProcess, type Seen } from '../../src/known/process.ts';
 import { sarif } from '../../src/sarif.ts';
+import { readSpec } from '../../src/spec.ts';
 import { splitWords } from '../../src/words.ts';
+import { here, meetStored, storedHost } from './hosts.ts';
 
 /** Audits of what nestbox did not make: the recipes that people have, and what is dangerous in each. */
 
@@ -92,9 +97,30 @@ test('what an LXC configuration shares or leaves writable is told at its line', 
   assert.deepEqual(lxc(`${own}lxc.include = /etc/lxc/more.conf\n`).unseen, ['what /etc/lxc/more.conf says (/var/lib/lxc/a/config:2)']);
 });
 
+test('whatever people have can be audited, at lines that are there, and the machine file that comes of it opens no more', () => {
+  const folder = here('import/');
+  const stored = storedHost('laptop');
+  const facts = { ...stored, paths: new Proxy(stored.paths, { has: () => true }) };
+  for (const name of readdirSync(folder).filter((one) => one.endsWith('.txt'))) {
+    const [given = ''] = readFileSync(new URL(name, folder), 'utf8').split(/^<<<\n/m);
+    const parts = given.split(/^>>> (.*)\n/m).slice(1);
+    const sources = parts.flatMap((file, i) => (i % 2 === 0 ? [{ file, text: parts[i + 1]! }] : []));
+    for (const foreign of given.startsWith('$ ') ? [readArguments(splitWords(given.slice(2)))] : readForeign(sources)) {
+      const theirs = audit(knownForeign('a', sources[0]?.file ?? 'a command', foreign, host));
+      for (const { where: { file, line } } of theirs.findings) assert.ok(line === null || line <= (sources.find((one) => one.file === file)?.text ?? given).split('\n').length, `${name}: ${file}:${line}`);
+      if (!/^(nspawn|lxc-)/.test(name)) continue; // enough of them: to meet a host takes longest
+      const { text } = imported(foreign, [name], { folder: '/home/of-somebody', name: null });
+      const spec = readSpec(text, 'a.toml');
+      const met = meetStored(spec, facts, '/etc/nestbox/a.toml');
+      const ours = audit(knownMachine({ shown: 'a.toml', text, spec }, met.machine, met.facts, host));
+      assert.ok(levels.indexOf(ours.level) <= levels.indexOf(theirs.level), `${name}: ${theirs.level}, and then ${ours.level}`);
+    }
+  }
+});
+
 /** A container of systemd-nspawn -U as it looks from outside. */
 const seen: Seen = {
-  name: 'a', pid: 4711, uidMap: '         0 1878458368      65536\n', status: 'Name:\tsystemd\nUid:\t0\t0\t0\t0\nNoNewPrivs:\t0\nCapBnd:\t00000000fdecbfff\n', shares: { net: false, ipc: false, pid: false, uts: false },
+  name: 'a', pid: 4711, uidMap: '         0 1878458368      65536\n', status: 'Name:\tsystemd\nUid:\t0\t0\t0\t0\nNoNewPrivs:\t0\nCapBnd:\t00000000fdecbfff\n', shares: { net: false, ipc: false, pid: false, uts: false, cgroup: false },
   mounts: [
     { at: '/', type: 'ext4', readOnly: false, from: null }, { at: '/proc', type: 'proc', readOnly: false, from: null }, { at: '/proc/sys', type: 'proc', readOnly: true, from: null }, { at: '/dev/null', type: 'devtmpfs', readOnly: false, from: '/dev/null' },
     { at: '/run/host/incoming', type: 'tmpfs', readOnly: true, from: '/run/systemd/nspawn/propagate/a' }, { at: '/sys/fs/cgroup', type: 'cgroup2', readOnly: false, from: '/sys/fs/cgroup' },
@@ -122,7 +148,7 @@ test('one that runs with the ids of the host is as good as root, and its list of
 });
 
 test('what only root may see is said not to be known, and nothing is said to be shut', () => {
-  const report = running({ shares: { net: null, ipc: null, pid: null, uts: null }, devices: null });
+  const report = running({ shares: { net: null, ipc: null, pid: null, uts: null, cgroup: null }, devices: null });
   assert.equal(report.unseen.length, 2);
   assert.equal(report.level, 'contained');
 });

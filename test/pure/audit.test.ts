@@ -20,7 +20,7 @@ const no = said(false);
 
 /** A container in which nothing is open. */
 const shut: Known = {
-  name: 'a', made: 'nspawn', file: 'a.nspawn', hostRoot: no, asRoot: no, ownNetwork: yes, shares: [], deviceList: yes, devices: [], capabilities: [], binds: [],
+  name: 'a', made: 'nspawn', file: 'a.nspawn', hostRoot: no, asRoot: no, ownNetwork: yes, shares: [], deviceList: yes, devices: [], capabilities: [], syscalls: [], binds: [],
   bounds: { cpu: yes, memory: yes, tasks: yes, disk: yes }, strangers: [], kernelFiles: no, besideRoot: no, opened: [], host: { ...quietHost, home: '/home/of-somebody' }, unseen: [],
 };
 
@@ -55,10 +55,11 @@ const cases: Record<string, { fires: [Partial<Known>, Danger[]][]; quiet: Partia
   'session-bus': { fires: [[binds(['/run/user/1000/bus']), ['session']], [binds(['/run/user/1000']), ['session']], [binds(['/run/dbus/system_bus_socket']), ['services']]], quiet: [binds(['/run/user/1000/app-proxy/bus.sock'])] },
   'settings-beside': { fires: [[{ besideRoot: yes, ...host({ nspawn: '252.39-1~deb12u1' }) }, ['root']], [{ besideRoot: yes, ...host({ nspawn: '255.4' }) }, ['root']]], quiet: [{ besideRoot: yes, ...host({ nspawn: '252.39-1~deb12u2' }) }, { besideRoot: yes }, host({ nspawn: '247.3' })] },
   'setuid-folder': { fires: [[{ ...root, ...binds(['/srv/share', true]) }, ['root']]], quiet: [{ ...root, ...binds(['/srv/share']) }, { asRoot: yes, ...binds(['/srv/share', true]) }, { hostRoot: yes, asRoot: no, ...binds(['/srv/share', true]) }] },
-  'shared-namespaces': { fires: [[{ shares: [said('ipc'), said('pid'), said('uts')] }, ['processes', 'processes', 'settings']]], quiet: [{}] },
+  'shared-namespaces': { fires: [[{ shares: [said('ipc'), said('pid'), said('uts')] }, ['processes', 'processes', 'settings']], [{ ...root, shares: [said('cgroup')] }, ['settings']], [{ shares: [said('cgroup')] }, ['hints']]], quiet: [{}] },
   'sound-socket': { fires: [[binds(['/run/user/1000/pulse']), ['microphone', 'sound-server']], [binds(['/run/user/1000/pulse/native']), ['microphone', 'sound-server']], [binds(['/run/user/1000/pipewire-0']), ['microphone']]], quiet: [binds(['/etc/pulse']), binds(['/run/user/1000/pulse.d'])] },
   'strange-image': { fires: [[{ strangers: [said('/srv/pi.img')] }, ['driver']]], quiet: [{}] },
   'system-files': { fires: [[{ ...root, ...binds(['/etc', true]) }, ['root']], [binds(['/home/of-somebody', true]), ['session']], [binds(['/home/of-somebody/.bashrc', true]), ['session']]], quiet: [{ ...root, ...binds(['/etc']) }, { ...root, ...binds(['/var/lib/mysql', true], ['/opt/legacy', true]) }, binds(['/etc', true]), binds(['/home/of-somebody/games', true])] },
+  'system-calls': { fires: [[{ ...root, syscalls: [said(['add_key', 'keyctl'])] }, ['secrets']], [{ ...root, syscalls: [said(['bpf'])] }, ['kernel']], [{ syscalls: [said(['bpf'])] }, ['calls']]], quiet: [{ ...root, syscalls: [said(['~mount'])] }] },
   'udev-control': { fires: [[{ ...root, ...binds(['/run/udev']) }, ['settings']], [{ ...root, ...binds(['/run/udev/control']) }, ['settings']]], quiet: [binds(['/run/udev/control']), { ...root, ...binds(['/run/udev/data']) }] },
   'wayland-socket': { fires: [[binds(['/run/user/1000/wayland-0']), ['screen']]], quiet: [binds(['/run/user/1000/wayland-0.lock'])] },
   'writable-files': { fires: [[binds(['/srv/share', true]), ['files']]], quiet: [binds(['/srv/share']), { made: 'nestbox', ...binds(['/srv/share', true]) }] },

@@ -99,7 +99,7 @@ export default defineGrant({
   },
 
   exposes: ({ input, 'legacy-vesa': vesa }, _, machine = allExposed) => [
-    ...(vesa ? [{ can: 'memory' as const, what: 'whoever is root inside owns the computer: through /dev/mem they reach its hardware, and what memory the kernel leaves open there, past all drivers and all other bounds', at: ['legacy-vesa'], smaller: { say: '[display.vt] without legacy-vesa', loses: 'cards for which the kernel has no driver' } }] : []),
+    ...(vesa ? [{ can: 'memory' as const, what: 'whoever is root inside owns the computer: through /dev/mem they reach its hardware, and what memory the kernel leaves open there, past all drivers and all other bounds', at: ['legacy-vesa'], smaller: { say: 'leave legacy-vesa out', loses: 'screens that no driver of the kernel knows' } }] : []),
     ...(input === 'all' ? [{ can: 'keys' as const, what: 'programs inside read every key typed on this computer, also those typed on the host and in other machines', smaller: { say: '[display.vt] input = "visible"', loses: 'devices that are no keyboard or pointer, and their lights and shaking' } }] : [
       { can: 'imitation' as const, what: 'programs inside read every key typed while its screen is visible, also in a login screen of the host that it only imitates', at: ['input'], smaller: nested },
       ...(machine.isHostRoot ? [{ can: 'keys' as const, what: "with users = \"host\" root inside is the host's and can get at its keyboards and mice all the same", smaller: { say: 'users = "own"', loses: 'what the ids of the host are needed for' } }] : []),
