@@ -101,7 +101,7 @@ const ways: { [K in Place['kind']]: {
       // A file of our own with this one line: `systemctl set-property DeviceAllow=` would leave a frozen copy of the whole list.
       if (allowed) {
         if ((await host.kind(folder)) === null) await host.mkdir(folder, 0o755);
-        await host.write(file, iniText([], [['Service', [['DeviceAllow', `${numbered({ type, major, minor })} rw`]]]]), 0o644);
+        await host.write(file, iniText([], [[name.endsWith('.scope') ? 'Scope' : 'Service', [['DeviceAllow', `${numbered({ type, major, minor })} rw`]]]]), 0o644);
       } else if ((await host.kind(file)) !== null) {
         await host.remove(file);
         await host.removeLeftover(folder);
