@@ -70,6 +70,7 @@ static const struct {
 	{ "each", "PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...", each_job },
 	{ "enter", "PID STARTED [--cgroup FOLDER]... [--user NAME|UID] [--directory FOLDER] [--terminal] [--die-with PID] --login | --open DEVICE | -- PROGRAM [ARGUMENT]...", enter_job },
 	{ "every", "PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...", every_job },
+	{ "first", "USER STATUS -- PROGRAM [ARGUMENT]...", first_job },
 	{ "forget-devices", "UNIT SYSTEMCTL", forget_devices_job },
 	{ "forget-ports", "NFT PROTOCOL PORT [PROTOCOL PORT]...", forget_ports_job },
 	{ "forwarding", "on|off NFT", forwarding_job },

@@ -48,6 +48,7 @@ int deactivate_job(int argc, char **argv);
 int each_job(int argc, char **argv);
 int enter_job(int argc, char **argv);
 int every_job(int argc, char **argv);
+int first_job(int argc, char **argv);
 int forget_devices_job(int argc, char **argv);
 int forget_ports_job(int argc, char **argv);
 int forwarding_job(int argc, char **argv);

@@ -31,6 +31,13 @@ export interface Engine<Schema extends OptionsSchema = OptionsSchema> {
   options: Schema;
   /** Each is refused with its reason at the key that wants it, unless it is accepted by name. A table of the README is made of it. */
   lacks: Lacks;
+  /**
+   * It mounts as root inside does. So nestbox makes its /dev, as no node can be opened in one that was mounted with other ids; what lies in a folder that is closed is
+   * bound beforehand; and where the root has links on the way to a place, that is where they lead: these engines follow none.
+   */
+  mountsInside?: true;
+  /** The unit of systemd's that runs a machine. Absent: systemd-nspawn@NAME.service. */
+  service?: (machine: string) => string;
   needs(machine: Machine, facts: Facts, options: v.InferOutput<Schema>): Problem[];
   /** The last steps of a run, the container at their end: everything that the machine was given is in place by then. */
   start(machine: Machine, facts: Facts, options: v.InferOutput<Schema>): Step[];

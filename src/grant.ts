@@ -23,6 +23,8 @@ export interface Context {
   boots: boolean;
   /** Whether the programs in its root are for another processor, and run by an emulator. */
   emulated: boolean;
+  /** The unit of systemd's in which it runs, where systemd-machined does not know it. */
+  unit: string | null;
 }
 
 /** What decides how far a program inside gets with what it is given. */

@@ -98,7 +98,11 @@ function readSystemd(parts: readonly (Source & { kind: Kind })[], language: stri
     add(unit.settings, before);
     runs ||= unit.runs;
   }
-  if (parts.every(({ text }) => isOwn(text))) return { way: 'unit', settings: ownSettings(parts, settings, instance ?? '', language) };
+  const own = parts.filter(({ text }) => isOwn(text));
+  if (own.some(({ kind }) => kind === 'nspawn')) {
+    const isOurs = ({ at }: Setting) => own.some(({ file }) => file === at.file);
+    return { way: 'unit', settings: [...ownSettings(own, settings.filter(isOurs), instance ?? '', language), ...settings.filter((one) => !isOurs(one))] };
+  }
   if (!runs && !files.some(({ kind }) => kind === 'nspawn' || kind === 'unit')) throw new Complaint(`${parts[0]!.file}: there is no command systemd-nspawn in it that could be read`, 'nestbox import -- systemd-nspawn ... reads the command itself');
   return { way: runs ? 'nspawn' : 'unit', settings: [...settings, ...scripts.flatMap((script) => (runs ? script.settings : []))] };
 }

@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path/posix';
 import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
 import { type Bind, type Edits, type Exposure, type Link, merge, type Network, type Text } from './edits.ts';
+import { reached, throughClosed } from './places.ts';
 import { scopeProperties } from './devices.ts';
 import { isCdiName } from './cdi/names.ts';
 import { lacking, withoutLacks } from './engine.ts';
@@ -199,7 +200,7 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
   const building = source.kind === 'template' && !facts.store.templates.includes(source.key);
   const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, { building, setuid: spec.boot && spec.accept.includes('emulated-setuid') }) : null;
   const emulation = verdict?.emulation ?? null;
-  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot, emulated: emulation !== null };
+  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot, emulated: emulation !== null, unit: facts.supervised && engine.service ? (way === 'service' ? serviceOf(name, engine) : scopeOf(name)) : null };
 
   const grants = spec.grants.filter((asked) => spec.boot || !grantOf(asked).onlyBooted); // of a machine that boots, a program can be run all the same
   const grantProblems = grants.flatMap((asked) =>
@@ -233,13 +234,14 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
     // Who boots has a terminal and a session of its own, made when somebody logs in.
     environment: spec.boot ? { LANG: facts.language } : { LANG: facts.language, ...(way === 'run' && facts.terminal && { TERM: facts.terminal }), XDG_RUNTIME_DIR: `/run/user/${account.uid}` },
     edits, origin,
-    seenBinds: seenBinds(edits, facts, run, spec.boot ? null : account.uid, libraries.cache !== null), links: libraries.links, linkerCache: libraries.cache, libraryKey: libraries.by === undefined ? '' : (origin.get(libraries.by) ?? ''),
+    seenBinds: seenBinds(edits, facts, run, spec.boot ? null : account.uid, libraries.cache !== null, engine.mountsInside ? shift : null), links: libraries.links, linkerCache: libraries.cache, libraryKey: libraries.by === undefined ? '' : (origin.get(libraries.by) ?? ''),
     file,
-    place: way === 'service' ? { kind: 'unit', name: serviceOf(name), properties: [] } : facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, controllersFor(edits.limits)) },
+    place: way === 'service' || facts.supervised ? { kind: 'unit', name: way === 'service' ? serviceOf(name, engine) : scopeOf(name), properties: way === 'service' ? [] : scopeProperties(edits), ...(engineName === 'lxc' && { lxc: { name, folder: way === 'service' ? store.lxc : `${run}/lxc` } }) }
+      : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, engine.mountsInside ? Object.keys(facts.cgroups.own) : controllersFor(edits.limits)) }, // LXC makes groups in all trees
     helper, linkNames: linkNames(name),
     problems, exposures: [...(emulation?.register && emulation.setuid ? [{ by: 'accept', ...setuidExposure }] : []), ...grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork, touchesHardware }).map((exposure) => ({ ...exposure, by: keyOf(asked) })))],
   };
-  machine.problems.push(...conflicts, ...lost, ...needsOfInside(facts), ...(from ? engine.needs(machine, facts, engineOptions) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts) : []));
+  machine.problems.push(...conflicts, ...lost, ...needsOfInside(facts), ...(from ? engine.needs(machine, facts, engineOptions) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts, engine.service !== undefined) : []));
   for (const { problem, exposure } of lacking(engineName, engine, engineOptions, written, machine)) {
     machine.problems.push(problem);
     if (exposure) machine.exposures.push({ ...exposure, by: `${engineName}.accept` });
@@ -311,11 +313,11 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
 const needsOfInit = ({ boot }: Spec, { init }: Facts): Problem[] =>
   boot && init === 'none' ? [{ what: 'there is no init in this root', mend: 'install one in it, such as the packages systemd-sysv and dbus of Debian, or leave boot out', fatal: true, at: ['boot'] }] : [];
 
-function needsOfService({ services }: Edits, { supervised, programs, systemd }: Facts): Problem[] {
+function needsOfService({ services }: Edits, { supervised, programs, systemd }: Facts, isOwnUnit: boolean): Problem[] {
   if (!supervised) return [{ what: 'systemd does not run this host: nothing would keep the machine running, nor start it with the host', mend: 'nestbox run keeps it in the foreground', fatal: true }];
   const recorded = services.some(({ output }) => output) && systemd !== null && systemd < 248;
   return [
-    ...(['machinectl', 'systemctl'] as const).filter((name) => !programs[name]).map((name) => lacksProgram(name, 'have systemd run the machine')),
+    ...([isOwnUnit ? 'lxc-wait' : 'machinectl', 'systemctl'] as const).filter((name) => !programs[name]).map((name) => lacksProgram(name, 'have systemd run the machine')),
     ...(recorded ? [lacks(`systemd ${systemd} cannot write a recording anew at each start (248 can)`, 'leave record out, or use nestbox run')] : []),
   ];
 }
@@ -360,22 +362,30 @@ function librariesOf(edits: Edits, facts: Facts): { links: Link[]; cache: CacheE
 /** Where the `i`th of the texts is kept for a run. */
 export const textFile = (run: string, i: number): string => `${run}/texts/${i}`;
 
-/** `uid`: of the program; null where an init is started, which makes the folders of its users itself. */
-function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, hasCache: boolean): SeenBind[] {
+/** What kind of thing is bound. */
+export const typeOfBind = ({ paths }: Pick<Facts, 'paths'>, { from, folder }: Pick<Bind, 'from' | 'folder'>): 'file' | 'directory' => (folder || paths[from]?.kind === 'directory' ? 'directory' : 'file');
+
+/** `uid`: of the program; null where an init is started, which makes the folders of its users itself. `inside`: the first of its ids, where they mount; else null. */
+function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, hasCache: boolean, inside: number | null): SeenBind[] {
   let mapped = 0;
-  const typeOf = (path: string) => (facts.paths[path]?.kind === 'directory' ? 'directory' : 'file');
-  return [
-    ...edits.binds.map((bind) => ({ from: bind.owner === 'theirs' ? `${run}/files/${mapped++}` : bind.from, to: bind.to, write: bind.write, type: bind.folder ? 'directory' : typeOf(bind.from), ...(bind.passes && { passes: true as const, of: bind }) }) as const),
+  const held = inside ? throughClosed(edits, run) : [];
+  const fromOf = (bind: Bind) => (bind.owner === 'theirs' ? `${run}/files/${mapped++}` : held.includes(bind) ? `${run}/held/${held.indexOf(bind)}` : bind.from);
+  const all: SeenBind[] = [
+    ...edits.binds.map((bind) => ({ from: fromOf(bind), to: bind.to, write: bind.write, type: typeOfBind(facts, bind), ...(bind.passes && { passes: true as const, of: bind }) }) as const),
     ...edits.texts.map((text, i) => ({ from: textFile(run, i), to: text.path, write: false, type: 'file', passes: true, of: text }) as const),
     ...(hasCache ? [{ from: `${run}/ld.so.cache`, to: '/etc/ld.so.cache', write: false, type: 'file', passes: true } as const] : []),
-    ...edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const),
+    ...(inside !== null ? [] : edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const)),
     ...(uid === 0 || uid === null ? [] : [{ from: `${run}/user`, to: `/run/user/${uid}`, write: true, type: 'directory' } as const]),
     ...(namesServers(edits.network) || edits.network.kind === 'host' ? [{ from: edits.network.kind === 'host' ? '/etc/resolv.conf' : `${run}/resolv.conf`, to: '/etc/resolv.conf', write: false, type: 'file' } as const] : []),
   ];
+  return inside === null ? all : all.map((bind) => ({ ...bind, to: reached(bind.to, facts.rootLinks ?? {}) }));
 }
 
 /** Whether nestbox says which name servers programs inside ask. */
 export const namesServers = (network: Network): network is Network & { nameservers: string[] } => 'nameservers' in network && network.nameservers !== null;
+
+/** The variables of all programs inside, as far as they are not those of every container of systemd-nspawn's. */
+export const variablesInside = ({ engine, environment, edits }: Pick<Machine, 'engine' | 'environment' | 'edits'>): Record<string, string> => ({ ...(engine === 'lxc' && { container: 'lxc' }), ...environment, ...edits.environment });
 
 /** What the link to the host is called inside, as systemd-nspawn calls its own. */
 export const insideLink = 'host0';

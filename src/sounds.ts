@@ -9,7 +9,7 @@ const seen = '/run/nestbox/pulse';
 export function soundFrom(folder: string): Pick<Edits, 'binds' | 'environment' | 'texts'> {
   const server = `unix:${seen}/native`;
   return {
-    binds: [{ from: folder, to: seen, write: false, owner: 'as-is' }],
+    binds: [{ from: folder, to: seen, write: false, owner: 'as-is', folder: true }],
     environment: { PULSE_SERVER: server },
     // For programs that have no variable of ours: those of any account, started by whatever; pulse-client.conf(5).
     texts: [{ path: '/etc/pulse/client.conf.d/60-nestbox.conf', text: `default-server = ${server}\nautospawn = no\n` }],

@@ -26,6 +26,8 @@ export const store = {
   serviceRun: (name: string): string => `/run/nestbox-services/${name}`,
   /** The way back of nestbox image mount; it ends with the boot, as what it is for does. */
   mountOfImage: (session: string): string => `/run/nestbox-images/${session}`,
+  /** Where LXC's programs and its unit look for containers. */
+  lxc: '/var/lib/lxc',
   /** Machine files that commands take by name. */
   files: '/etc/nestbox',
 };

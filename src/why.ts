@@ -94,7 +94,7 @@ export function reason(path: string, machine: Machine, facts: Facts): Layer[] {
     owner: owner(),
     mount: !device && bind && bind.owner === 'theirs' ? { passes: false, looked: `${bind.to} is mounted so that no device in it opens (nodev)` } : { passes: common || device || bind ? true : null, looked: common || device || bind ? 'its mount opens devices' : 'there is no node' },
     group: group(),
-    calls: { passes: true, looked: `systemd-nspawn's system call filter has open(2)` },
+    calls: { passes: true, looked: `${machine.engine === 'nspawn' ? "systemd-nspawn's" : `the ${machine.engine}`} system call filter has open(2)` },
     driver: { passes: null, looked: 'whether there is a device behind the node, and nobody else has it, can only be tried' },
   };
   return layerNames.map((layer) => ({ layer, ...all[layer] }));

@@ -29,19 +29,19 @@ const patience = 30_000;
 const repository = fileURLToPath(new URL('..', import.meta.url));
 
 /** Gives one reader so many texts, or as many as it takes in so many seconds (0: no limit); the same seed gives the same texts. */
-export async function fuzz(reader: string, seed: number, texts: number, seconds: number, hung = patience): Promise<Outcome> {
+export async function fuzz(reader: string, seed: number, texts: number, seconds: number, hung = patience, tell: (outcome: Outcome) => void = () => {}): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), 'nestbox-fuzz-'));
   const file = join(folder, 'child.mjs');
   try {
     await build({ entryPoints: [join(repository, 'test/fuzz/child.ts')], bundle: true, platform: 'node', target: 'node20', format: 'esm', outfile: file, logLevel: 'error', banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" } });
     // It may read, and nothing else: no process is started and no file is written, or it fails.
-    return await watched([process.execPath, '--experimental-permission', `--allow-fs-read=${repository}*`, `--allow-fs-read=${folder}/*`, '--max-old-space-size=180', '--no-warnings', file, reader, `${seed}`, `${texts}`, `${seconds}`, repository], hung);
+    return await watched([process.execPath, '--experimental-permission', `--allow-fs-read=${repository}*`, `--allow-fs-read=${folder}/*`, '--max-old-space-size=180', '--no-warnings', file, reader, `${seed}`, `${texts}`, `${seconds}`, repository], hung, tell);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function watched([program, ...words]: string[], hung: number): Promise<Outcome> {
+function watched([program, ...words]: string[], hung: number, tell: (outcome: Outcome) => void): Promise<Outcome> {
   return new Promise((resolve) => {
     const child = spawn(program!, words, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: '/usr/bin:/bin' } });
     let last: Outcome = { reader: words.at(-5)!, texts: 0, refused: 0, slowest: 0, memory: 0 };
@@ -57,7 +57,10 @@ function watched([program, ...words]: string[], hung: number): Promise<Outcome> 
       timer = setTimeout(stop, hung);
       const lines = `${rest}${part}`.split('\n');
       rest = lines.pop()!;
-      for (const line of lines) last = JSON.parse(line) as Outcome;
+      for (const line of lines) {
+        last = JSON.parse(line) as Outcome;
+        tell(last);
+      }
     });
     child.on('close', (code, signal) => {
       clearTimeout(timer);
@@ -70,7 +73,12 @@ async function main(texts: number, names: string[]): Promise<number> {
   let failures = 0;
   for (const reader of names.length > 0 ? names : Object.keys(readers)) {
     const seed = Math.floor(Math.random() * 1e9);
-    const outcome = await fuzz(reader, seed, texts, 0);
+    let told = performance.now();
+    const outcome = await fuzz(reader, seed, texts, 0, patience, (now) => {
+      if (performance.now() - told < 30_000) return;
+      told = performance.now();
+      console.log(`    ${reader}: ${now.texts} texts, the slowest ${now.slowest} ms, ${now.memory} MiB more`);
+    });
     console.log(`${outcome.failed ? 'FAILED' : 'ok'}  ${reader}: ${outcome.texts} texts, ${outcome.refused} refused, the slowest ${outcome.slowest} ms, ${outcome.memory} MiB more (seed ${seed})`);
     if (!outcome.failed) continue;
     failures++;

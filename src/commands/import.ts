@@ -41,7 +41,7 @@ function read(sources: readonly string[], kind: Kind | null, name: string | null
   return found_.map((foreign) => imported(foreign, files.map(({ file }) => file), { folder, name: found_.length === 1 ? name : null }));
 }
 
-/** A path, or the name of a machine of systemd's or of LXC's; with a .nspawn file come the drop-ins of its unit. */
+/** A path, or the name of a machine of systemd's or of LXC's; with a .nspawn file come the drop-ins of its unit, and nestbox's own units. */
 function found(source: string): Source[] {
   const places = source.includes('/') || source.includes('.') ? [source] : [source, `/etc/systemd/nspawn/${source}.nspawn`, `/run/systemd/nspawn/${source}.nspawn`, `/var/lib/lxc/${source}/config`];
   for (const file of places) {
@@ -54,16 +54,19 @@ function found(source: string): Source[] {
 }
 
 function dropIns(machine: string): Source[] {
-  return ['/etc', '/run'].map((base) => `${base}/systemd/system/systemd-nspawn@${machine}.service.d`).flatMap((folder) => listed(folder).map((name) => `${folder}/${name}`)).flatMap((file) => {
+  const own = new RegExp(`^nestbox-${machine.replace(/\W/g, '\\$&')}(\\..*)?\\.service$`); // what nestbox itself has beside it
+  return ['/etc/systemd/system', '/run/systemd/system'].flatMap((base) => [
+    ...listed(`${base}/systemd-nspawn@${machine}.service.d`, /\.conf$/), ...listed(base, own),
+  ]).flatMap((file) => {
     note(`reading ${file} as well`);
     const text = readText(file, false);
     return text === null ? [] : [{ file, text }];
   });
 }
 
-function listed(folder: string): string[] {
+function listed(folder: string, names: RegExp): string[] {
   try {
-    return readdirSync(folder).filter((name) => name.endsWith('.conf')).sort();
+    return readdirSync(folder).filter((name) => names.test(name)).sort().map((name) => `${folder}/${name}`);
   } catch {
     return []; // there is none, or it may not be read
   }

@@ -33,7 +33,9 @@ export function ownSettings(parts: readonly Part[], settings: readonly Setting[]
   const prepares = commandsIn(unit());
   const native = (job: string) => prepares.filter(([program, first]) => program === 'nestbox-native' && first === job).map((argv) => argv.slice(2));
   /** What a service of nestbox's runs: behind `launch --user ID:ID --`. */
-  const service = (part: string) => commandsIn(unit(part))[0]?.slice(5).map((word, i) => (i === 0 ? basename(word) : word)) ?? null;
+  const service = (part: string): string[] | null => commandsIn(unit(part))[0]?.slice(5).map((word, i) => (i === 0 ? basename(word) : word)) ?? (isNamed(part) ? [] : null);
+  /** The drop-in needs it, also where its own unit was not given to be read. */
+  const isNamed = (part: string) => parts.some(({ text }) => text.includes(`nestbox-${name}.${part}.service`));
   const run = `${store.serviceRun(name)}/`;
   const at: Place = settings[0]?.at ?? { file: 'nestbox', line: 1 };
   const out: Setting[] = [];
@@ -95,6 +97,7 @@ export function ownSettings(parts: readonly Part[], settings: readonly Setting[]
     else if (one.what === 'bind') {
       const from = mapped.get(one.from) ?? one.from;
       const isNode = one.from.startsWith(`${run}nodes/`);
+      if (from.startsWith(`${run}files/`)) out.push({ what: 'unsaid', why: `a file or folder that is bound by nestbox-${name}.service: give that to be read as well`, at: one.at, text: one.text });
       if (isNode ? granted(one.to) || isOfClass(one.to, settings) : from.startsWith(run) || one.to.startsWith('/run/nestbox/') || one.to === '/etc/resolv.conf' || (displays && one.to.startsWith('/tmp/.X11-unix/')) || drivers.includes(one) || isOfDriver(from, drivers.length > 0) || (terminal !== undefined && /^\/(dev\/input|run\/udev\/)/.test(one.to))) continue;
       out.push({ ...one, from: isNode ? one.to : from });
     } else if (one.what === 'device') {
@@ -122,7 +125,11 @@ function addNetwork(commands: readonly string[][], add: (asked: Asked) => void, 
   const rules = commands.find((argv) => argv[0] === 'nft')?.[1];
   const bridge = ip('link', 'set', 'master')?.at(-1) ?? null;
   const address = ip('in-network', 'address', 'add')?.at(-3) ?? null;
-  const ports = [...new Set([...(rules ?? '').matchAll(/(tcp|udp) dport (\d+) .*?dnat to \S+?:(\d+)/g)].map(([, protocol, host, inside]) => `${protocol === 'udp' ? 'udp:' : ''}${host}:${inside}`))];
+  const ports = [...new Set((rules ?? '').split(';').flatMap((rule) => {
+    const [, protocol, host] = /\b(tcp|udp) dport (\d+)\b/.exec(rule) ?? [];
+    const inside = /\bdnat to [\d.]+:(\d+)/.exec(rule)?.[1];
+    return host && inside ? [`${protocol === 'udp' ? 'udp:' : ''}${host}:${inside}`] : [];
+  }))];
   const said = settings.filter((one) => one.what === 'port').map(({ protocol, host, inside }) => `${protocol === 'udp' ? 'udp:' : ''}${host}:${inside}`);
   const network = settings.findLast((one) => one.what === 'network');
   if (bridge) add({ what: 'network', kind: 'veth', bridge, address, gateway: ip('in-network', 'route', 'add')?.at(-1) ?? null });
@@ -133,7 +140,7 @@ function addNetwork(commands: readonly string[][], add: (asked: Asked) => void, 
 
 /** Where the root comes from, as far as it is in the files: what is built once, from packages or an archive, is not. */
 function addRoot(parts: readonly Part[], native: (job: string) => string[][], add: (asked: Asked) => void, name: string, settings: readonly Setting[], run: string): void {
-  const link = parts.map(({ text }) => new RegExp(`^# /var/lib/machines/${name} -> (/.*)$`, 'm').exec(text)?.[1]).find((path) => path !== undefined);
+  const link = parts.map(({ text }) => /^# \/var\/lib\/machines\/\S+ -> (\/.*)$/m.exec(text)?.[1]).find((path) => path !== undefined);
   const overlay = native('overlay').find(([at]) => at === `${run}root`);
   const image = /^partition (\d+) of (.*)$/.exec(native('mount').find(([, at]) => at === `/var/lib/machines/${name}`)?.[2] ?? '');
   const lower = overlay?.[4];

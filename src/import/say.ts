@@ -250,16 +250,16 @@ function sayPowers(whole: Whole, say: Say, leave: Leave): void {
   }
   if (given.length > 0) say('capabilities', given, ...(users.value === 'host' && given.includes('all') ? ['with these root inside can do to this computer what its own root can'] : []));
   if (way === 'lxc' && given.length === 0 && users.value === 'host') leave(null, 'LXC leaves root inside all capabilities that are not dropped; a machine has those that systemd-nspawn gives, and capabilities = ["all"] gives them all');
-  const calls: string[] = [];
+  const calls = new Set<string>();
   for (const one of syscalls)
     for (const name of one.names) {
       const why = misfit(values.syscalls!.options, [name]);
       const other = name.startsWith('~') ? name.slice(1) : `~${name}`;
       if (why) leave(one, `${name}: ${why}`);
-      else if (calls.includes(other)) leave(one, `${name}: it is allowed and refused`);
-      else if (!calls.includes(name)) calls.push(name);
+      else if (calls.has(other)) leave(one, `${name}: it is allowed and refused`);
+      else calls.add(name);
     }
-  if (calls.length > 0) say('syscalls', calls);
+  if (calls.size > 0) say('syscalls', [...calls]);
   if (cgroups) say('cgroups', cgroups.value, ...(cgroups.value === 'host' ? ['programs inside see the whole tree of control groups; without this line their own part'] : []));
   if (!noNewPrivileges) return;
   if (boot.value) leave(noNewPrivileges, noNewPrivileges.value ? 'a system that boots has programs that change the user, such as su' : 'so it is in every machine that boots', !noNewPrivileges.value);

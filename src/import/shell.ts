@@ -188,10 +188,10 @@ function marked(parts: readonly Part[], scope: Scope, notes: Map<string, number>
 /** At spaces, but not within what is unknown. */
 const splitText = (text: string): string[] => text.match(new RegExp(`(?:${opens}[^${closes}]*${closes}|[^\\s${opens}])+`, 'g')) ?? [];
 
-function valueOf({ name, all, operator, argument, source }: Extract<Part, { kind: 'variable' }>, scope: Scope, notes: Map<string, number>, depth: number, at: number): string[] {
+function valueOf({ name, all, operator, argument, source, quoted }: Extract<Part, { kind: 'variable' }>, scope: Scope, notes: Map<string, number>, depth: number, at: number): string[] {
   const value = scope.left > 0 ? scope.values.get(name) : undefined;
   scope.left -= value ? value.words.reduce((sum, word) => sum + word.length, value.words.length) : 0;
-  const inner = (): string[] => (depth > 8 ? [`${opens}${source}${closes}`] : [wordsOf(argument).map((word) => marked(word.parts, scope, notes, false, at, depth + 1).join(' ')).join(' ')]);
+  const inner = (): string[] => (depth > 8 ? [`${opens}${source}${closes}`] : [wordsOf(quoted ? `"${argument.replaceAll('"', '')}"` : argument).map((word) => marked(word.parts, scope, notes, false, at, depth + 1).join(' ')).join(' ')]);
   if (value && (value.words.join('') !== '' || !operator.startsWith(':'))) {
     if (operator.endsWith('+')) return inner();
     if (value.branch) notes.set(`$${name} = ${value.words.join(' ').replace(marks, '')}`, value.line);

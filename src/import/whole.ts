@@ -51,12 +51,14 @@ export function wholeOf({ way, settings }: Foreign): Whole {
   const covered: SettingOf<'unsaid'>[] = [];
   const usual = defaults[way];
   /** The last one with each key; the others are told. */
-  const lastOfEach = <S extends Setting>(all: S[], key: (one: S) => string): S[] => all.filter((one, i) => {
-    const later = all.findLast((other) => key(other) === key(one))!;
-    if (later === one) return true;
-    if (later.text !== one.text || all.indexOf(later) !== i) covered.push({ what: 'unsaid', why: `line ${later.at.line} says another thing of it, and comes later`, safe: true, at: one.at, text: one.text });
-    return false;
-  });
+  const lastOfEach = <S extends Setting>(all: S[], key: (one: S) => string): S[] => {
+    const last = new Map(all.map((one) => [key(one), one]));
+    return all.filter((one) => {
+      const later = last.get(key(one))!;
+      if (later !== one && later.text !== one.text) covered.push({ what: 'unsaid', why: `line ${later.at.line} says another thing of it, and comes later`, safe: true, at: one.at, text: one.text });
+      return later === one;
+    });
+  };
   const boot = lastOf(settings, 'boot');
   const ephemeral = lastOf(settings, 'ephemeral');
   return {

@@ -30,9 +30,13 @@ function block(lines: readonly Line[]): string[] {
 
 function told(left: readonly Left[], title: string): string[] {
   if (left.length === 0) return [];
-  const whys = [...new Set(left.map(({ why }) => why))];
-  return ['', comment(title), ...whys.flatMap((why) => {
-    const lines = left.filter((one) => one.why === why);
+  const byWhy = new Map<string, Left[]>();
+  for (const one of left) {
+    const same = byWhy.get(one.why);
+    if (same) same.push(one);
+    else byWhy.set(one.why, [one]);
+  }
+  return ['', comment(title), ...[...byWhy].flatMap(([why, lines]) => {
     const places = lines.flatMap(({ by }) => (by ? [`  ${placeOf(by)}: ${shown(by.text)}`] : []));
     return [...new Set(places), `${places.length > 0 ? '    ' : '  '}${shownWhole(why)}`].map(comment);
   })];

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { readShell } from '../../src/import/shell.ts';
 import { nestbox } from '../nestbox.ts';
 import { difference, hostOf } from '../pure/again.ts';
 import { exampleNames, exampleText, hostNames } from '../pure/hosts.ts';
-import { machineText } from '../pure/machines.ts';
+import { chance, machineText } from '../pure/machines.ts';
 
 /** The command as people use it, and more machines than ring 1 has the time for. */
 
@@ -82,4 +84,20 @@ test('what is no such file is told', (t) => {
   assert.match(nestbox(['import', folder]).stderr, /is a folder\n {2}name the files in it/);
   assert.match(nestbox(['import']).stderr, /what is to be read\?/);
   assert.match(nestbox(['import', file, '--as', 'tar']).stderr, /'tar' is nothing that nestbox import knows\n {2}--as nspawn, unit, shell, lxc, distrobox/);
+});
+
+test('a script has the words that a shell makes of it', () => {
+  const pieces = ['a', '"b c"', "'d  e'", '\\ ', '$A.', '"$A"', '${A}', '${B:-x y}', '"${B:-x  y}"', "${C:+z}", '${C:-no}', '"${A:-no}"', '\\$A', '"\\$A \\\\ \\" \\a"', "it\\'s", 'x=1', 'n#o', '""', "''", '"$A"b', '${E}', '"${E-unset} ${E:-empty}"', '\\\n  ', "'\n'", '{}', ',', '%'];
+  const next = chance(7);
+  const one = () => pieces[Math.floor(next() * pieces.length)]!;
+  const lines = Array.from({ length: 1500 }, () => Array.from({ length: 1 + Math.floor(next() * 4) }, () => Array.from({ length: 1 + Math.floor(next() * 4) }, one).join('')).join(' '));
+  const head = 'A="1  2"\nC=ok\nE=\n';
+  const sh = spawnSync('/bin/sh', ['-s'], { input: `set -f\n${head}${lines.map((line) => `printf '%s\\0' P ${line}; printf '\\001'\n`).join('')}`, encoding: 'utf8' });
+  const wanted = sh.stdout.split('\u0001').slice(0, -1).map((words) => words.split('\0').slice(0, -1));
+  assert.equal(wanted.length, lines.length, sh.stderr);
+  for (const [i, line] of lines.entries()) {
+    const { settings } = readShell(`${head}systemd-nspawn -D /srv -- P ${line}\n`, 'words.sh');
+    const words = settings.find((setting) => setting.what === 'words');
+    assert.deepEqual(words?.words, wanted[i], line);
+  }
 });

@@ -31,7 +31,7 @@ function served(host: string, example: string, systemd = storedHost(host).system
   try {
     const { machine, facts } = meetStored(readSpec(exampleText(example), file), { ...storedHost(host), systemd }, `/etc/nestbox/${file}`, 'service');
     const { once, files, image } = unitsOf(machine, facts, preparing(plan(machine, facts, placeIn(example))));
-    return [...once.map((step) => `# once: ${describe(step).replaceAll('\n', '\n#       ')}`), ...files.map(({ path, text }) => `# ${path}\n${text}`), `# ${image.path} -> ${image.to}`, ''].join('\n');
+    return [...once.map((step) => `# once: ${describe(step).replaceAll('\n', '\n#       ')}`), ...files.map(({ path, text }) => `# ${path}\n${text}`), ...(image ? [`# ${image.path} -> ${image.to}`] : []), ''].join('\n');
   } catch (error) {
     if (!(error instanceof Complaint)) throw error;
     return `refused:\n${error.message}\n${error.hint ? `  ${error.hint}\n` : ''}`;
