@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { Complaint, reasons } from './errors.ts';
+import { version } from './version.ts';
 import { nearest } from './words.ts';
 
 interface Option {
@@ -63,6 +64,14 @@ export const commands: Record<string, Command> = {
     options: { now: { type: 'boolean', does: 'from the one that runs' }, always: { type: 'boolean', does: 'from the next start on' } }, load: () => import('./commands/detach.ts'),
   },
   why: { takes: 'FILE|NAME /dev/...', does: 'tell which layer keeps a device from being opened in a machine; tries it when the machine runs', options: { json }, load: () => import('./commands/why.ts') },
+  audit: {
+    takes: 'FILE|NAME..., or --all', does: 'tell what a hostile program in a machine could do to the host, worst first; also of .nspawn files, LXC configurations and containers that run. Exit status 3: more than --fail-above says',
+    options: {
+      all: { type: 'boolean', does: 'all machines, and all other containers that run or have files, a line each' }, 'fail-above': { type: 'string', takes: 'LEVEL|SCORE', does: 'contained, exposed, or a number from 0 to 100' },
+      json, sarif: { type: 'boolean', does: 'as SARIF 2.1.0, for code hosts' },
+    },
+    load: () => import('./commands/audit.ts'),
+  },
   switch: { takes: 'NAME|host', does: 'bring the screen of a machine, or that of the host, to be seen ([display.vt])', options: {}, load: () => import('./commands/switch.ts') },
   screenshot: { takes: 'NAME FILE.png', does: 'write a picture of what a running machine shows (display = "nested" or "headless")', options: {}, load: () => import('./commands/screenshot.ts') },
   templates: {
@@ -109,9 +118,6 @@ async function dispatch(words: string[]): Promise<number> {
   if (values.help) return show(help(name, command));
   return (await command.load()).default(positionals, values as Record<string, never>);
 }
-
-declare const NESTBOX_VERSION: string | undefined;
-const version = typeof NESTBOX_VERSION === 'string' ? NESTBOX_VERSION : 'from source';
 
 function show(text: string): number {
   process.stdout.write(text);

@@ -43,7 +43,7 @@ export function usersOf(text: string): Asked[] {
 /** Names of capabilities, with spaces or commas between them. */
 export function capabilitiesOf(text: string, how: 'add' | 'drop' | 'keep'): Asked[] {
   const names = text.split(/[\s,]+/).filter((name) => name !== '').map((name) => (name.toLowerCase() === 'all' ? 'all' : name.toUpperCase().replace(/^(?!CAP_)/, 'CAP_')));
-  const known = names.filter((name) => name === 'all' || capabilityNames.includes(name));
+  const known = names.filter((name) => name === 'all' || (capabilityNames as readonly string[]).includes(name));
   const strange = names.filter((name) => !known.includes(name));
   return [...(known.length > 0 ? [{ what: 'capabilities' as const, how, names: known }] : []), ...(strange.length > 0 ? [unsaid(`there is no capability ${strange.join(', ')}`)] : [])];
 }

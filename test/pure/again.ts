@@ -23,7 +23,7 @@ export function render(text: string, host: Facts): Files {
   const spec = readSpec(text, 'x.toml');
   const { machine, facts } = meetStored(spec, host, `/etc/nestbox/${spec.name}.toml`, 'service');
   const { files, image } = unitsOf(machine, facts, preparing(plan(machine, facts, () => '')));
-  return [...files, { path: 'link', text: image.path === image.to ? '' : `# ${image.path} -> ${image.to}` }];
+  return [...files, { path: 'link', text: !image || image.path === image.to ? '' : `# ${image.path} -> ${image.to}` }];
 }
 
 const rendered = (files: Files): string => files.map(({ path, text }) => (path === 'link' ? text : `# ${path}\n${text}`)).join('\n');
