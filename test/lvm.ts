@@ -52,7 +52,9 @@ description = "Write from lvcreate -n \\"root\\" }."
 `);
   const head = Buffer.alloc(firstExtent);
   const crc = (from: number, to: number) => ~crc32(head.subarray(from, to), ~0xf597a6cf >>> 0) >>> 0;
-  const numbers = (at: number, ...values: number[]) => values.forEach((value, i) => head.writeBigUInt64LE(BigInt(value), at + 8 * i));
+  const numbers = (at: number, ...values: number[]) => {
+    for (const [i, value] of values.entries()) head.writeBigUInt64LE(BigInt(value), at + 8 * i);
+  };
   head.write('LABELONE', 512);
   numbers(520, 1);
   head.writeUInt32LE(32, 532);
