@@ -35,15 +35,17 @@ export class Tree {
     let at = this.top('/', this.root);
     let where = '';
     let parent: Node | null = null;
-    const parts = path.split('/').filter((part) => part !== '' && part !== '.');
-    for (const [i, part] of parts.entries()) {
+    const parts = path.split('/');
+    for (let i = 0; i < parts.length; i++) {
+      const part = parts[i]!;
+      if (part === '' || part === '.') continue;
       if (part === '..') {
         const rest = parts.slice(i + 1).join('/');
         return this.find(`${where.slice(0, where.lastIndexOf('/')) || '/'}/${rest}`, follow, depth + 1);
       }
       const next: Node | undefined = at.children.get(part);
       if (!next) return null;
-      if (next.kind === 'link' && (follow || i < parts.length - 1)) {
+      if (next.kind === 'link' && (follow || parts.slice(i + 1).some((more) => more !== ''))) {
         const target = next.text.startsWith('/') ? next.text : `${where}/${next.text}`;
         return this.find(`${target}/${parts.slice(i + 1).join('/')}`, follow, depth + 1);
       }
@@ -64,7 +66,8 @@ export class Tree {
   }
 
   private top(path: string, covered: Node): Node {
-    return this.mounts.findLast(({ at }) => at === path)?.root ?? covered;
+    for (let i = this.mounts.length - 1; i >= 0; i--) if (this.mounts[i]!.at === path) return this.mounts[i]!.root;
+    return covered;
   }
 
   mountsBelow(path: string): string[] {

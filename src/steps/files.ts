@@ -1,3 +1,4 @@
+import { Complaint } from '../errors.ts';
 import { must } from '../host.ts';
 import { writeCache } from '../linker.ts';
 import type { Kinds } from '../step.ts';
@@ -13,7 +14,7 @@ export const files: Kinds<'mkdir' | 'workspace' | 'write' | 'symlink' | 'fifo' |
       try {
         await host.mkdir(path, mode, owner);
       } catch (error) {
-        if ((await host.kind(path)) !== 'directory') throw error; // else another run has made it after done() had looked
+        if (!(error instanceof Complaint) || (await host.kind(path)) !== 'directory') throw error; // else another run has made it after done() had looked
       }
     },
   },
