@@ -2,7 +2,8 @@
 //   step:N      when the Nth step is about to begin: all before it are done
 //   disk:N      when something has been brought to the disk for the Nth time, or a file cut or lengthened
 //   journal:N   when the Nth way back has been written down, and its step has not begun
-//   wait        at each of all these in turn: says "at NUMBER KIND", and goes on when it has read a line
+//   wait        at each of all these in turn: says "at NUMBER KIND: WHAT", and goes on when it has read a line
+// KILL_WITH is another signal: SIGSTOP leaves it there.
 const fs = require('node:fs');
 
 const [wanted, number] = (process.env.KILL_AT ?? '').split(':');
@@ -12,7 +13,7 @@ const reached = (kind, what) => {
   if (wanted === 'wait') {
     writeSync(1, `at ${++passed} ${kind}: ${what}\n`);
     readSync(0, Buffer.alloc(1));
-  } else if (kind === wanted && --left === 0) process.kill(process.pid, 'SIGKILL');
+  } else if (kind === wanted && --left === 0) process.kill(process.pid, process.env.KILL_WITH ?? 'SIGKILL');
 };
 
 const { write } = process.stderr;

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { TestContext } from 'node:test';
 import { decodePng, encodePng } from '../../src/png.ts';
@@ -46,12 +46,6 @@ export interface Computer {
   reboot(): Promise<void>;
   /** A power cut: what has not been written to the disk is lost. Returns when it has booted again. */
   cut(): Promise<void>;
-  /** What a power cut would leave at this moment on /dev/vdc: copied to `path`, while the computer stands still. false: there has been a copy since it was last written to, and none is made. */
-  copyDisk(path: string): Promise<boolean>;
-  /** Such a copy comes as a disk of its own; its device. */
-  insert(path: string): Promise<string>;
-  /** The last one that has come goes. */
-  eject(): Promise<void>;
   /** A USB keyboard comes: returns when its device is there, /dev/input/by-id/usb-QEMU_QEMU_USB_Keyboard_NAME-event-kbd, whose path it gives. */
   plug(name: string): Promise<string>;
   /** It goes; returns when its device has gone. */
@@ -73,8 +67,6 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
     await running.end();
   });
   const keyboard = (name: string) => `/dev/input/by-id/usb-QEMU_QEMU_USB_Keyboard_${name}-event-kbd`;
-
-  let [copied, inserted] = [0, 0];
 
   const computer: Computer = {
     run: (...argv) => computer.runWith({}, ...argv),
@@ -117,31 +109,6 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<
     async cut() {
       await running.monitor.command('quit');
       running = await running.again();
-    },
-    async copyDisk(path) {
-      // QEMU writes to its files what it has of them in memory: vm_stop() of its softmmu/cpus.c.
-      await running.monitor.command('stop');
-      const { mtimeMs } = statSync(running.empty);
-      const isNew = mtimeMs !== copied;
-      if (isNew) copyFileSync(running.empty, path);
-      copied = mtimeMs;
-      await running.monitor.command('cont');
-      return isNew;
-    },
-    async insert(path) {
-      const name = `copy${++inserted}`;
-      await running.monitor.command('blockdev-add', { driver: 'qcow2', 'node-name': name, file: { driver: 'file', filename: path } });
-      await running.monitor.command('device_add', { driver: 'virtio-blk-pci', drive: name, id: name, serial: name });
-      const device = `/dev/disk/by-id/virtio-${name}`;
-      await computer.does('udevadm', 'wait', '--timeout=30', device);
-      return device;
-    },
-    async eject() {
-      const name = `copy${inserted}`;
-      const gone = running.monitor.event('DEVICE_DELETED', { device: name });
-      await running.monitor.command('device_del', { id: name });
-      await gone;
-      await running.monitor.command('blockdev-del', { 'node-name': name });
     },
     async plug(name) {
       await running.monitor.command('device_add', { driver: 'usb-kbd', bus: 'usb.0', id: name, serial: name });

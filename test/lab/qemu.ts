@@ -35,8 +35,6 @@ export interface Running {
   /** Files that have no name any more: what has been played, and the last picture of the screen. */
   sound: string;
   screen: string;
-  /** The same of the disk that was empty, in QEMU's own format. */
-  empty: string;
   /** Once it has ended by itself: starts it from its disk, and waits until it has booted. */
   again(): Promise<Running>;
   /** Ends it at once, for good. */
@@ -69,7 +67,6 @@ async function start(kernel: string, disks: Disks, ...options: string[]): Promis
       agent: agent(agentSocket),
       sound: `/proc/self/fd/${sound}`,
       screen: `/proc/self/fd/${screen}`,
-      empty: `/proc/self/fd/${disks[2]}`,
       over,
       async again() {
         await over;
