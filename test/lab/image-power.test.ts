@@ -25,8 +25,8 @@ const change = (from: string, words: string, size: string) => `cd ${at}
   n=0; while n=$((n + 1)); do
     cp --sparse=always ${from} ${words}-$n.img
     KILL_AT=step:$n KILL_WITH=SIGSTOP node --require /root/kill-at.cjs /usr/lib/nestbox/dist/nestbox.cjs image ${words} --verbose ${at}/${words}-$n.img ${size} > /dev/null 2> /root/${words}-$n & child=$!
-    until grep -q '^State:.[TZ]' /proc/$child/status; do sleep 0.05; done
-    grep -q '^State:.Z' /proc/$child/status && break
+    while grep -qs '^State:.[RSD]' /proc/$child/status; do sleep 0.05; done
+    grep -qs '^State:.T' /proc/$child/status || break
   done; wait $child; echo $n`;
 
 const digests = (option: string) => `for image in ${at}/*-*.img; do mount -o "ro,loop,offset=${start}${option}" $image /mnt; (cd /mnt; find . -type f -exec sha256sum {} + | sort | sha256sum); umount /mnt; done | sort | uniq -c`;
