@@ -92,7 +92,8 @@ export const commands: Record<string, Command> = {
     takes: 'info|check FILE, grow FILE [SIZE|+SIZE], shrink FILE [SIZE], compress FILE, mount FILE FOLDER, unmount FILE', does: 'look at a disk image or a card, and change the size of what is in it',
     options: {
       partition: { type: 'string', takes: 'NUMBER', does: 'the one that grows or shrinks, the last one if absent; mount: the one with the root' }, margin: { type: 'string', takes: 'SIZE', does: 'shrink: what stays free besides what is used; a tenth of that, at least 16M, if absent' },
-      as: { type: 'string', takes: 'xz|zst|gz', does: 'compress: how; xz if absent' }, repair: { type: 'boolean', does: 'check: repair what can be repaired without a loss' }, 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, json, verbose,
+      as: { type: 'string', takes: 'xz|zst|gz', does: 'compress: how; xz if absent' }, repair: { type: 'boolean', does: 'check: repair what can be repaired without a loss' },
+      'passphrase-fd': passphrase, 'key-file': { type: 'string', takes: 'KEY', does: 'mount: the file with the key of an encrypted root' }, 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, json, verbose,
     },
     load: () => import('./commands/image.ts'),
   },
