@@ -1,15 +1,16 @@
 import { parseArgs } from 'node:util';
 import { Complaint, reasons } from './errors.ts';
+import { examplesOf } from './groups.ts';
 import { nearest } from './words.ts';
 
-interface Option {
+export interface Option {
   type: 'boolean' | 'string';
   short?: string;
   takes?: string;
   does: string;
 }
 
-interface Command {
+export interface Command {
   takes: string;
   does: string;
   options: Record<string, Option>;
@@ -78,23 +79,29 @@ export const commands: Record<string, Command> = {
     load: () => import('./commands/image.ts'),
   },
   clean: { takes: '[NAME]...', does: 'take back what crashed runs have left', options: { verbose }, load: () => import('./commands/clean.ts') },
+  completion: { takes: 'bash|zsh|fish', does: 'print what lets a shell complete the words of nestbox', options: {}, load: () => import('./commands/completion.ts') },
+  help: { takes: '[COMMAND|TOPIC|TOPIC.KIND]', does: 'tell the options of a command, or what a word of the machine file means', options: {}, load: () => import('./commands/help.ts') },
   doctor: { takes: '', does: 'print what is known of this host', options: { json }, load: () => import('./commands/doctor.ts') },
 };
 
-const usage = (): string => `Usage: nestbox COMMAND [OPTION]...\n\n${Object.entries(commands).map(([name, { takes, does }]) => `  ${`${name} ${takes}`.trimEnd()}\n      ${does}`).join('\n')}
+/** What nestbox says when it is asked for nothing. */
+export const usage = (): string => `Usage: nestbox COMMAND [OPTION]...\n\n${Object.entries(commands).map(([name, { takes, does }]) => `  ${`${name} ${takes}`.trimEnd()}\n      ${does}`).join('\n')}
 
-  nestbox COMMAND --help tells the options of one. --stack before the command shows where an error came from.
+  nestbox COMMAND --help tells the options of one, nestbox help TOPIC what machines can be given. --stack before the command shows where an error came from.
 `;
 
-function help(name: string, { takes, does, options }: Command): string {
-  const rows = Object.entries(options).map(([option, { short, takes: value, does: what }]) => `  ${`${short ? `-${short}, ` : ''}--${option}${value ? ` ${value}` : ''}`.padEnd(28)} ${what}`);
-  return `Usage: nestbox ${name} ${rows.length > 0 ? '[OPTION]... ' : ''}${takes}\n\n${does[0]!.toUpperCase()}${does.slice(1)}.\n${rows.length > 0 ? `\n${rows.join('\n')}\n` : ''}`;
+/** What `nestbox COMMAND --help` says. */
+export function help(name: string, { takes, does, options }: Command): string {
+  const columns = (rows: (readonly [string, string])[], width: number) => rows.map(([left, right]) => (left.length > width ? `  ${left}\n  ${' '.repeat(width)} ${right}\n` : `  ${left.padEnd(width)} ${right}\n`)).join('');
+  const rows = Object.entries(options).map(([option, { short, takes: value, does: what }]) => [`${short ? `-${short}, ` : ''}--${option}${value ? ` ${value}` : ''}`, what] as const);
+  const examples = columns([...examplesOf(name)], 44);
+  return `Usage: nestbox ${name} ${rows.length > 0 ? '[OPTION]... ' : ''}${takes}`.trimEnd() + `\n\n${does[0]!.toUpperCase()}${does.slice(1)}.\n${rows.length > 0 ? `\n${columns(rows, 28)}` : ''}${examples ? `\nExamples:\n${examples}` : ''}`;
 }
 
 async function dispatch(words: string[]): Promise<number> {
   const [name, ...args] = words;
   if (name === '--version') return show(`nestbox ${version}\n`);
-  if (!name || name === '--help' || name === '-h' || name === 'help') return show(usage());
+  if (!name || name === '--help' || name === '-h') return show(usage());
   const command = Object.hasOwn(commands, name) ? commands[name]! : undefined;
   if (!command) {
     const meant = nearest(name, Object.keys(commands));
