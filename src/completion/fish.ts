@@ -7,9 +7,11 @@ import { type Place, shapeOf, valueOf } from './shape.ts';
 const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 
 const callOf: Record<string, string> = {
-  machine: '(__nestbox_machines)', 'machine-file': "(__fish_complete_suffix .toml)", file: '(__fish_complete_path (commandline -ct))', folder: '(__fish_complete_directories (commandline -ct))', device: "(__fish_complete_path (string match -q '/dev/*' -- (commandline -ct); and commandline -ct; or echo /dev/))",
+  machine: '(__nestbox_machines)', 'machine-file': '(__nestbox_machine_files)', file: '(__fish_complete_path (commandline -ct))', folder: '(__fish_complete_directories (commandline -ct))', device: "(__fish_complete_path (string match -q '/dev/*' -- (commandline -ct); and commandline -ct; or echo /dev/))",
   user: '(__fish_complete_users)', program: '(__fish_complete_command)', template: '(__nestbox_templates)',
 };
+
+const program: Place = { sorts: ['program', 'file'], words: [] };
 
 const candidates = ({ sorts, words }: Place): string => [...words, ...sorts.map((sort) => callOf[sort]!)].join(' ');
 
@@ -21,10 +23,11 @@ function ofCommand(name: string, command: Command, all: readonly string[]): stri
   return [
     `complete -c nestbox -n '__nestbox_at -' -a ${name} -d ${quoted(command.does)}`,
     ...Object.entries(command.options).map(([option, { short, takes, does }]) =>
-      `complete -c nestbox -n '__nestbox_of ${name}' -l ${option}${short ? ` -s ${short}` : ''}${takes === undefined ? '' : ` -x${candidates(valueOf(takes)) ? ` -a ${quoted(candidates(valueOf(takes)))}` : ''}`} -d ${quoted(does)}`),
+      `complete -c nestbox -n ${shape.programAt === null ? `'__nestbox_of ${name}'` : at(`-${shape.programAt}`)} -l ${option}${short ? ` -s ${short}` : ''}${takes === undefined ? '' : ` -x${candidates(valueOf(takes)) ? ` -a ${quoted(candidates(valueOf(takes)))}` : ''}`} -d ${quoted(does)}`),
     ...shape.places.flatMap((place, i) => line(`${i}`, place)),
     ...(shape.rest ? line(`${shape.places.length}-`, shape.rest) : []),
-    ...(shape.programAt === null ? [] : line(`${shape.programAt}-`, { sorts: ['program', 'file'], words: [] })),
+    ...(shape.programAfterDashes ? [`complete -c nestbox -n '__nestbox_after_dashes ${name}' -a ${quoted(candidates(program))}`] : []),
+    ...(shape.programAt === null ? [] : line(`${shape.programAt}-`, program)),
   ];
 }
 
@@ -39,6 +42,14 @@ function __nestbox_machines
     end | sort -u
 end
 
+function __nestbox_machine_files
+    set -l word (commandline -ct)
+    for path in $word*.toml
+        echo $path
+    end
+    __fish_complete_directories $word
+end
+
 function __nestbox_templates
     for path in ${from.templates}/*
         string replace -r '.*/' '' -- $path
@@ -51,7 +62,13 @@ function __nestbox_of
     test (count $words) -gt 1; and test "$words[2]" = "$argv[1]"; and not contains -- -- $words
 end
 
-# Whether the word is number $argv[2] of the command $argv[1], counted from 0 (2-: or a later one); the others are its options with a value. '-': it is the command.
+# Whether the word is one of another program, which the command $argv[1] takes after --.
+function __nestbox_after_dashes
+    set -l words (commandline -opc)
+    test (count $words) -gt 2; and test "$words[2]" = "$argv[1]"; and contains -- -- $words
+end
+
+# Whether the word is number $argv[2] of the command $argv[1], counted from 0 (2-: or a later one, -2: or an earlier one); the others are its options with a value. '-': it is the command.
 function __nestbox_at
     set -l words (commandline -opc)
     if test "$argv[1]" = -
@@ -72,6 +89,8 @@ function __nestbox_at
     end
     if string match -q -- '*-' $argv[2]
         test $place -ge (string trim -r -c - -- $argv[2])
+    else if string match -q -- '-*' $argv[2]
+        test $place -le (string trim -l -c - -- $argv[2])
     else
         test $place -eq $argv[2]
     end

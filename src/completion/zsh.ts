@@ -29,7 +29,7 @@ function ofCommand(name: string, command: Command, all: readonly string[]): stri
       return `${spelling}'[${inBrackets(does)}]${value}'`;
     }),
     ...shape.places.map((place, i) => `'${i + 1}: :${quoted(action(place))}'`),
-    ...(shape.programAt !== null || shape.programAfterDashes ? [`'*::program:_nestbox_of_program'`] : shape.rest ? [`'*: :${quoted(action(shape.rest))}'`] : []),
+    ...(shape.programAt !== null || shape.programAfterDashes ? [`'(-)*:::program:_nestbox_of_program'`] : shape.rest ? [`'*: :${quoted(action(shape.rest))}'`] : []),
   ];
   return `        ${name})\n          _arguments -s -S \\\n${specs.map((spec) => `            ${spec}`).join(' \\\n')} ;;`;
 }
