@@ -11,10 +11,10 @@ export const plain = (text: string): string => escaped(text).replaceAll(/^(?=\.)
 const inner = (text: string): string => text.replaceAll(/[\\`'^~"]|-(?!\w)|(?<!\w)-/g, (c) => special[c]!).replaceAll(/^(?=\.)/gm, '\\&');
 
 /** `typed` words bold, the rest as it is. */
-export const sentence = (text: string): string => text.split('`').map((part, i) => (i % 2 === 0 ? inner(part) : `\\fB${plain(part)}\\fR`)).join('').replaceAll(/\s*\n\s*/g, '\n');
+export const sentence = (text: string): string => text.replaceAll(/\s*\n\s*/g, '\n').split('`').map((part, i) => (i % 2 === 0 ? inner(part) : `\\fB${plain(part)}\\fR`)).join('');
 
 /** Words in capitals stand for something else, all others are typed. */
-export const synopsis = (text: string): string => text.replaceAll(/([A-Z][A-Z.]*[A-Z]|N(?!\w))|([a-z\d/+][\w/+-]*)|[^\w/+]+/g, (part, stands?: string, typed?: string) => (stands ? `\\fI${escaped(part)}\\fR` : typed ? `\\fB${escaped(part)}\\fR` : escaped(part)));
+export const synopsis = (text: string): string => text.replaceAll(/([A-Z][A-Z.]*[A-Z]|N(?!\w))|([a-z\d/][\w/+-]*|\+)|[^\w/+]+/g, (part, stands?: string, typed?: string) => (stands ? `\\fI${escaped(part)}\\fR` : typed ? `\\fB${escaped(part)}\\fR` : escaped(part)));
 
 export const section = (title: string): string => `.SH ${plain(title.toUpperCase())}`;
 export const subsection = (title: string): string => `.SS "${sentence(title)}"`;
