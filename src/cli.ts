@@ -95,7 +95,8 @@ export function help(name: string, { takes, does, options }: Command): string {
   const columns = (rows: (readonly [string, string])[], width: number) => rows.map(([left, right]) => (left.length > width ? `  ${left}\n  ${' '.repeat(width)} ${right}\n` : `  ${left.padEnd(width)} ${right}\n`)).join('');
   const rows = Object.entries(options).map(([option, { short, takes: value, does: what }]) => [`${short ? `-${short}, ` : ''}--${option}${value ? ` ${value}` : ''}`, what] as const);
   const examples = columns([...examplesOf(name)], 44);
-  return `Usage: nestbox ${name} ${rows.length > 0 ? '[OPTION]... ' : ''}${takes}`.trimEnd() + `\n\n${does[0]!.toUpperCase()}${does.slice(1)}.\n${rows.length > 0 ? `\n${columns(rows, 28)}` : ''}${examples ? `\nExamples:\n${examples}` : ''}`;
+  const line = `Usage: nestbox ${name} ${rows.length > 0 ? '[OPTION]... ' : ''}${takes}`.trimEnd();
+  return `${line}\n\n${does[0]!.toUpperCase()}${does.slice(1)}.\n${rows.length > 0 ? `\n${columns(rows, 28)}` : ''}${examples ? `\nExamples:\n${examples}` : ''}`;
 }
 
 async function dispatch(words: string[]): Promise<number> {

@@ -49,8 +49,9 @@ test('the manual has every command, option and word, and no text of the tables i
 });
 
 test('the package, the manual and the program have one version', () => {
-  const { version } = release(changelog);
-  assert.equal(version, (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version);
+  const own = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string; man: string[] };
+  assert.equal(release(changelog).version, own.version);
+  assert.deepEqual([...own.man].sort(), Object.entries(manualPages(changelog)).filter(([, text]) => !text.startsWith('.so ')).map(([path]) => `dist/man/${path}`).sort(), 'npm links these');
   assert.throws(() => release('nonsense'), /deb-changelog/);
 });
 
