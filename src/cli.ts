@@ -35,7 +35,7 @@ export const commands: Record<string, Command> = {
   restart: { takes: 'FILE|NAME...', does: 'stop machines and start them as their files say now', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/restart.ts') },
   enable: { takes: 'FILE|NAME...', does: 'let machines come up with this host', options: { now: { type: 'boolean', does: 'and start them' }, 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/enable.ts') },
   disable: { takes: 'NAME...', does: 'let machines not come up with this host', options: { now: { type: 'boolean', does: 'and stop them' }, verbose }, load: () => import('./commands/disable.ts') },
-  create: { takes: 'FILE', does: 'make a machine and install its file, to be used by name', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/create.ts') },
+  create: { takes: 'FILE|ARCHIVE', does: 'make a machine and install its file, to be used by name; also of an archive that nestbox export has made', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/create.ts') },
   plan: { takes: 'FILE|NAME [-- PROGRAM [ARGUMENT]...]', does: 'print all that run would do, and which line asked for it', options: { json }, load: () => import('./commands/plan.ts') },
   logs: {
     takes: 'NAME', does: 'show what a machine that systemd runs has written',
@@ -47,7 +47,7 @@ export const commands: Record<string, Command> = {
   status: { takes: 'NAME', does: 'tell what a machine is made of and whether it runs', options: { json }, load: () => import('./commands/status.ts') },
   exec: {
     takes: 'NAME [--] PROGRAM [ARGUMENT]...', does: 'run a program in a machine that runs; its exit status is that of nestbox', own: 1,
-    options: { user: { type: 'string', short: 'u', takes: 'USER', does: "as this user, by name or number; the machine's own if absent" }, root: { type: 'boolean', does: 'as root' } }, load: () => import('./commands/exec.ts'),
+    options: { start: { type: 'boolean', does: 'where the machine does not run: in a run of its own' }, user: { type: 'string', short: 'u', takes: 'USER', does: "as this user, by name or number; the machine's own if absent" }, root: { type: 'boolean', does: 'as root' } }, load: () => import('./commands/exec.ts'),
   },
   shell: { takes: 'NAME [USER]', does: 'open a login shell in a machine that runs', options: {}, load: () => import('./commands/shell.ts') },
   attach: {
@@ -77,6 +77,14 @@ export const commands: Record<string, Command> = {
       as: { type: 'string', takes: 'xz|zst|gz', does: 'compress: how; xz if absent' }, repair: { type: 'boolean', does: 'check: repair what can be repaired without a loss' }, 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, json, verbose,
     },
     load: () => import('./commands/image.ts'),
+  },
+  export: {
+    takes: 'NAME [PROGRAM]...', does: "list what a machine offers to be started, or put programs of it into the host's menu; or pack the machine into one file",
+    options: {
+      remove: { type: 'boolean', does: 'take them out of the menu; all if none is named' }, system: { type: 'boolean', does: 'the menu of everybody on this host' }, 'no-icon': { type: 'boolean', does: 'without its picture, which the host would have to read' },
+      archive: { type: 'string', takes: 'FILE.tar.zst', does: 'root and machine file in one file, which nestbox create takes on another computer' }, json, verbose,
+    },
+    load: () => import('./commands/export.ts'),
   },
   clean: { takes: '[NAME]...', does: 'take back what crashed runs have left', options: { verbose }, load: () => import('./commands/clean.ts') },
   completion: { takes: 'bash|zsh|fish', does: 'print what lets a shell complete the words of nestbox', options: {}, load: () => import('./commands/completion.ts') },

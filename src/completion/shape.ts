@@ -24,7 +24,7 @@ export interface Shape {
 
 /** What the words in capitals stand for; one that is not here is not completed: a SIZE, a NUMBER. */
 const sorts: Record<string, Sort> = {
-  NAME: 'machine', FILE: 'file', IMAGE: 'file', FOLDER: 'folder', DIRECTORY: 'folder', '/dev/...': 'device', USER: 'user', PROGRAM: 'program', TEMPLATE: 'template',
+  NAME: 'machine', FILE: 'file', IMAGE: 'file', ARCHIVE: 'file', FOLDER: 'folder', DIRECTORY: 'folder', '/dev/...': 'device', USER: 'user', PROGRAM: 'program', TEMPLATE: 'template',
 };
 
 /** `FILE|NAME` or `info|check`: a file beside a machine's name is a machine file, unless an image may stand there too. */
