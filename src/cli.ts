@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
-import { Complaint, reasons } from './errors.ts';
+import { readKept } from './elevation.ts';
+import { Complaint, NeedsRoot, reasons } from './errors.ts';
 import { examplesOf } from './groups.ts';
 import { nearest } from './words.ts';
 
@@ -153,11 +154,25 @@ function parse(args: string[], command: Command) {
   }
 }
 
+/** What root alone may do is done as root, where the person allows it; asked once. */
+async function asAllowed(words: string[], asked: boolean): Promise<number> {
+  try {
+    return await dispatch(words);
+  } catch (error) {
+    const status = error instanceof NeedsRoot && !asked ? await (await import('./host/elevate.ts')).elevate(words) : null;
+    if (status === null) throw error;
+    return status;
+  }
+}
+
 /** The one place that prints an error, and the one that ends the process. */
-export async function main(words: string[]): Promise<void> {
+export async function main(all: string[]): Promise<void> {
+  const { words, folder, env } = readKept(all);
   const stack = words[0] === '--stack';
   try {
-    process.exitCode = await dispatch(stack ? words.slice(1) : words);
+    if (folder !== null) process.chdir(folder);
+    Object.assign(process.env, env);
+    process.exitCode = await asAllowed(stack ? words.slice(1) : words, folder !== null);
   } catch (error) {
     process.exitCode = 1;
     const { code, path, syscall } = error as NodeJS.ErrnoException;

@@ -1,4 +1,4 @@
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import { enter, type Entry } from '../host/enter.ts';
 import { linux } from '../host/linux.ts';
 import { findRunning, mustRun, type RunningMachine } from '../host/running.ts';
@@ -20,7 +20,7 @@ const runs = async (name: string): Promise<boolean> => findRunning(name) !== nul
 export async function enterMachine(name: string, { user, root }: { user?: string; root?: boolean }, does: Exclude<Entry['does'], { open: string }>): Promise<number> {
   if (user !== undefined && root) throw new Complaint('--user and --root name two users', 'leave one of the two out');
   const facts = probe(process.env);
-  if (!facts.root) throw new Complaint('only root can go into machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
+  if (!facts.root) throw new NeedsRoot('only root can go into machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
   const served = await findServed(name, facts);
   const running = served?.running ?? mustRun(name);
   const terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY);

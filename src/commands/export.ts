@@ -1,11 +1,10 @@
-import { realpathSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { iconPaths, type Program, readProgram } from '../desktop.ts';
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
+import { ownWords } from '../host/elevate.ts';
 import { become, exportedOf, exportProgram, menuOf, menuOfAll, unexport } from '../host/exports.ts';
 import { listInRoot, readInRoot } from '../host/root-files.ts';
 import { meet, readMachineFile } from '../meet.ts';
-import { isProgram, probe, programFolders } from '../probe.ts';
+import { probe } from '../probe.ts';
 import { table } from '../text.ts';
 import { nearest } from '../words.ts';
 
@@ -26,7 +25,7 @@ export default async function export_([name, ...ids]: string[], options: ExportO
   if (!name) throw new Complaint('which machine?', 'nestbox export NAME [PROGRAM]...');
   if (options.archive !== undefined) return (await import('./export/archive.ts')).default(name, ids, options.archive, options);
   const facts = probe(process.env);
-  if (options.system && !facts.root) throw new Complaint('only root can change the menu of all', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
+  if (options.system && !facts.root) throw new NeedsRoot('only root can change the menu of all', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
   const menu = options.system ? menuOfAll : menuOf(facts.person);
   if (options.remove) {
     if (!options.system) become(facts.person);
@@ -35,7 +34,7 @@ export default async function export_([name, ...ids]: string[], options: ExportO
     for (const id of ids.length > 0 ? ids : there) unexport(name, id, menu);
     return 0;
   }
-  if (!facts.root) throw new Complaint('only root can look into the roots of machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
+  if (!facts.root) throw new NeedsRoot('only root can look into the roots of machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
   const file = readMachineFile(name, facts);
   const { machine: { layers } } = await meet(file.spec, file.file, facts);
   if (layers.length === 0) throw new Complaint(`the root of '${name}' is not there yet, or not open`, `nestbox create ${name}; one on a volume is open while it runs`);
@@ -66,11 +65,4 @@ function missing(name: string, id: string, programs: readonly Program[]): never 
 function show(programs: readonly Program[], exported: readonly string[], { json }: ExportOptions): void {
   if (json) console.log(JSON.stringify(programs.map(({ id, name, argv }) => ({ id, name, argv, exported: exported.includes(id) })), null, 2));
   else if (programs.length > 0) console.log(table([['PROGRAM', 'IN THE MENU', 'NAME'], ...programs.map(({ id, name }) => [id, exported.includes(id) ? 'yes' : '-', name])]));
-}
-
-/** The words that call this very nestbox, from wherever: by its name where that leads to it. */
-function ownWords(): string[] {
-  const own = realpathSync(process.argv[1]!);
-  const named = programFolders.map((folder) => `${folder}/nestbox`).find((path) => isProgram(path) && dirname(realpathSync(path)) === dirname(own));
-  return named ? [named] : isProgram(`${dirname(own)}/nestbox`) ? [`${dirname(own)}/nestbox`] : [process.execPath, own];
 }

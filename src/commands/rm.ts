@@ -1,4 +1,4 @@
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import { linux } from '../host/linux.ts';
 import { openSession } from '../host/session.ts';
 import type { Host } from '../host.ts';
@@ -19,7 +19,7 @@ export default async function rm(names: string[], options: Asks): Promise<number
   if (names.length === 0) throw new Complaint('which machine?', 'nestbox rm NAME...');
   mustBeOne(names, options);
   const facts = probe(process.env);
-  if (!facts.root) throw new Complaint('only root can remove machines', `sudo nestbox rm ${names.join(' ')}`);
+  if (!facts.root) throw new NeedsRoot('only root can remove machines', `sudo nestbox rm ${names.join(' ')}`);
   const host = linux(facts.programs, note, passphraseOf(options));
   const tell = (step: Step) => (options.verbose ? note(describe(step)) : undefined);
   for (const name of names) {
