@@ -9,6 +9,7 @@ const seconds = new Map();
 /** What is printed of a failure. */
 function failed(text) {
   counts.failed++;
+  process.exitCode = 1;
   failures.push(text);
   return text;
 }

@@ -6,7 +6,7 @@ import { decodePng, encodePng } from '../../src/png.ts';
 import { program } from '../nestbox.ts';
 import { readWav, type Sound } from '../sound.ts';
 import type { Job, Outcome } from './agent.ts';
-import { lock } from './image.ts';
+import { place } from './image.ts';
 import { keysOf, keysOfCharacter } from './monitor.ts';
 import { resume, screenFile } from './qemu.ts';
 import type { Host } from './recipe.ts';
@@ -57,7 +57,7 @@ const hold = 20;
 
 /** A booted computer for the length of the test, as it was when it had just started. */
 export async function power(t: Pick<TestContext, 'after'>, host: Host): Promise<Computer> {
-  const release = await lock();
+  const release = await place();
   t.after(release);
   let running = await resume(host);
   // For whoever looks for the mistake.

@@ -26,16 +26,30 @@ export async function does(program: string, ...words: string[]): Promise<string>
 }
 
 /**
- * Holds the cache for one process at a time, until the function that is given back is called, or this process ends: its
- * end of the pipe closes then, and with it cat(1) and the lock.
+ * Holds one of these files until the function that is given back is called, or this process ends: its end of the pipe
+ * closes then, and with it cat(1) and the lock.
  */
-export async function lock(): Promise<() => void> {
+async function lock(why: string, ...names: [string] | [string, string]): Promise<() => void> {
   mkdirSync(cache, { recursive: true });
-  const holder = spawn('flock', [`${cache}/lock`, 'sh', '-c', 'echo; exec cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const waiting = setTimeout(() => progress('another computer runs on this machine; waiting for its end'), 2000);
+  const [first, second = first] = names.map((name) => `${cache}/${name}`) as [string, string?];
+  const holder = spawn('sh', ['-c', 'exec 8>"$0" 9>"$1"; until flock -n 8 || flock -n 9; do sleep 0.2; done; echo; exec cat', first, second], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const waiting = setTimeout(() => progress(why), 2000);
   await once(holder.stdout, 'data');
   clearTimeout(waiting);
   return () => { holder.stdin.end(); };
+}
+
+/** A place for a computer. There are two: one alone leaves a processor idle half of the time. */
+export const place = (): Promise<() => void> => lock('two other computers run on this machine; waiting for an end', 'lock', 'lock-2');
+
+/** What is made is made once. */
+export async function making<T>(make: () => Promise<T>): Promise<T> {
+  const release = await lock('another one builds disks; waiting for its end', 'making');
+  try {
+    return await make();
+  } finally {
+    release();
+  }
 }
 
 /** The folder at `path`; where it is absent it is made by `make`, in another place, so that it is never there half made. Others of its `kind` are old, and go. */
@@ -49,10 +63,10 @@ export async function kept(parent: string, kind: string, key: string, make: (fol
   return path;
 }
 
-/** The folder with a host's disk.raw, vmlinuz and initrd; built where they are absent, which takes some minutes. The caller holds the lock. */
+/** The folder with a host's disk.raw, vmlinuz and initrd; built where they are absent, which takes some minutes. To be called within making(). */
 export const image = (host: Host): Promise<string> => kept(cache, host, keyOf(recipe(host)), (folder) => build(recipe(host), folder));
 
-/** The folder with desktops.raw, the disk of the roots that have desktops in them; built where it is absent. The caller holds the lock. */
+/** The folder with desktops.raw, the disk of the roots that have desktops in them; built where it is absent. To be called within making(). */
 export const desktopDisk = (): Promise<string> => kept(cache, 'desktops', keyOf(desktops), async (folder) => {
   const began = Date.now();
   for (const desktop of desktops) {
@@ -96,7 +110,7 @@ async function build(recipe: Recipe, folder: string): Promise<void> {
   const began = Date.now();
   const say = (text: string) => progress(`${recipe.suite}, ${Math.round((Date.now() - began) / 1000)} s: ${text}`);
   say(`installing ${recipe.packages.length} packages and what they need`);
-  place(recipe, `${folder}/files`);
+  furnishHost(recipe, `${folder}/files`);
   await debian(recipe.suite, recipe.packages, tree, `--essential-hook=sync-in ${folder}/files /`);
   // mmdebstrap empties some of them at its end.
   await does('cp', '-r', '--no-dereference', `${folder}/files/.`, tree);
@@ -122,7 +136,7 @@ async function build(recipe: Recipe, folder: string): Promise<void> {
 }
 
 /** The files of the recipe, below `at`. */
-function place(recipe: Recipe, at: string): void {
+function furnishHost(recipe: Recipe, at: string): void {
   const write = (path: string, text: string, mode: number) => {
     mkdirSync(dirname(at + path), { recursive: true });
     writeFileSync(at + path, text);

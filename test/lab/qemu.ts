@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { program } from '../nestbox.ts';
 import { type Agent, agent } from './agent.ts';
-import { cache, desktopDisk, does, image, kept, keyOf, progress } from './image.ts';
+import { cache, desktopDisk, does, image, kept, keyOf, making, progress } from './image.ts';
 import { type Monitor, monitor } from './monitor.ts';
 import type { Host } from './recipe.ts';
 
@@ -157,10 +157,12 @@ async function warm(host: Host, kernel: string, desktops: string): Promise<strin
   });
 }
 
-/** A booted computer, as it was when it had just started. The caller holds the lock. */
+/** A booted computer, as it was when it had just started. The caller has a place for it. */
 export async function resume(host: Host): Promise<Running> {
-  const kernel = await image(host);
-  const from = await warm(host, kernel, await desktopDisk());
+  const { kernel, from } = await making(async () => {
+    const kernel = await image(host);
+    return { kernel, from: await warm(host, kernel, await desktopDisk()) };
+  });
   const place = mkdtempSync('/var/tmp/nestbox-lab.');
   const disks = await layers(place, `${from}/disk.qcow2`, `${from}/desktops.qcow2`, 'qcow2');
   rmSync(place, { recursive: true });

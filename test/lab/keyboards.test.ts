@@ -1,0 +1,18 @@
+import test from 'node:test';
+import { power } from './computer.ts';
+import { logIn, plain, plugs, start } from './desktops.ts';
+import { reads } from './screen.ts';
+
+const kinds = [['ids and a network of its own', ''], ['ids of its own', 'network = "host"'], ['a network of its own', 'users = "host"'], ['nothing of its own', 'users = "host"\nnetwork = "host"']] as const;
+/** Each kind with the host's own devices; those of the machine's own where it is as apart as it can be. */
+const plugged = [...kinds.map((kind) => [kind, 'all'] as const), [kinds[0], 'visible'] as const];
+for (const [[what, more], input] of plugged)
+  test(`trixie: keyboards come and go in machines with ${what}, which hear ${input} input`, async (t) => {
+    const computer = await power(t, 'trixie');
+    await start(computer, 'work', more, input);
+    await logIn(computer, plain('work'));
+    await plugs(computer, 'work', input);
+    await start(computer, 'private', more, input);
+    await reads(computer, /ready/);
+    await plugs(computer, 'private', input);
+  });
