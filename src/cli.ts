@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { readKept } from './elevation.ts';
 import { Complaint, NeedsRoot, reasons } from './errors.ts';
-import { examplesOf } from './groups.ts';
+import { examplesOf, groups } from './groups.ts';
 import { nearest } from './words.ts';
 
 export interface Option {
@@ -94,8 +94,8 @@ export const commands: Record<string, Command> = {
 };
 
 /** What nestbox says when it is asked for nothing. */
-export const usage = (): string => `Usage: nestbox COMMAND [OPTION]...\n\n${Object.entries(commands).map(([name, { takes, does }]) => `  ${`${name} ${takes}`.trimEnd()}\n      ${does}`).join('\n')}
-
+export const usage = (): string => `Usage: nestbox COMMAND [OPTION]...
+${groups.map(({ title, commands: own }) => `\n${title[0]!.toUpperCase()}${title.slice(1)}:\n${Object.keys(own).map((name) => `  ${`${name} ${commands[name]!.takes}`.trimEnd()}\n      ${commands[name]!.does}\n`).join('')}`).join('')}
   nestbox COMMAND --help tells the options of one, nestbox help TOPIC what machines can be given. --stack before the command shows where an error came from.
 `;
 

@@ -16,11 +16,11 @@ export const groups: readonly Group[] = [
     name: 'machines', title: 'make, run and remove machines', about: 'A machine is described by one file, nestbox.toml(5). It can be run from that file as it is, or made first and then be called by its name.',
     commands: {
       run: [['sudo nestbox run steam.toml', 'the program that its file names, with all that it is given; all is taken back at its end'], ['sudo nestbox run steam -- glxinfo -B', 'another program in it'], ['sudo nestbox run raspios.img.xz', 'a shell in what is on a disk image']],
-      export: [['sudo nestbox export steam', 'the programs that it offers'], ['sudo nestbox export steam steam', "into your menu, with a command steam-steam in ~/.local/bin"], ['nestbox export steam --remove', 'out of it'], ['sudo nestbox export steam --archive steam.tar.zst', 'to be taken to another computer']],
       create: [['sudo nestbox create steam.tar.zst', 'from an archive of another computer'], ['sudo nestbox create steam.toml', 'makes its root, and installs the file as /etc/nestbox/steam.toml']],
       plan: [['nestbox plan steam.toml', 'each mount, file, key and program of a run, with the line of the file that asked for it'], ['nestbox plan --json steam', 'the same for programs']],
       list: [['nestbox list', 'all machines, and which of them run']],
       status: [['nestbox status steam', 'what it is made of, and what would be taken back']],
+      export: [['sudo nestbox export steam', 'the programs that it offers'], ['sudo nestbox export steam steam', "into your menu, with a command steam-steam in ~/.local/bin"], ['nestbox export steam --remove', 'out of it'], ['sudo nestbox export steam --archive steam.tar.zst', 'to be taken to another computer']],
       templates: [['sudo nestbox templates', 'how large they are, and whose'], ['sudo nestbox templates --prune', 'removes those that no machine is made from']],
       rm: [['sudo nestbox rm steam', 'the machine, its file, and all that it has changed']],
       clean: [['sudo nestbox clean', 'after a crash of the computer, or of nestbox']],

@@ -19,7 +19,10 @@ function openIn(layer: string, path: string, folder: boolean): Found {
     for (const [i, name] of names.entries()) {
       const stat = lstatSync(below(at, name), { throwIfNoEntry: false });
       if (!stat) return 'absent';
-      if (stat.isSymbolicLink()) return { link: join('/', ...names.slice(0, i), readlinkSync(below(at, name)).replace(/^\//, '/../'.repeat(i + 1)), ...names.slice(i + 1)) };
+      if (stat.isSymbolicLink()) {
+        const to = readlinkSync(below(at, name));
+        return { link: join('/', ...(to.startsWith('/') ? [] : names.slice(0, i)), to, ...names.slice(i + 1)) };
+      }
       if (stat.isCharacterDevice() && stat.rdev === 0) return 'gone'; // an overlay's word for it
       const isLast = i === names.length - 1;
       if (isLast && !folder ? !stat.isFile() : !stat.isDirectory()) return 'gone';

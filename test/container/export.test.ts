@@ -24,7 +24,10 @@ function root(t: TestContext): string {
   mkdirSync(`${at}/usr/local/share/applications`, { recursive: true });
   symlinkSync('/opt/real.desktop', `${at}/usr/share/applications/org.linked.Program.desktop`); // as programs inside would follow it
   symlinkSync('/etc/passwd', `${at}/usr/local/share/applications/stolen.desktop`);
-  symlinkSync('../../../../../../../../../../etc/hostname', `${at}/usr/local/share/applications/climbing.desktop`);
+  const host = folder(t);
+  writeFileSync(`${host}/host.desktop`, entry('Name=Of the host\nExec=true'));
+  symlinkSync(`${host}/host.desktop`, `${at}/usr/local/share/applications/absolute.desktop`);
+  symlinkSync(`../../../../../../../../../..${host}/host.desktop`, `${at}/usr/local/share/applications/climbing.desktop`);
   says('mkfifo', `${at}/usr/local/share/applications/pipe.desktop`);
   write('/usr/share/applications/hidden.desktop', entry('Name=Hidden\nExec=true\nNoDisplay=true'));
   write('/usr/share/applications/gone.desktop', entry('Name=Gone\nExec=true'));
@@ -44,6 +47,7 @@ test('what a machine offers is listed, starts from the menu of the person, and g
   const env = { SUDO_UID: `${person}`, SUDO_GID: `${person}`, HOME: home };
   const run = (...words: string[]) => nestbox(['export', 'export-menu', ...words], { env });
 
+  // Nothing of the host is seen through a link, and what was deleted in the machine is gone.
   assert.match(succeeds(run()).stdout, /^PROGRAM +IN THE MENU +NAME\nhello +- +Hello\norg\.linked\.Program +- +Linked\n$/);
   assert.match(run('helo').stderr, /offers no program 'helo'\n {2}did you mean 'hello'/);
   const files = succeeds(run('hello', 'org.linked.Program')).stdout.trim().split('\n');
@@ -60,7 +64,7 @@ test('what a machine offers is listed, starts from the menu of the person, and g
   assert.ok(readFileSync(files[1]!).equals(Buffer.from(png(48))));
   assert.equal(JSON.parse(succeeds(run('--json')).stdout)[0].exported, true);
   // The launcher, as a person would type it; the machine does not run yet.
-  assert.equal(execFileSync(files[0]!, ['more', "it's"], { encoding: 'utf8', cwd: '/' }), "<hello you>\n<100%>\n<Hello>\n<more>\n<it's>\n");
+  assert.equal(execFileSync(files[0]!, ['more', "it's"], { encoding: 'utf8', cwd: '/', stdio: ['ignore', 'pipe', 'ignore'] }), "<hello you>\n<100%>\n<Hello>\n<more>\n<it's>\n");
 
   writeFileSync(`${home}/.local/bin/export-menu-other`, 'mine');
   succeeds(run('--remove', 'hello'));
