@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command, commands } from '../src/cli.ts';
+import { kept } from '../src/elevation.ts';
 import { type Group, groups } from '../src/groups.ts';
 import { roots } from '../src/roots/index.ts';
 import { topics, values } from '../src/grants/index.ts';
@@ -53,6 +54,7 @@ const commandPage = (date: string, version: string): string => page(
     ...Object.keys(own).map((command) => entry(`\\fB${plain(command)}\\fR${commands[command]!.takes === '' ? '' : ` ${synopsis(commands[command]!.takes)}`}`, capital(commands[command]!.does))),
   ]),
   section('options'), entry('\\fB\\-\\-help\\fR, \\fB\\-h\\fR', 'The commands; after a command: its options, and examples.'), entry('\\fB\\-\\-version\\fR', 'The version.'), entry('\\fB\\-\\-stack\\fR', 'Before the command: show where in the program an error came from.'),
+  entry('\\fB\\-\\-keep\\fR \\fINAME\\fR=\\fIVALUE\\fR', `Before the command: what nestbox tells itself of the session when it asks for root by \`pkexec\` or \`sudo\`: ${kept.map((name) => `\`${name}\``).join(', ')}, and \`PWD\`. Others are left out.`),
   section('exit status'), sentence('That of the program where one is run (`run`, `exec`); otherwise 0, or 1 after a complaint. `status` ends with 3 where the machine does not run.'),
   section('files'), entry('\\fB/etc/nestbox/\\fR\\fINAME\\fR\\fB.toml\\fR', 'Machine files that commands take by name.'), entry('\\fB/var/lib/nestbox\\fR', 'Roots, and the ways back of what machines have changed.'), entry('\\fB/run/nestbox\\fR', 'What machines have for a run.'),
   section('examples'), examples(groups.flatMap(({ commands: own }) => Object.values(own).map((lines) => lines[0]!)).slice(0, 8)),

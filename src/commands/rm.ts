@@ -1,5 +1,6 @@
 import { Complaint, NeedsRoot } from '../errors.ts';
 import { linux } from '../host/linux.ts';
+import { exportedOf, menuOf } from '../host/exports.ts';
 import { openSession } from '../host/session.ts';
 import type { Host } from '../host.ts';
 import { type Journal, keptJournal, parseJournal } from '../journal.ts';
@@ -45,6 +46,7 @@ export default async function rm(names: string[], options: Asks): Promise<number
       await host.removeTree(store.machine(name));
       if ((await host.kind(installed)) !== null) await host.remove(installed);
       await host.removeLeftover(store.files);
+      if (exportedOf(name, menuOf(facts.person)).length > 0) note(`programs of '${name}' are in your menu still: nestbox export ${name} --remove takes them out, going on`);
     } finally {
       await undo(host, session.journal, tell).finally(() => session.close());
     }

@@ -81,6 +81,14 @@ test('what a machine offers is listed, starts from the menu of the person, and g
   assert.equal(refused.status, 1);
   assert.match(refused.stderr, /permission denied/);
   assert.deepEqual(readdirSync(elsewhere), []);
+
+  rmSync(`${home}/.local/share/applications`);
+  succeeds(run('hello'));
+  const template = templateOf('export-menu').split('/').at(-2)!;
+  assert.match(succeeds(nestbox(['rm', 'export-menu'], { env })).stderr, /in your menu still: nestbox export export-menu --remove/);
+  succeeds(nestbox(['templates', '--prune', template]));
+  succeeds(run('--remove'));
+  assert.deepEqual([readdirSync(`${home}/.local/share/applications`), readdirSync(`${home}/.local/bin`)], [[], ['export-menu-other']], 'also when the machine is gone');
 });
 
 test('a machine is packed into one file, and is the same on another computer: owners, capabilities, attributes, access lists, what was deleted', (t) => {
