@@ -1,11 +1,13 @@
-import { writeFileSync } from 'node:fs';
+import { rules } from '../src/audit/index.ts';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { acceptable } from '../src/errors.ts';
 import { topics, values } from '../src/grants/index.ts';
 import { exposedBy } from '../src/meaning.ts';
+import { engineTables } from '../src/spec.ts';
 import { machineSchema } from './schema.ts';
 
-/** Writes docs/machine-file.md from the same tables that the program reads machine files with; scripts/pages.ts makes nestbox.toml(5) of them. */
+/** Writes docs/machine-file.md from the same tables that the program reads machine files with, and the table of rules in docs/audit.md; scripts/pages.ts makes nestbox.toml(5) of the former. */
 
 type Json = Record<string, unknown>;
 
@@ -46,7 +48,7 @@ Paths are absolute; those of the host may begin with \`~/\`, the home of the per
 /** All that a machine file can say. */
 export function sections(): Section[] {
   const schema = machineSchema() as { properties: Record<string, Json>; required: string[] };
-  const special = [...Object.keys(topics), ...Object.keys(values), 'root'];
+  const special = [...Object.keys(topics), ...Object.keys(values), ...engineTables.map(([name]) => name), 'root'];
   const plain = { properties: Object.fromEntries(Object.entries(schema.properties).filter(([key]) => !special.includes(key))), required: schema.required };
   const kindOf = (topic: string, kind: string) => ((schema.properties[topic]!.anyOf as Json[])[2]!.properties as Record<string, Json>)[kind]!;
   return [
@@ -66,6 +68,7 @@ export function sections(): Section[] {
       const what = value.type === 'array' ? `A list${entry === value ? `, such as \`${example}\`.` : '; each is a path, or a table with:'}` : value.type === 'object' ? 'A table.' : `${typeOf(value)}.`;
       return { level: 2, title: `\`${name}\`: ${summary}`, before: [`${onlyBooted ? 'With `boot = true`. ' : ''}${what}`], keys: keys(entry), after: [] };
     }),
+    ...engineTables.map(([name, { summary }]): Section => ({ level: 2, title: `\`[${name}]\`: with \`engine = "${name}"\`, ${summary}`, before: [], keys: keys(schema.properties[name]!), after: [] })),
   ];
 }
 
@@ -80,4 +83,11 @@ ${introduction.join('\n\n')}
 ${sections().map(({ level, title, before, keys, after }) => [`${'#'.repeat(level)} ${title}`, ...before, ...table(keys), ...after].join('\n\n')).join('\n\n')}
 `;
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync('docs/machine-file.md', machineManual());
+/** docs/audit.md with the table of rules that the code has; all else of it is written by hand. */
+export const auditPage = (page: string): string =>
+  page.replace(/(\| rule \| looks for \|\n\| --- \| --- \|\n)(\|.*\n)*/, (_, head: string) => `${head}${Object.entries(rules).map(([name, { summary }]) => `| \`${name}\` | ${summary} |\n`).join('')}`);
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  writeFileSync('docs/machine-file.md', machineManual());
+  writeFileSync('docs/audit.md', auditPage(readFileSync('docs/audit.md', 'utf8')));
+}

@@ -1,3 +1,5 @@
+import type { Want } from './wants.ts';
+
 /** An error that is the person's to mend: printed as its message and its hint, never with a stack. */
 export class Complaint extends Error {
   readonly hint: string | undefined;
@@ -23,6 +25,8 @@ export interface Problem {
   at?: (string | number)[];
   /** The word in `accept` that turns this fatal problem into a warning. */
   accept?: Acceptable;
+  /** What the engine lacks, where it is that. */
+  lack?: Want;
 }
 
 export const lacks = (what: string, mend: string): Problem => ({ what, mend, fatal: true });
@@ -46,6 +50,7 @@ export const packages = {
   find: 'findutils',
   flock: 'util-linux',
   'fsck.f2fs': 'f2fs-tools',
+  getfacl: 'acl',
   gzip: 'gzip',
   install: 'coreutils',
   ip: 'iproute2',

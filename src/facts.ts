@@ -245,6 +245,8 @@ export interface PathFact {
   modified: number;
   /** Where it leads, if it is a link: the rest is told of what is there. */
   link?: string;
+  /** The same with all links followed. */
+  leads?: string;
   /** The shared library that it is, or those that are in it; told when the machine file names a CDI device, or NVIDIA's driver is loaded. */
   libraries?: Library[];
 }

@@ -30,10 +30,15 @@ export interface Exposed {
   /** Whether root inside is root of the host. */
   isHostRoot: boolean;
   sharesNetwork: boolean;
+  /** Whether root inside may talk to hardware past the drivers (CAP_SYS_RAWIO over the host): the kernel lets nobody else open /dev/mem. */
+  touchesHardware: boolean;
 }
 
+/** What may be supposed of a machine of which nothing is known: all of it. */
+export const allExposed: Exposed = { isHostRoot: true, sharesNetwork: true, touchesHardware: true };
+
 /** The facts that are known before any path is looked at. */
-export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia' | 'store'>;
+export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia' | 'store' | 'kernel'>;
 
 type OptionsSchema = v.GenericSchema<unknown, unknown>;
 

@@ -18,6 +18,7 @@ export const groups: readonly Group[] = [
       run: [['sudo nestbox run steam.toml', 'the program that its file names, with all that it is given; all is taken back at its end'], ['sudo nestbox run steam -- glxinfo -B', 'another program in it'], ['sudo nestbox run raspios.img.xz', 'a shell in what is on a disk image']],
       create: [['sudo nestbox create steam.tar.zst', 'from an archive of another computer'], ['sudo nestbox create steam.toml', 'makes its root, and installs the file as /etc/nestbox/steam.toml']],
       plan: [['nestbox plan steam.toml', 'each mount, file, key and program of a run, with the line of the file that asked for it'], ['nestbox plan --json steam', 'the same for programs']],
+      import: [['nestbox import /etc/systemd/nspawn/web.nspawn', 'with the drop-ins of its unit, which it finds'], ['nestbox import start.sh -o steam.toml', 'a script that calls systemd-nspawn; nothing of it is run'], ['nestbox import -- systemd-nspawn -D /srv/old -b', 'a command as it is typed']],
       list: [['nestbox list', 'all machines, and which of them run']],
       status: [['nestbox status steam', 'what it is made of, and what would be taken back']],
       export: [['sudo nestbox export steam', 'the programs that it offers'], ['sudo nestbox export steam steam', "into your menu, with a command steam-steam in ~/.local/bin"], ['nestbox export steam --remove', 'out of it'], ['sudo nestbox export steam --archive steam.tar.zst', 'to be taken to another computer']],
@@ -60,6 +61,7 @@ export const groups: readonly Group[] = [
   {
     name: 'host', title: 'this host, and help', about: 'What is known of this host, and what the words of machine files mean.',
     commands: {
+      audit: [['nestbox audit steam.toml', 'what a hostile program in it could do, worst first'], ['nestbox audit --all', 'a line for each machine and container'], ['nestbox audit --fail-above contained steam.toml', 'exit status 3 where it could do more']],
       doctor: [['nestbox doctor --json', 'all facts that plans are made from']],
       completion: [['nestbox completion bash | sudo tee /etc/bash_completion.d/nestbox', 'for all users of bash'], ['nestbox completion zsh > ~/.zfunc/_nestbox', 'in a folder of $fpath'], ['nestbox completion fish > ~/.config/fish/completions/nestbox.fish', 'for one user of fish']],
       help: [['nestbox help run', 'the options of a command'], ['nestbox help display', 'the kinds of a topic'], ['nestbox help display.nested', 'one of them, with its options']],

@@ -3,6 +3,7 @@ import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
 import { type Bind, type Edits, type Exposure, type Link, merge, type Network, type Text } from './edits.ts';
 import { scopeProperties } from './devices.ts';
 import { isCdiName } from './cdi/names.ts';
+import { lacking, withoutLacks } from './engine.ts';
 import { engines } from './engines/index.ts';
 import { lacks, lacksProgram, type Problem } from './errors.ts';
 import { cannotMap, type Facts, kernelIsAtLeast, type MachineRecord } from './facts.ts';
@@ -30,6 +31,8 @@ export interface Machine {
   way: Way;
   hostname: string;
   engine: string;
+  /** Its engine's own table of the file. */
+  engineOptions: unknown;
   ephemeral: boolean;
   /** Nothing is kept of it. */
   fleeting: boolean;
@@ -109,7 +112,7 @@ export const namesCdi = ({ grants }: Spec): boolean => grants.some(({ topic, opt
 export const namesPorts = ({ grants }: Spec): boolean => grants.some(({ topic, options }) => topic === 'network' && portsOf(options).length > 0);
 
 /** Whether what its root has decides on what comes into it: libraries or settings of the host, or a display beside that of a display manager. */
-export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || (topic === 'audio' && kind === 'alsa') || (topic === 'display' && spec.boot));
+export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || topic === 'kernel-sources' || (topic === 'audio' && kind === 'alsa') || (topic === 'display' && spec.boot));
 
 /** Whether it asks for a virtual terminal: those of the host are looked at then. */
 export const wantsTerminal = ({ grants }: Spec): boolean => grants.some(({ topic, kind }) => topic === 'display' && kind === 'vt');
@@ -168,8 +171,11 @@ export function layersOf(spec: Spec, facts: Facts): string[] {
 export type Way = 'run' | 'service';
 
 /** Spec + Facts -> Machine. What the host lacks, and where two grants disagree, is in its `problems`. */
-export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'): Machine {
-  const { name } = spec;
+export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'run'): Machine {
+  const { name, engine: engineName } = written;
+  const engine = engines[engineName]!;
+  const engineOptions = written.engineOptions[engineName];
+  const spec = withoutLacks(written, engine, engineOptions);
   const { source: from, problems: rootProblems } = rootOf(spec, facts);
   const source: Source = from ?? { kind: 'directory', path: '/nonexistent' };
   const record = recordOf(spec, facts);
@@ -189,6 +195,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const inside = { name: user?.name ?? 'root', home: account.home, uid: shift + account.uid, gid: shift + account.gid };
   const helper: Owner = facts.person.uid !== 0 ? facts.person : shift !== 0 ? { uid: shift + helperId, gid: shift + helperId } : { uid: 65534, gid: 65534 };
   const sharesNetwork = spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host');
+  const touchesHardware = shift === 0 && spec.grants.some(({ topic, options }) => topic === 'capabilities' && (options as string[]).some((one) => one === 'all' || one === 'CAP_SYS_RAWIO'));
   const building = source.kind === 'template' && !facts.store.templates.includes(source.key);
   const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, { building, setuid: spec.boot && spec.accept.includes('emulated-setuid') }) : null;
   const emulation = verdict?.emulation ?? null;
@@ -215,7 +222,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const libraries = librariesOf(edits, facts);
   const add = user || gids.length > 0 ? accountsFor(accounts, user ?? { name: 'root' }, user ? gids : [], (gid) => facts.groups[gid] ?? `host-${gid}`) : { users: [], groups: [], members: [] };
   const machine: Machine = {
-    name, way, hostname: spec.hostname, engine: spec.engine, ephemeral: spec.ephemeral || source.kind === 'host', fleeting: spec.fleeting ?? false, source, besides: mounts, record,
+    name, way, hostname: spec.hostname, engine: engineName, engineOptions, ephemeral: spec.ephemeral || source.kind === 'host', fleeting: spec.fleeting ?? false, source, besides: mounts, record,
     layers: top === null ? [lower] : source.kind === 'host' ? [`${store.scratch(name)}/host`, lower] : [`${top}/upper`, lower],
     top, root: inPlace ? lower : `${run}/root`, run, shift, idsBefore: idsOnDisk(source, facts), ownership, user: user?.name ?? null,
     account: { uid: account.uid, gid: account.gid, home: account.home },
@@ -230,9 +237,13 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
     file,
     place: way === 'service' ? { kind: 'unit', name: serviceOf(name), properties: [] } : facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, controllersFor(edits.limits)) },
     helper, linkNames: linkNames(name),
-    problems, exposures: [...(emulation?.register && emulation.setuid ? [{ by: 'accept', ...setuidExposure }] : []), ...grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork }).map((exposure) => ({ ...exposure, by: keyOf(asked) })))],
+    problems, exposures: [...(emulation?.register && emulation.setuid ? [{ by: 'accept', ...setuidExposure }] : []), ...grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork, touchesHardware }).map((exposure) => ({ ...exposure, by: keyOf(asked) })))],
   };
-  machine.problems.push(...conflicts, ...lost, ...needsOfInside(facts), ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts) : []));
+  machine.problems.push(...conflicts, ...lost, ...needsOfInside(facts), ...(from ? engine.needs(machine, facts, engineOptions) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts) : []));
+  for (const { problem, exposure } of lacking(engineName, engine, engineOptions, written, machine)) {
+    machine.problems.push(problem);
+    if (exposure) machine.exposures.push({ ...exposure, by: `${engineName}.accept` });
+  }
   return machine;
 }
 
@@ -315,7 +326,7 @@ function needsOfHost(spec: Spec, { supervised, cgroups, root }: Facts): Problem[
   const fatal = spec.users === 'host' && !spec.accept.includes('no-device-policy');
   return [{
     what: `this host has neither systemd nor the 'devices' controller: no device rights can be set${spec.users === 'host' ? ', and root inside can open every device of the host' : '; the user namespace alone keeps devices away'}`,
-    mend: spec.users === 'host' ? 'say users = "own", or accept = ["no-device-policy"]' : 'going on', fatal, at: ['users'], accept: 'no-device-policy',
+    mend: spec.users !== 'host' ? 'going on' : engines[spec.engine]!.lacks['own-ids'] ? 'say accept = ["no-device-policy"]' : 'say users = "own", or accept = ["no-device-policy"]', fatal, at: ['users'], accept: 'no-device-policy',
   }];
 }
 

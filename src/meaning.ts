@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { riskOf } from './dangers.ts';
 import type { Grant } from './grant.ts';
 import { topics, values } from './grants/index.ts';
 import { roots } from './roots/index.ts';
@@ -20,7 +21,7 @@ const rows = (keys: readonly (readonly [string, string])[]): string => keys.map(
 /** What it lets a hostile program do in its plainest form; nothing where its options cannot be left out. */
 export function exposedBy({ options, exposes }: Grant): string[] {
   const plain = v.safeParse(options, {});
-  return plain.success ? exposes(plain.output).map(({ risk, what }) => `${what} (${risk})`) : [];
+  return plain.success ? exposes(plain.output).map(({ can, what }) => `${what} (${riskOf(can)})`) : [];
 }
 
 function ofGrant(title: string, grant: Grant): string {

@@ -227,7 +227,7 @@ function granting(machine: Machine, facts: Facts): Planned[] {
 /** /dev/dri/renderD128 -> /dev, /dev/dri */
 const foldersAbove = (path: string): string[] => (dirname(path) === '/' ? [] : [...foldersAbove(dirname(path)), dirname(path)]);
 
-const container = (machine: Machine, facts: Facts): Planned[] => [...by('limits', groups(machine, facts)), ...by('run', engines[machine.engine]!.start(machine, facts))];
+const container = (machine: Machine, facts: Facts): Planned[] => [...by('limits', groups(machine, facts)), ...by('run', engines[machine.engine]!.start(machine, facts, machine.engineOptions))];
 
 /** The machine's own control groups with its device rights and limits; systemd is told these with the container. */
 function groups({ place, edits }: Machine, facts: Facts): Step[] {

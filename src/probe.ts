@@ -180,7 +180,7 @@ function pathFact(path: string): PathFact | null {
   return stat && {
     kind: stat.isDirectory() ? 'directory' : stat.isFile() ? 'file' : stat.isSocket() ? 'socket' : stat.isCharacterDevice() || stat.isBlockDevice() ? 'device' : 'other',
     uid: stat.uid, gid: stat.gid, mode: stat.mode & 0o7777, size: stat.size, modified: Math.floor(stat.mtimeMs),
-    ...attempt<{ link?: string }>(() => ({ link: readlinkSync(path) }), {}),
+    ...attempt<{ link?: string; leads?: string }>(() => ({ link: readlinkSync(path), leads: realpathSync(path) }), {}),
   };
 }
 

@@ -78,7 +78,7 @@ async function isInstalled({ files, once }: Units, host: Host): Promise<boolean>
 async function refuseStrangers({ files, image }: Units, host: Host): Promise<void> {
   for (const { path } of files) {
     const text = await host.read(path);
-    if (text !== null && !text.startsWith(`# ${mark}`)) throw new Complaint(`${path} is there already, and nestbox did not write it`, `it says what a machine of this name is: give this one another name, or move the file away.\nnestbox cannot take such a file over yet`);
+    if (text !== null && !text.startsWith(`# ${mark}`)) throw new Complaint(`${path} is there already, and nestbox did not write it`, `it says what a machine of this name is: give this one another name, or move the file away.\nnestbox import ${path} writes a machine file that says the same`);
   }
   const there = await host.stat(image.path);
   if (there && image.path !== image.to && !(there.kind === 'link' && (await host.resolve(image.path)) === (await host.resolve(image.to)))) throw new Complaint(`${image.path} is there already: systemd has another machine of this name`, 'give this one another name, or move that one away');

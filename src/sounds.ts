@@ -1,4 +1,4 @@
-import type { Edits } from './edits.ts';
+import type { Edits, Exposure } from './edits.ts';
 
 /** What the kinds of sound server have in common. */
 
@@ -15,3 +15,9 @@ export function soundFrom(folder: string): Pick<Edits, 'binds' | 'environment' |
     texts: [{ path: '/etc/pulse/client.conf.d/60-nestbox.conf', text: `default-server = ${server}\nautospawn = no\n` }],
   };
 }
+
+/** What is open to whoever may do all that programs do at a sound server: pulseaudio's own modules run what they are told (module-ladspa-sink, module-pipe-sink). */
+export const opensSoundServer: Exposure[] = [
+  { can: 'microphone', what: 'programs inside can listen to the microphones and to all that the host plays' },
+  { can: 'sound-server', what: "programs inside can load modules into the host's sound server: code that runs as its user, with all of that user's files" },
+];

@@ -76,6 +76,10 @@ export type Step =
   /** `volume`: what people call it. Neither is done to what is mounted there already. `beside`: it is another one than the root, its ids shown from `shift` on; `outside`: people of the host look at it, and its set-user-id programs are none. */
   | { kind: 'check-file-system'; device: string; at: string; volume: string; beside?: true }
   | { kind: 'mount-volume'; device: string; at: string; volume: string; beside?: { shift: number; write: boolean; outside?: true } }
+  /** The mounts that a root directory needs, on the host, where they stay. */
+  | { kind: 'chroot-mounts'; root: string; binds: { from: string; to: string; write: boolean }[] }
+  /** All mounts below `root` but those that were there `before`. */
+  | { kind: 'chroot-unmount'; root: string; before: string[] }
   /** A block device of some bytes of an image or of a disk: a link leads to it, as its number is told late, and it carries the machine's name. */
   | { kind: 'loop'; file: string; start: number; size: number; link: string; machine: string }
   /** `start`: null for all of the machine's, and what is mounted of them. */
@@ -147,8 +151,8 @@ export type Step =
   | { kind: 'reload'; on: 'way' | 'back' }
   /** `parts`: a pattern of the names of the units that it needs. */
   | { kind: 'unit'; name: string; parts: string; want: 'started' | 'stopped' }
-  /** `boots`: its first process is an init, which nspawn asks to shut down; else signals are the program's. `ports`: of the host, that nspawn sends on. */
-  | { kind: 'container'; name: string; boots: boolean; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
+  /** `boots`: its first process is an init, which nspawn asks to shut down; else signals are the program's. `ports`: of the host, that nspawn sends on. `console`: which word is put in at which place of argv, by whether somebody sits at a terminal; '': none. */
+  | { kind: 'container'; name: string; boots: boolean; argv: string[]; console: { at: number; terminal: string; pipe: string }; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
 
 /** What the host does for a network that goes out under its address. */
 export interface Nat {

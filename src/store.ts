@@ -11,6 +11,8 @@ export const store = {
   scratch: (name: string): string => `/var/lib/nestbox/scratch/${name}`,
   /** What files lose with their owner, while these are being changed. The dot keeps it apart from what belongs to a machine of that name. */
   owners: (session: string): string => `/var/lib/nestbox/scratch/${session}.owners`,
+  /** The ways back of a root whose mounts stay on the host after a run. */
+  kept: (name: string): string => `/var/lib/nestbox/scratch/${name}.kept`,
   journals: '/var/lib/nestbox/journal',
   journal: (name: string): string => `/var/lib/nestbox/journal/${name}`,
   /** What systemd runs: the ways back of start and enable, and the files that are put in place at each start. */

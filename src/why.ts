@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { dangers } from './dangers.ts';
 import { covers, parseRule, ruleLine, rulesOf } from './devices.ts';
 import type { Exposure } from './edits.ts';
 import type { Facts } from './facts.ts';
@@ -169,7 +170,7 @@ function mend(layer: LayerName, path: string, machine: Machine, facts: Facts, wr
 
 const place = ({ shown, text }: Written, at: string[]): string => (hasPosition(text, at) ? `${shown}:${positionOf(text, at).line}` : shown);
 
-const grave = ({ risk }: Exposure) => ['low', 'medium', 'high'].indexOf(risk);
+const grave = ({ can }: Exposure) => dangers[can].weight;
 
 /** The line of the machine file that would give it: of the grants that do, the one that opens least. */
 export function giver(path: string, machine: Machine, facts: Facts, written: Written): string {

@@ -45,6 +45,11 @@ export default async function run([argument, ...argv]: string[], options: Option
     const { passing } = plan(machine, facts, file.place);
     writeState(machine, file);
     await apply(steps(passing), host, session.journal, tell);
+    if (passing.some(({ step }) => step.kind === 'chroot-mounts')) {
+      // The mounts alone stay: the device list of a control group that has others in it cannot be written anew.
+      if (machine.place.kind === 'cgroup') await apply([{ kind: 'cgroup-end', folders: machine.place.folders }], host, null, tell);
+      await session.keepMounts();
+    }
     return host.status;
   });
 }

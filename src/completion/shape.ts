@@ -42,7 +42,8 @@ const both = (a: Place | undefined, b: Place): Place => ({ sorts: [...new Set([.
 /** `takes` of the table: forms with commas between them, words with spaces. `commands`: the names of all. */
 export function shapeOf({ takes, own }: Pick<Command, 'takes' | 'own'>, commands: readonly string[]): Shape {
   const shape: Shape = { places: [], rest: null, programAt: own ?? null, programAfterDashes: /-- PROGRAM/.test(takes) };
-  for (const form of takes.split(', ')) {
+  // A form that begins with dashes has the words of another program, or an option alone.
+  for (const form of takes.split(', ').filter((one) => !/^(or )?--/.test(one))) {
     const tokens = form.replace(/\[?--\]? PROGRAM.*/, '').split(' ').filter(Boolean);
     for (const [i, token] of tokens.entries()) {
       const repeats = token.endsWith('...') && !token.endsWith('/...');

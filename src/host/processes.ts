@@ -157,13 +157,13 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
 
   async function contain(step: Extract<Step, { kind: 'container' }>): Promise<void> {
     const interactive = process.stdin.isTTY && process.stdout.isTTY;
-    const [nspawn = '', ...options] = step.argv;
+    const { at, terminal, pipe } = step.console;
+    const words = [...step.argv.slice(0, at), ...[interactive ? terminal : pipe].filter(Boolean), ...step.argv.slice(at)];
     // One level below the rules: root with the host's ids can mount its control group and change it, but not beyond the one above.
     const folders = step.place.kind === 'cgroup' ? step.place.folders.map((folder) => `${folder}/inside`) : [];
     for (const folder of folders) mkdirSync(folder, { recursive: true });
     const scope = step.place.kind === 'unit' ? ['systemd-run', '--quiet', '--scope', '--slice=machine.slice', `--unit=${step.place.name}`, ...step.place.properties.map((property) => `--property=${property}`), '--'] : [];
-    const argv = [...find([nspawn]), interactive ? '--console=interactive' : '--console=pipe', ...options];
-    const [program = '', ...rest] = launch([...folders.flatMap((folder) => ['--cgroup', folder]), '--gently'], scope.length > 0 ? [...scope, ...argv] : [nspawn, ...argv.slice(1)]);
+    const [program = '', ...rest] = launch([...folders.flatMap((folder) => ['--cgroup', folder]), '--gently'], scope.length > 0 ? [...scope, ...find(words)] : words);
     const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }), ...step.environment }, stdio: 'inherit' });
     container = { child, boots: step.boots, told: new Set() };
     const over = ended(child);
@@ -201,7 +201,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
           return;
         }
         const program = container.boots ? undefined : descendants(container.child.pid!).filter((pid) => namespace(pid, 'pid') !== namespace('self', 'pid') && !isFirst(pid))[0];
-        // The second time it is for nspawn: a program that does not listen can be ended all the same.
+        // The second time it is for the engine: a program that does not listen can be ended all the same.
         if (program !== undefined && !container.told.has(signal)) process.kill(program, signal);
         else container.child.kill('SIGTERM');
         container.told.add(signal);

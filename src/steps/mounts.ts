@@ -12,8 +12,11 @@ export const mountCommands = {
   unmount: ({ at }: { at: string }): string[] => ['nestbox-native', 'unmount', at],
 };
 
+/** Is made last in a root whose mounts are on the host: native/chroot.c. */
+const marker = (root: string): string => `${root}/run/nestbox/mounts`;
+
 /** Mounts and device nodes. */
-export const mounts: Kinds<'overlay' | 'bind' | 'tmpfs' | 'unmount' | 'node'> = {
+export const mounts: Kinds<'overlay' | 'bind' | 'tmpfs' | 'unmount' | 'chroot-mounts' | 'chroot-unmount' | 'node'> = {
   overlay: {
     describe: ({ at, top, upper, lower, shift }) => `mount ${lower} on ${at}, changes kept in ${top}/${upper}${shift ? `, ids from ${shift}` : ''}`,
     done: ({ at }, host) => host.isMounted(at),
@@ -37,6 +40,18 @@ export const mounts: Kinds<'overlay' | 'bind' | 'tmpfs' | 'unmount' | 'node'> = 
     done: async ({ at }, host) => !(await host.isMounted(at)),
     inverse: nothing,
     do: (step, host) => must(host, mountCommands.unmount(step)),
+  },
+  'chroot-mounts': {
+    describe: ({ root, binds }) => [`mount /proc, /sys, /dev, /run and /tmp in ${root}, to stay there`, ...binds.map(({ from, to, write }) => `  and ${from} on ${to}${write ? '' : ', read-only'}`)].join('\n'),
+    done: async ({ root }, host) => (await host.kind(marker(root))) !== null,
+    inverse: async ({ root }, host) => [{ kind: 'chroot-unmount', root, before: (await host.mountsBelow((await host.resolve(root)) ?? root)).filter((at) => at !== root) }],
+    do: ({ root, binds }, host) => must(host, ['nestbox-native', 'chroot-mounts', root, ...binds.flatMap(({ from, to, write }) => [write ? '--bind' : '--bind-ro', from, to])]),
+  },
+  'chroot-unmount': {
+    describe: ({ root, before }) => `unmount all below ${root}${before.length > 0 ? ` but ${before.join(', ')}, which was there before` : ''}`,
+    done: never,
+    inverse: nothing,
+    do: ({ root, before }, host) => must(host, ['nestbox-native', 'chroot-unmount', root, ...before]),
   },
   node: {
     describe: ({ path, type, major, minor, mode, owner }) => `make device node ${path} (${type} ${major}:${minor}, mode ${octal(mode)}, owner ${owner.uid}:${owner.gid})`,

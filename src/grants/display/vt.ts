@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import type { Device, Text } from '../../edits.ts';
 import { lacks, lacksProgram, type Problem, warns } from '../../errors.ts';
 import type { Facts } from '../../facts.ts';
-import { defineGrant } from '../../grant.ts';
+import { allExposed, defineGrant } from '../../grant.ts';
 import { cardOption, chosenCards, needsCard } from '../../graphics.ts';
 import { classEdit } from '../../classes.ts';
 import { consoleInside, managers, managerTexts } from '../../managers.ts';
@@ -21,6 +21,8 @@ const database = ['/run/udev/data', ...['seat', 'master-of-seat', 'uaccess'].map
 
 /** Devices are made by it. It is there before the module is loaded, which the kernel does when it is opened. */
 const uinput = '/dev/uinput';
+
+const nested = { say: 'display = "nested"', loses: 'the whole screen, at native speed' };
 
 export default defineGrant({
   summary: 'a virtual terminal of its own: the whole screen at native speed, with the graphics card, keyboards and mice',
@@ -91,13 +93,13 @@ export default defineGrant({
     };
   },
 
-  exposes: ({ input }, _, machine = { isHostRoot: true, sharesNetwork: true }) => [
-    ...(input === 'all' ? [{ risk: 'high' as const, what: 'programs inside read every key typed on this computer, also those typed on the host and in other machines' }] : [
-      { risk: 'medium' as const, what: 'programs inside read every key typed while its screen is visible, also in a login screen of the host that it only imitates' },
-      ...(machine.isHostRoot ? [{ risk: 'high' as const, what: "with users = \"host\" root inside is the host's and can get at its keyboards and mice all the same" }] : []),
+  exposes: ({ input }, _, machine = allExposed) => [
+    ...(input === 'all' ? [{ can: 'keys' as const, what: 'programs inside read every key typed on this computer, also those typed on the host and in other machines', smaller: { say: '[display.vt] input = "visible"', loses: 'devices that are no keyboard or pointer, and their lights and shaking' } }] : [
+      { can: 'imitation' as const, what: 'programs inside read every key typed while its screen is visible, also in a login screen of the host that it only imitates', at: ['input'], smaller: nested },
+      ...(machine.isHostRoot ? [{ can: 'keys' as const, what: "with users = \"host\" root inside is the host's and can get at its keyboards and mice all the same", smaller: { say: 'users = "own"', loses: 'what the ids of the host are needed for' } }] : []),
     ]),
-    { risk: 'high', what: 'programs inside become master of the screen when nobody else is, and then decide what it shows' },
-    { risk: 'medium', what: "the kernel's graphics driver takes commands straight from programs inside" },
+    { can: 'display', what: 'programs inside become master of the screen when nobody else is, and then decide what it shows', smaller: nested },
+    { can: 'driver', what: "the kernel's graphics driver takes commands straight from programs inside", smaller: nested },
   ],
 });
 

@@ -1,0 +1,14 @@
+import { type Rule, smallerFor } from '../audit.ts';
+
+const opens = {
+  ipc: { can: 'processes', what: 'programs inside share memory segments (System V, POSIX) with programs of the host that have the same id: pictures of windows, buffers of sound', loses: 'MIT-SHM with an X server of the host' },
+  pid: { can: 'processes', what: 'programs inside see every process of the host with its command line, and can end or look into those of the same id', loses: 'seeing processes of the host' },
+  uts: { can: 'settings', what: 'root inside can change the name of the host', loses: 'nothing that is needed' },
+} as const;
+
+export default {
+  summary: 'other namespaces of the host are shared: memory segments (ipc), processes (pid), its name (uts)',
+  look: (known) => known.shares.map(({ is, where }) => ({
+    can: opens[is].can, where, what: opens[is].what, ...smallerFor(known, { nspawn: `leave SYSTEMD_NSPAWN_SHARE_NS_${is.toUpperCase()} out`, lxc: `leave ${is} out of lxc.namespace.keep and lxc.namespace.share` }, opens[is].loses),
+  })),
+} satisfies Rule;
