@@ -72,7 +72,7 @@ interface Chosen {
 /** The part that is meant: the one that was named, or the last one. */
 function choose(subject: Subject, number: number | null, formats: readonly Format[], does: 'grow' | 'shrink'): Chosen {
   const { file, layout } = subject;
-  const parts = layout.parts.toSorted((a, b) => a.start - b.start);
+  const parts = [...layout.parts].sort((a, b) => a.start - b.start);
   const takes = ({ content }: Part) => content !== null && formats.includes(content.format);
   const last = parts.at(-1);
   if (!last) throw new Complaint(`there is no partition in ${file.path}`);

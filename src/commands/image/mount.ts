@@ -1,6 +1,6 @@
 import { dirname, resolve as absolute } from 'node:path';
 import { apply, describe, undo } from '../../apply.ts';
-import { Complaint, lacksProgram } from '../../errors.ts';
+import { Complaint, lacksProgram, NeedsRoot } from '../../errors.ts';
 import { openImage } from '../../host/images.ts';
 import { linux } from '../../host/linux.ts';
 import { Interrupted } from '../../host/processes.ts';
@@ -21,7 +21,7 @@ import { mustBeFree, numberOf, openSessionOf } from './change.ts';
 export default async function mount([named, folder, ...more]: string[], options: ImageOptions): Promise<number> {
   if (!named || !folder || more.length > 0) throw new Complaint('which image, and on which folder?', 'nestbox image mount FILE FOLDER');
   const facts = probe(process.env);
-  if (!facts.root) throw new Complaint('only root can mount what is in an image', `sudo nestbox image mount ${named} ${folder}`);
+  if (!facts.root) throw new NeedsRoot('only root can mount what is in an image', `sudo nestbox image mount ${named} ${folder}`);
   const host = linux(facts.programs, note, passphraseOf(options));
   const tell = (step: Step) => (options.verbose ? note(describe(step)) : undefined);
   const image = openImage(named);
@@ -89,7 +89,7 @@ const runOf = (path: string): string => store.mountOfImage(imageSession(path));
 export async function unmount([named, ...more]: string[], options: ImageOptions): Promise<number> {
   if (!named || more.length > 0) throw new Complaint('which image?', 'nestbox image unmount FILE');
   const facts = probe(process.env);
-  if (!facts.root) throw new Complaint('only root can unmount what is in an image', `sudo nestbox image unmount ${named}`);
+  if (!facts.root) throw new NeedsRoot('only root can unmount what is in an image', `sudo nestbox image unmount ${named}`);
   const host = linux(facts.programs, note);
   const tell = (step: Step) => (options.verbose ? note(describe(step)) : undefined);
   const path = (await host.resolve(absolute(named))) ?? absolute(named);
