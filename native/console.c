@@ -75,22 +75,33 @@ void reset_terminal(int terminal) {
 	ioctl(terminal, KDSETMODE, KD_TEXT);
 }
 
-/* Whoever is master of a card decides what it shows, and one that hangs does not step down: done in its place, on a copy of its descriptor. */
-static void depose_masters(void) {
-	DIR *processes = opendir("/proc");
+static int has_open(DIR *files, dev_t device) {
+	struct stat stat_;
+	rewinddir(files);
+	for (struct dirent *file; (file = readdir(files));)
+		if (fstatat(dirfd(files), file->d_name, &stat_, 0) == 0 && S_ISCHR(stat_.st_mode) && stat_.st_rdev == device)
+			return 1;
+	return 0;
+}
+
+/* Whoever is master of a card decides what it shows, and one that hangs does not step down: done in its place, on a copy of its descriptor. Those that
+ * have not this terminal draw on other screens. */
+static void depose_masters(int terminal) {
+	struct stat own;
+	DIR *processes = fstat(terminal, &own) < 0 ? NULL : opendir("/proc");
 	for (struct dirent *process; processes && (process = readdir(processes));) {
 		pid_t pid = atoi(process->d_name);
 		char path[64];
 		snprintf(path, sizeof path, "/proc/%d/fd", pid);
-		DIR *files = pid > 0 ? opendir(path) : NULL;
-		int pidfd = -1;
-		for (struct dirent *file; files && (file = readdir(files));) {
+		DIR *files = pid > 0 && pid != getpid() ? opendir(path) : NULL;
+		int pidfd = files && has_open(files, own.st_rdev) ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+		if (pidfd >= 0)
+			rewinddir(files);
+		for (struct dirent *file; pidfd >= 0 && (file = readdir(files));) {
 			struct stat stat_;
 			if (fstatat(dirfd(files), file->d_name, &stat_, 0) < 0 || !S_ISCHR(stat_.st_mode) || major(stat_.st_rdev) != DRM || minor(stat_.st_rdev) >= 64)
 				continue;
-			if (pidfd < 0)
-				pidfd = syscall(SYS_pidfd_open, pid, 0);
-			int copy = pidfd < 0 ? -1 : syscall(SYS_pidfd_getfd, pidfd, atoi(file->d_name), 0);
+			int copy = syscall(SYS_pidfd_getfd, pidfd, atoi(file->d_name), 0);
 			if (copy < 0)
 				continue;
 			ioctl(copy, DROP_MASTER);
@@ -114,7 +125,7 @@ int make_visible(unsigned terminal) {
 		return 0;
 	int before = open_terminal(visible_terminal(active));
 	reset_terminal(before);
-	depose_masters();
+	depose_masters(before);
 	close(before);
 	if (ioctl(wanted, VT_ACTIVATE, terminal) < 0 || !comes_to_be_visible(active, terminal, PATIENCE))
 		die("the terminal %u does not come to be visible", terminal);

@@ -44,7 +44,9 @@ static int start(const char *machine) {
 	snprintf(path, sizeof path, "/run/nestbox/%s", machine);
 	if (stat(path, &stat_) == 0 || !all_unchanged(machine)) /* the former: another nestbox has it */
 		return -1;
-	snprintf(unit, sizeof unit, "systemd-nspawn@%s.service", machine);
+	/* Which unit it is, its drop-in says: src/units/files.ts. */
+	snprintf(path, sizeof path, "/etc/systemd/system/lxc@%s.service.d/nestbox.conf", machine);
+	snprintf(unit, sizeof unit, access(path, F_OK) == 0 ? "lxc@%s.service" : "systemd-nspawn@%s.service", machine);
 	pid_t pid = fork();
 	if (pid == 0) {
 		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);

@@ -15,11 +15,47 @@ static const char *value(int argc, char **argv, int *i) {
 	return argv[++*i];
 }
 
+/* A new group of cpuset has no processors and no memory, and takes nobody: Documentation/admin-guide/cgroup-v1/cpusets.rst. It gets those of the one above. */
+static int inherit_processors(const char *group) {
+	static const char *names[] = { "cpuset.cpus", "cpuset.mems" };
+	char above[4096];
+	int done = 1;
+	snprintf(above, sizeof above, "%s", group);
+	char *slash = strrchr(above, '/');
+	if (!slash)
+		return 0;
+	*slash = '\0';
+	for (int i = 0; i < 2; i++) {
+		char path[4200], text[4096];
+		for (int again = 0; again < 2; again++) {
+			snprintf(path, sizeof path, "%s/%s", above, names[i]);
+			int file = open(path, O_RDONLY | O_CLOEXEC);
+			ssize_t length = file < 0 ? -1 : read(file, text, sizeof text);
+			if (file >= 0)
+				close(file);
+			if (length < 0)
+				return 0; /* the top has been reached: it is no group of cpuset */
+			if (length <= 1) {
+				if (again || !inherit_processors(above))
+					return 0;
+				continue;
+			}
+			snprintf(path, sizeof path, "%s/%s", group, names[i]);
+			file = open(path, O_WRONLY | O_CLOEXEC);
+			done &= file >= 0 && write(file, text, (size_t)length) == length;
+			if (file >= 0)
+				close(file);
+			break;
+		}
+	}
+	return done;
+}
+
 void join_group(const char *group) {
 	char path[4096];
 	snprintf(path, sizeof path, "%s/cgroup.procs", group);
 	int file = open(path, O_WRONLY | O_CLOEXEC);
-	if (file < 0 || write(file, "0", 1) < 0)
+	if (file < 0 || (write(file, "0", 1) < 0 && (errno != ENOSPC || !inherit_processors(group) || write(file, "0", 1) < 0)))
 		die("%s", path);
 	close(file);
 }

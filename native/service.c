@@ -66,11 +66,15 @@ static int is_ready(const char *path) {
 	return stat(path, &stat_) == 0 && (S_ISSOCK(stat_.st_mode) ? takes_connections(path) : stat_.st_size > 0);
 }
 
-/* ready PATH: waits for a socket that takes connections, or a file with something in it. */
+/* ready PATH: waits for a socket that takes connections, or a file with something in it; or until the service whose it is has ended, whose number systemd says. */
 int ready_job(int argc, char **argv) {
 	if (argc != 2)
 		die("ready PATH");
-	await_change(argv[1], is_ready, -1);
+	const char *service = getenv("MAINPID");
+	pid_t pid = service ? atoi(service) : 0;
+	while (!await_change(argv[1], is_ready, 1))
+		if (pid > 0 && kill(pid, 0) < 0 && errno == ESRCH)
+			return 1;
 	return 0;
 }
 

@@ -17,13 +17,24 @@ export const ${folder}: Record<string, ${type}> = { ${files.join(', ')} };
 `);
 }
 
+const rules = names('src/audit');
+const camel = (name) => name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+write('src/audit/index.ts', `${header}import type { Rule } from '../audit.ts';
+${rules.map((name) => `import ${camel(name)} from './${name}.ts';`).join('\n')}
+
+export const rules: Record<string, Rule> = {
+${rules.map((name) => `  ${/-/.test(name) ? `'${name}': ${camel(name)}` : name},`).join('\n')}
+};
+`);
+
 const topics = readdirSync('src/grants', { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
+const plain = (name) => name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
 const identifier = (topic, kind) => topic + kind[0].toUpperCase() + kind.slice(1);
 const lines = topics.map((topic) => ({ topic, kinds: names(`src/grants/${topic}`) }));
 const valueNames = names('src/grants');
 write('src/grants/index.ts', `${header}import type { Grant } from '../grant.ts';
 ${lines.flatMap(({ topic, kinds }) => kinds.map((kind) => `import ${identifier(topic, kind)} from './${topic}/${kind}.ts';`)).join('\n')}
-${valueNames.map((name) => `import ${name} from './${name}.ts';`).join('\n')}
+${valueNames.map((name) => `import ${plain(name)} from './${name}.ts';`).join('\n')}
 
 /** Folders: topic -> kind -> grant. */
 export const topics: Record<string, Record<string, Grant>> = {
@@ -31,5 +42,5 @@ ${lines.map(({ topic, kinds }) => `  ${topic}: { ${kinds.map((kind) => `${kind}:
 };
 
 /** Files: topics whose value is not a kind but the thing itself. */
-export const values: Record<string, Grant> = { ${valueNames.join(', ')} };
+export const values: Record<string, Grant> = { ${valueNames.map((name) => (plain(name) === name ? name : `'${name}': ${plain(name)}`)).join(', ')} };
 `);

@@ -4,7 +4,7 @@ import { type ConversionConfig, toJsonSchema } from '@valibot/to-json-schema';
 import * as v from 'valibot';
 import { topics, values } from '../src/grants/index.ts';
 import { roots } from '../src/roots/index.ts';
-import { base } from '../src/spec.ts';
+import { base, engineTables } from '../src/spec.ts';
 
 /** Writes schema/machine.schema.json, which editors complete and check machine files with, from the one schema in src/. */
 
@@ -64,6 +64,7 @@ export function machineSchema(): Json {
       ...properties,
       root: { description: "Where the machine's file system comes from.", anyOf: Object.values(roots).map(({ summary, options }) => convert(options, summary)) },
       ...Object.fromEntries(Object.keys(topics).map((topic) => [topic, topicSchema(topic)])),
+      ...Object.fromEntries(engineTables.map(([name, { summary, options }]) => [name, convert(options, `${summary}: what it alone is told, where engine = "${name}".`)])),
       ...Object.fromEntries(Object.entries(values).map(([name, { summary, options }]) => [name, convert(options, summary)])),
     },
     required: [...required, 'root'],

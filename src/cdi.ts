@@ -150,7 +150,7 @@ export function cdiExposes(names: readonly string[], files: readonly CdiFile[], 
   const all = editsOf(names, files);
   return [
     ...all.flatMap(({ edits: { deviceNodes = [] } }) => deviceNodes.map((node) => ofNode(sourceOf(node)))),
-    ...all.flatMap(({ edits: { mounts = [] } }) => mounts.filter(({ options = [] }) => !options.includes('ro')).map(({ hostPath }) => ({ risk: 'medium' as const, what: `programs inside can use, and where they may also change, ${hostPath} of the host` }))),
-    ...all.flatMap(({ edits: { netDevices = [] } }) => netDevices.map(({ hostInterfaceName }) => ({ risk: 'medium' as const, what: `programs inside have the network interface ${hostInterfaceName} to themselves` }))),
+    ...all.flatMap(({ edits: { mounts = [] } }) => mounts.filter(({ options = [] }) => !options.includes('ro')).map(({ hostPath }) => ({ can: 'files' as const, what: `programs inside can use, and where they may also change, ${hostPath} of the host` }))),
+    ...all.flatMap(({ edits: { netDevices = [] } }) => netDevices.map(({ hostInterfaceName }) => ({ can: 'neighbours' as const, what: `programs inside have the network interface ${hostInterfaceName} to themselves` }))),
   ];
 }

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { Complaint, reasons } from './errors.ts';
+import { version } from './version.ts';
 import { nearest } from './words.ts';
 
 interface Option {
@@ -42,6 +43,11 @@ export const commands: Record<string, Command> = {
     load: () => import('./commands/logs.ts'),
   },
   render: { takes: 'FILE|NAME', does: 'print the files with which systemd runs the machine', options: { json }, load: () => import('./commands/render.ts') },
+  import: {
+    takes: 'FILE|NAME..., -- systemd-nspawn [OPTION]...', does: 'write a machine file from what there is: .nspawn files and units, a command systemd-nspawn or a script with one, LXC, distrobox; nothing of it is run',
+    options: { output: { type: 'string', short: 'o', takes: 'FILE', does: 'write it there, where no file is yet; to a folder: a file for each machine' }, name: { type: 'string', takes: 'NAME', does: 'call the machine so, or take the one of that name' }, as: { type: 'string', takes: 'KIND', does: 'what it is, where that cannot be told: nspawn, unit, shell, lxc, distrobox' }, json },
+    load: () => import('./commands/import.ts'),
+  },
   list: { takes: '', does: 'list the machines', options: { json }, load: () => import('./commands/list.ts') },
   status: { takes: 'NAME', does: 'tell what a machine is made of and whether it runs', options: { json }, load: () => import('./commands/status.ts') },
   exec: {
@@ -58,6 +64,14 @@ export const commands: Record<string, Command> = {
     options: { now: { type: 'boolean', does: 'from the one that runs' }, always: { type: 'boolean', does: 'from the next start on' } }, load: () => import('./commands/detach.ts'),
   },
   why: { takes: 'FILE|NAME /dev/...', does: 'tell which layer keeps a device from being opened in a machine; tries it when the machine runs', options: { json }, load: () => import('./commands/why.ts') },
+  audit: {
+    takes: 'FILE|NAME..., or --all', does: 'tell what a hostile program in a machine could do to the host, worst first; also of .nspawn files, LXC configurations and containers that run. Exit status 3: more than --fail-above says',
+    options: {
+      all: { type: 'boolean', does: 'all machines, and all other containers that run or have files, a line each' }, 'fail-above': { type: 'string', takes: 'LEVEL|SCORE', does: 'contained, exposed, or a number from 0 to 100' },
+      json, sarif: { type: 'boolean', does: 'as SARIF 2.1.0, for code hosts' },
+    },
+    load: () => import('./commands/audit.ts'),
+  },
   switch: { takes: 'NAME|host', does: 'bring the screen of a machine, or that of the host, to be seen ([display.vt])', options: {}, load: () => import('./commands/switch.ts') },
   seats: { takes: '', does: 'list the screens, keyboards, mice and sound cards of this computer, which machine has each, and what is free', options: { json }, load: () => import('./commands/seats.ts') },
   seat: {
@@ -109,9 +123,6 @@ async function dispatch(words: string[]): Promise<number> {
   if (values.help) return show(help(name, command));
   return (await command.load()).default(positionals, values as Record<string, never>);
 }
-
-declare const NESTBOX_VERSION: string | undefined;
-const version = typeof NESTBOX_VERSION === 'string' ? NESTBOX_VERSION : 'from source';
 
 function show(text: string): number {
   process.stdout.write(text);

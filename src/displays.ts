@@ -1,4 +1,4 @@
-import type { Edits, Service } from './edits.ts';
+import type { Edits, Exposure, Service } from './edits.ts';
 import type { Facts } from './facts.ts';
 import type { Context } from './grant.ts';
 import { firstDisplay } from './names.ts';
@@ -60,3 +60,22 @@ export function ownDisplay(context: Context, number: number, server: Pick<Servic
     environment: { DISPLAY: `:${number}`, XAUTHORITY: insideCookie },
   } satisfies Partial<Edits>;
 }
+
+/** What is open to whoever is let in by an X server as its own programs are. */
+export const opensDisplay: Exposure[] = [
+  { can: 'keys', what: 'programs inside can read every key typed on the host' },
+  { can: 'typing', what: 'programs inside can type and click into any window of the host, a terminal among them' },
+  { can: 'screen', what: 'programs inside can see the whole screen of the host' },
+];
+
+/** What would do where the programs inside should not see one another's windows. */
+export const oneEach = { say: 'a machine for each program', loses: 'windows of one machine beside one another on one display' };
+
+/** Files of keys as startx, gdm, sddm and the compositors that start Xwayland name them. */
+const keyFile = /(^|\/)(\.?Xauthority|xauth_\w+|\.mutter-Xwaylandauth\.\w+|\.Xauth)$/;
+
+/** Of the binds of a container those by which it has the key to the host's X server: the file, or the whole home. */
+export const keysBound = <T extends { is: { from: string } }>(binds: readonly T[], home: string): T[] => binds.filter(({ is: { from } }) => keyFile.test(from) || from === home || from === '/');
+
+/** Those by which it has the server's socket. */
+export const socketsBound = <T extends { is: { from: string } }>(binds: readonly T[]): T[] => binds.filter(({ is: { from } }) => /^(\/tmp(\/\.X11-unix(\/X\d+)?)?)?\/?$/.test(from));

@@ -1,3 +1,4 @@
+import type { Danger } from './dangers.ts';
 import { lacks, type Problem } from './errors.ts';
 import type { Owner, Step } from './step.ts';
 
@@ -140,8 +141,18 @@ export interface Limits {
 
 /** What a hostile program inside could do with it, beyond what the edits show. */
 export interface Exposure {
-  risk: 'low' | 'medium' | 'high';
+  can: Danger;
   what: string;
+  /** Where in what was asked for, as the keys below it: [2], ['ports', 0]. */
+  at?: (string | number)[];
+  /** What would do in its place where less is needed, and what is lost by it. */
+  smaller?: Smaller;
+}
+
+export interface Smaller {
+  /** As it is said in the file: display = "nested". */
+  say: string;
+  loses: string;
 }
 
 export const noEdits = (): Edits => ({ before: [], services: [], binds: [], devices: [], classes: [], environment: {}, network: { kind: 'none' }, limits: {}, groups: [], links: [], texts: [], libraries: [], interfaces: [], capabilities: [], syscalls: [], parameters: [], cgroups: null });

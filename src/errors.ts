@@ -1,3 +1,5 @@
+import type { Want } from './wants.ts';
+
 /** An error that is the person's to mend: printed as its message and its hint, never with a stack. */
 export class Complaint extends Error {
   readonly hint: string | undefined;
@@ -20,6 +22,8 @@ export interface Problem {
   at?: (string | number)[];
   /** The word in `accept` that turns this fatal problem into a warning. */
   accept?: Acceptable;
+  /** What the engine lacks, where it is that. */
+  lack?: Want;
 }
 
 export const lacks = (what: string, mend: string): Problem => ({ what, mend, fatal: true });
@@ -43,11 +47,15 @@ export const packages = {
   find: 'findutils',
   flock: 'util-linux',
   'fsck.f2fs': 'f2fs-tools',
+  getfacl: 'acl',
   gzip: 'gzip',
   install: 'coreutils',
   ip: 'iproute2',
   journalctl: 'systemd',
   ln: 'coreutils',
+  'lxc-cgroup': 'lxc',
+  'lxc-start': 'lxc',
+  'lxc-wait': 'lxc',
   lvchange: 'lvm2',
   machinectl: 'systemd-container',
   mkfifo: 'coreutils',

@@ -71,6 +71,8 @@ export interface Facts {
   insideImage?: InsideImage | null;
   /** The accounts in the machine's root, null while it is still to be built. */
   accounts: Accounts | null;
+  /** Links of the machine's root at places that are one in many, as they lead within it: /var/run -> /run; told where the engine follows none. */
+  rootLinks?: Record<string, string>;
   /** Which init is in the machine's root; null while that is still to be built. */
   init: Init | null;
   /** For which processor the programs in the machine's root are, as Debian calls it; null: nobody can say yet. */
@@ -200,8 +202,10 @@ export interface Inside {
   linkerCache: CacheEntry[] | null;
   /** Whether it has an /etc/asound.conf of its own. */
   asound: boolean;
-  /** Whether it starts a display manager. */
-  displayManager?: boolean;
+  /** The display manager that it starts, by the name of its unit, such as lightdm; null: none. */
+  displayManager?: string | null;
+  /** Whether it starts seatd, by which Wayland compositors come by a graphics card. */
+  seatd?: boolean;
   /** Versions of the libraries of NVIDIA's driver in it. */
   nvidia: string[];
 }
@@ -297,6 +301,8 @@ export interface PathFact {
   modified: number;
   /** Where it leads, if it is a link: the rest is told of what is there. */
   link?: string;
+  /** The same with all links followed. */
+  leads?: string;
   /** The shared library that it is, or those that are in it; told when the machine file names a CDI device, or NVIDIA's driver is loaded. */
   libraries?: Library[];
 }
@@ -322,6 +328,8 @@ export interface MachineRecord {
 /** A machine whose files systemd has: made by start or enable, taken away by stop or disable. */
 export interface ServiceRecord {
   name: string;
+  /** The unit that runs it. */
+  unit: string;
   /** It comes up when the host does. */
   enabled: boolean;
   /** Process 1 of the machine as the host sees it; null: it does not run. */

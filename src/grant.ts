@@ -23,6 +23,8 @@ export interface Context {
   boots: boolean;
   /** Whether the programs in its root are for another processor, and run by an emulator. */
   emulated: boolean;
+  /** The unit of systemd's in which it runs, where systemd-machined does not know it. */
+  unit: string | null;
 }
 
 /** What decides how far a program inside gets with what it is given. */
@@ -30,10 +32,15 @@ export interface Exposed {
   /** Whether root inside is root of the host. */
   isHostRoot: boolean;
   sharesNetwork: boolean;
+  /** Whether root inside may talk to hardware past the drivers (CAP_SYS_RAWIO over the host): the kernel lets nobody else open /dev/mem. */
+  touchesHardware: boolean;
 }
 
+/** What may be supposed of a machine of which nothing is known: all of it. */
+export const allExposed: Exposed = { isHostRoot: true, sharesNetwork: true, touchesHardware: true };
+
 /** The facts that are known before any path is looked at. */
-export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia' | 'store'>;
+export type KnownFirst = Pick<Facts, 'person' | 'cdi' | 'nvidia' | 'store' | 'kernel'>;
 
 type OptionsSchema = v.GenericSchema<unknown, unknown>;
 

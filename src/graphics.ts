@@ -33,3 +33,6 @@ export function needsCard(facts: Facts, card: string | number | undefined, wante
   const there = facts.graphics.filter(wanted).map(({ index, pci, driver }) => `${index} (${[pci, driver].filter(Boolean).join(', ')})`);
   return [{ ...lacks(`the host has no ${what}${card === undefined ? '' : what.endsWith('card') ? ` '${card}'` : ` on card '${card}'`}`, there.length > 0 ? `there is ${listed(there)}` : 'see /dev/dri; programs draw without one too, more slowly: gpu = "none"'), at: card === undefined ? [] : ['card'] }];
 }
+
+/** What would do where graphics need not be fast. */
+export const withoutCard = { say: 'gpu = "none"', loses: 'graphics by the card: the processor draws' };

@@ -41,6 +41,8 @@ export interface Host {
   /** As removeTree(), but what is not empty, not a file, or held by a living process stays. */
   removeLeftover(path: string): Promise<void>;
   isMounted(path: string): Promise<boolean>;
+  /** Where something is mounted at or below the path, the oldest first; as often as it is. */
+  mountsBelow(path: string): Promise<string[]>;
   /** Never a shell, never the caller's PATH; the first word is a program of the table in errors.ts. */
   run(argv: readonly string[], input?: string): Promise<{ code: number; stdout: string; stderr: string }>;
   /** The same for what opens an encrypted volume: it is given the passphrase, or asks the person for it. */

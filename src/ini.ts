@@ -11,8 +11,15 @@ export function iniText(comment: readonly string[], sections: readonly Section[]
   const head = comment.map((line) => `# ${line}`);
   const blocks = sections.filter(([, lines]) => lines.length > 0).map(([name, lines]) => [`[${name}]`, ...lines.map(([key, value]) => `${key}=${value}`)]);
   const all = [...head, ...blocks.flatMap((block) => ['', ...block]), ''];
-  for (const line of all) if (/\p{Cc}/u.test(line.replaceAll(continued, ' --then ')) || /\\$/.test(line)) throw new Error(`a line of a unit would not end where it should: ${JSON.stringify(line)}`);
+  for (const line of all) if (/\p{Cc}/u.test(line.replaceAll(continued, ' --then ')) || goesOn(line)) throw new Error(`a line of a unit would not end where it should: ${JSON.stringify(line)}`);
   return all.join('\n');
+}
+
+/** Whether a line ends in a backslash that goes with no other one: the next line would be a part of it. */
+export function goesOn(line: string): boolean {
+  let count = 0;
+  while (line[line.length - 1 - count] === '\\') count++;
+  return count % 2 === 1;
 }
 
 /** % begins a specifier in every value of a unit. */
@@ -30,9 +37,10 @@ export const assignment = (name: string, value: string): string => quoted(unitVa
 /**
  * One word of Environment= or Parameters= in a .nspawn file: split at white space, quotes taken off, backslashes left as they
  * are and nothing expanded (config_parse_strv() in systemd's conf-parser.c), so that a quote can only stand in quotes of the other kind.
+ * A backslash at the end stands in quotes: at the end of a line it would make the next one a part of it.
  */
 export const settingWord = (word: string): string =>
-  /^[^\s'"]+$/.test(word) ? word : word === '' ? '""' : (word.match(/"+|[^"]+/g) ?? []).map((part) => (part.startsWith('"') ? `'${part}'` : `"${part}"`)).join('');
+  /^[^\s'"]+$/.test(word) && !word.endsWith('\\') ? word : word === '' ? '""' : (word.match(/"+|[^"]+/g) ?? []).map((part) => (part.startsWith('"') ? `'${part}'` : `"${part}"`)).join('');
 
 /** FROM:TO of Bind= in a .nspawn file: a colon ends a path, a backslash makes one part of it (bind_mount_parse() in nspawn-mount.c). */
 export const bindPath = (path: string): string => path.replace(/[\\:]/g, '\\$&');

@@ -14,9 +14,9 @@ export const groupCalled = ({ groups }: Facts, wanted: string): number | undefin
 /** Who may open the nodes of input devices, by the host's id. */
 export const inputGroup = (facts: Facts): number => groupCalled(facts, 'input') ?? 0;
 
-/** How the relay of udev's messages finds the container. */
-export const container = ({ supervised, cgroups: { own, version } }: Facts, machine: string): string[] =>
-  supervised ? ['--machine', machine] : ['--group', `${(version === 2 ? own[''] : (own.devices ?? Object.values(own)[0])) ?? '/sys/fs/cgroup'}/nestbox-${machine}`.replace('//', '/')];
+/** How the relay of udev's messages finds the container: `unit` is what has it where that is not systemd-nspawn's. */
+export const container = ({ supervised, cgroups: { own, version } }: Facts, machine: string, unit: string | null): string[] =>
+  unit !== null ? ['--group', `/sys/fs/cgroup${version === 2 ? '' : '/systemd'}/machine.slice/${unit}`] : supervised ? ['--machine', machine] : ['--group', `${(version === 2 ? own[''] : (own.devices ?? Object.values(own)[0])) ?? '/sys/fs/cgroup'}/nestbox-${machine}`.replace('//', '/')];
 
 /** Keys that switch the computer off are the host's to act on, and there are no further terminals for logins: logind.conf(5). */
 export const logind: Text = {

@@ -1,8 +1,10 @@
 import { basename, dirname } from 'node:path/posix';
 import { accountsFor, type AccountsToAdd, isNothing } from './accounts.ts';
 import { type Bind, type Edits, type Exposure, type Link, merge, type Network, type Text } from './edits.ts';
+import { reached, throughClosed } from './places.ts';
 import { scopeProperties } from './devices.ts';
 import { isCdiName } from './cdi/names.ts';
+import { lacking, withoutLacks } from './engine.ts';
 import { engines } from './engines/index.ts';
 import { lacks, lacksProgram, type Problem } from './errors.ts';
 import { cannotMap, type Facts, kernelIsAtLeast, type MachineRecord } from './facts.ts';
@@ -31,6 +33,8 @@ export interface Machine {
   way: Way;
   hostname: string;
   engine: string;
+  /** Its engine's own table of the file. */
+  engineOptions: unknown;
   ephemeral: boolean;
   /** Nothing is kept of it. */
   fleeting: boolean;
@@ -110,7 +114,7 @@ export const namesCdi = ({ grants }: Spec): boolean => grants.some(({ topic, opt
 export const namesPorts = ({ grants }: Spec): boolean => grants.some(({ topic, options }) => topic === 'network' && portsOf(options).length > 0);
 
 /** Whether what its root has decides on what comes into it: libraries or settings of the host, or a display beside that of a display manager. */
-export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || (topic === 'audio' && kind === 'alsa') || (topic === 'display' && spec.boot) || topic === 'seat');
+export const meetsInside = (spec: Spec): boolean => namesCdi(spec) || spec.grants.some(({ topic, kind }) => topic === 'gpu' || topic === 'kernel-sources' || (topic === 'audio' && kind === 'alsa') || (topic === 'display' && spec.boot) || topic === 'seat');
 
 /** Whether it asks for a virtual terminal, or for a screen beside them: those of the host are looked at then. */
 export const wantsTerminal = ({ grants }: Spec): boolean => grants.some(({ topic, kind }) => (topic === 'display' && kind === 'vt') || topic === 'seat');
@@ -172,8 +176,11 @@ export function layersOf(spec: Spec, facts: Facts): string[] {
 export type Way = 'run' | 'service';
 
 /** Spec + Facts -> Machine. What the host lacks, and where two grants disagree, is in its `problems`. */
-export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'): Machine {
-  const { name } = spec;
+export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'run'): Machine {
+  const { name, engine: engineName } = written;
+  const engine = engines[engineName]!;
+  const engineOptions = written.engineOptions[engineName];
+  const spec = withoutLacks(written, engine, engineOptions);
   const { source: from, problems: rootProblems } = rootOf(spec, facts);
   const source: Source = from ?? { kind: 'directory', path: '/nonexistent' };
   const record = recordOf(spec, facts);
@@ -193,10 +200,11 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const inside = { name: user?.name ?? 'root', home: account.home, uid: shift + account.uid, gid: shift + account.gid };
   const helper: Owner = facts.person.uid !== 0 ? facts.person : shift !== 0 ? { uid: shift + helperId, gid: shift + helperId } : { uid: 65534, gid: 65534 };
   const sharesNetwork = spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host');
+  const touchesHardware = shift === 0 && spec.grants.some(({ topic, options }) => topic === 'capabilities' && (options as string[]).some((one) => one === 'all' || one === 'CAP_SYS_RAWIO'));
   const building = source.kind === 'template' && !facts.store.templates.includes(source.key);
   const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, { building, setuid: spec.boot && spec.accept.includes('emulated-setuid') }) : null;
   const emulation = verdict?.emulation ?? null;
-  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot, emulated: emulation !== null };
+  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot, emulated: emulation !== null, unit: facts.supervised && engine.service ? (way === 'service' ? serviceOf(name, engine) : scopeOf(name)) : null };
 
   const grants = spec.grants.filter((asked) => spec.boot || !grantOf(asked).onlyBooted); // of a machine that boots, a program can be run all the same
   const grantProblems = grants.flatMap((asked) =>
@@ -207,7 +215,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const { edits: granted, origin, problems: conflicts } = merge(problems.some(({ fatal }) => fatal) ? [] : [...grants.map((asked) => ({ by: keyOf(asked), edits: grantOf(asked).edits(asked.options, context) })), ...(emulation ? [{ by: 'root', edits: edited(emulation, spec.boot && facts.init !== 'other') }] : [])]);
 
   const boot = !spec.boot ? null : facts.init === 'other' ? 'other' : 'systemd';
-  const told = boot === null ? [] : variablesOf(granted.environment, boot, account.uid, facts.inside?.displayManager ?? false);
+  const told = boot === null ? [] : variablesOf(granted.environment, boot, account.uid, Boolean(facts.inside?.displayManager));
   for (const text of told) origin.set(text, 'environment');
   const { mounts, problems: lost } = volumeOf(source)?.image ? besidesOf(spec, facts, run) : { mounts: [], problems: [] };
   const policy = volumeOf(source)?.image && !spec.boot && way === 'run' ? policyOf(spec, facts) : [];
@@ -219,7 +227,7 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
   const libraries = librariesOf(edits, facts);
   const add = user || gids.length > 0 ? accountsFor(accounts, user ?? { name: 'root' }, user ? gids : [], (gid) => facts.groups[gid] ?? `host-${gid}`) : { users: [], groups: [], members: [] };
   const machine: Machine = {
-    name, way, hostname: spec.hostname, engine: spec.engine, ephemeral: spec.ephemeral || source.kind === 'host', fleeting: spec.fleeting ?? false, source, besides: mounts, record,
+    name, way, hostname: spec.hostname, engine: engineName, engineOptions, ephemeral: spec.ephemeral || source.kind === 'host', fleeting: spec.fleeting ?? false, source, besides: mounts, record,
     layers: top === null ? [lower] : source.kind === 'host' ? [`${store.scratch(name)}/host`, lower] : [`${top}/upper`, lower],
     top, root: inPlace ? lower : `${run}/root`, run, shift, idsBefore: idsOnDisk(source, facts), ownership, user: user?.name ?? null,
     account: { uid: account.uid, gid: account.gid, home: account.home },
@@ -230,13 +238,18 @@ export function resolve(spec: Spec, facts: Facts, file: string, way: Way = 'run'
     // Who boots has a terminal and a session of its own, made when somebody logs in.
     environment: spec.boot ? { LANG: facts.language } : { LANG: facts.language, ...(way === 'run' && facts.terminal && { TERM: facts.terminal }), XDG_RUNTIME_DIR: `/run/user/${account.uid}` },
     edits, origin,
-    seenBinds: seenBinds(edits, facts, run, spec.boot ? null : account.uid, libraries.cache !== null), links: libraries.links, linkerCache: libraries.cache, libraryKey: libraries.by === undefined ? '' : (origin.get(libraries.by) ?? ''),
+    seenBinds: seenBinds(edits, facts, run, spec.boot ? null : account.uid, libraries.cache !== null, engine.mountsInside ? shift : null), links: libraries.links, linkerCache: libraries.cache, libraryKey: libraries.by === undefined ? '' : (origin.get(libraries.by) ?? ''),
     file,
-    place: way === 'service' ? { kind: 'unit', name: serviceOf(name), properties: [] } : facts.supervised ? { kind: 'unit', name: scopeOf(name), properties: scopeProperties(edits) } : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, controllersFor(edits.limits)) },
+    place: way === 'service' || facts.supervised ? { kind: 'unit', name: way === 'service' ? serviceOf(name, engine) : scopeOf(name), properties: way === 'service' ? [] : scopeProperties(edits), ...(engineName === 'lxc' && { lxc: { name, folder: way === 'service' ? store.lxc : `${run}/lxc` } }) }
+      : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, engine.mountsInside ? Object.keys(facts.cgroups.own) : controllersFor(edits.limits)) }, // LXC makes groups in all trees
     helper, linkNames: linkNames(name),
-    problems, exposures: [...(emulation?.register && emulation.setuid ? [{ by: 'accept', ...setuidExposure }] : []), ...grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork }).map((exposure) => ({ ...exposure, by: keyOf(asked) })))],
+    problems, exposures: [...(emulation?.register && emulation.setuid ? [{ by: 'accept', ...setuidExposure }] : []), ...grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork, touchesHardware }).map((exposure) => ({ ...exposure, by: keyOf(asked) })))],
   };
-  machine.problems.push(...conflicts, ...lost, ...needsOfInside(facts), ...(from ? engines[spec.engine]!.needs(machine, facts) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts) : []));
+  machine.problems.push(...conflicts, ...lost, ...needsOfInside(facts), ...(from ? engine.needs(machine, facts, engineOptions) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts, engine.service !== undefined) : []));
+  for (const { problem, exposure } of lacking(engineName, engine, engineOptions, written, machine)) {
+    machine.problems.push(problem);
+    if (exposure) machine.exposures.push({ ...exposure, by: `${engineName}.accept` });
+  }
   return machine;
 }
 
@@ -304,11 +317,11 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
 const needsOfInit = ({ boot }: Spec, { init }: Facts): Problem[] =>
   boot && init === 'none' ? [{ what: 'there is no init in this root', mend: 'install one in it, such as the packages systemd-sysv and dbus of Debian, or leave boot out', fatal: true, at: ['boot'] }] : [];
 
-function needsOfService({ services }: Edits, { supervised, programs, systemd }: Facts): Problem[] {
+function needsOfService({ services }: Edits, { supervised, programs, systemd }: Facts, isOwnUnit: boolean): Problem[] {
   if (!supervised) return [{ what: 'systemd does not run this host: nothing would keep the machine running, nor start it with the host', mend: 'nestbox run keeps it in the foreground', fatal: true }];
   const recorded = services.some(({ output }) => output) && systemd !== null && systemd < 248;
   return [
-    ...(['machinectl', 'systemctl'] as const).filter((name) => !programs[name]).map((name) => lacksProgram(name, 'have systemd run the machine')),
+    ...([isOwnUnit ? 'lxc-wait' : 'machinectl', 'systemctl'] as const).filter((name) => !programs[name]).map((name) => lacksProgram(name, 'have systemd run the machine')),
     ...(recorded ? [lacks(`systemd ${systemd} cannot write a recording anew at each start (248 can)`, 'leave record out, or use nestbox run')] : []),
   ];
 }
@@ -319,7 +332,7 @@ function needsOfHost(spec: Spec, { supervised, cgroups, root }: Facts): Problem[
   const fatal = spec.users === 'host' && !spec.accept.includes('no-device-policy');
   return [{
     what: `this host has neither systemd nor the 'devices' controller: no device rights can be set${spec.users === 'host' ? ', and root inside can open every device of the host' : '; the user namespace alone keeps devices away'}`,
-    mend: spec.users === 'host' ? 'say users = "own", or accept = ["no-device-policy"]' : 'going on', fatal, at: ['users'], accept: 'no-device-policy',
+    mend: spec.users !== 'host' ? 'going on' : engines[spec.engine]!.lacks['own-ids'] ? 'say accept = ["no-device-policy"]' : 'say users = "own", or accept = ["no-device-policy"]', fatal, at: ['users'], accept: 'no-device-policy',
   }];
 }
 
@@ -353,22 +366,30 @@ function librariesOf(edits: Edits, facts: Facts): { links: Link[]; cache: CacheE
 /** Where the `i`th of the texts is kept for a run. */
 export const textFile = (run: string, i: number): string => `${run}/texts/${i}`;
 
-/** `uid`: of the program; null where an init is started, which makes the folders of its users itself. */
-function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, hasCache: boolean): SeenBind[] {
+/** What kind of thing is bound. */
+export const typeOfBind = ({ paths }: Pick<Facts, 'paths'>, { from, folder }: Pick<Bind, 'from' | 'folder'>): 'file' | 'directory' => (folder || paths[from]?.kind === 'directory' ? 'directory' : 'file');
+
+/** `uid`: of the program; null where an init is started, which makes the folders of its users itself. `inside`: the first of its ids, where they mount; else null. */
+function seenBinds(edits: Edits, facts: Facts, run: string, uid: number | null, hasCache: boolean, inside: number | null): SeenBind[] {
   let mapped = 0;
-  const typeOf = (path: string) => (facts.paths[path]?.kind === 'directory' ? 'directory' : 'file');
-  return [
-    ...edits.binds.map((bind) => ({ from: bind.owner === 'theirs' ? `${run}/files/${mapped++}` : bind.from, to: bind.to, write: bind.write, type: bind.folder ? 'directory' : typeOf(bind.from), ...(bind.passes && { passes: true as const, of: bind }) }) as const),
+  const held = inside ? throughClosed(edits, run) : [];
+  const fromOf = (bind: Bind) => (bind.owner === 'theirs' ? `${run}/files/${mapped++}` : held.includes(bind) ? `${run}/held/${held.indexOf(bind)}` : bind.from);
+  const all: SeenBind[] = [
+    ...edits.binds.map((bind) => ({ from: fromOf(bind), to: bind.to, write: bind.write, type: typeOfBind(facts, bind), ...(bind.passes && { passes: true as const, of: bind }) }) as const),
     ...edits.texts.map((text, i) => ({ from: textFile(run, i), to: text.path, write: false, type: 'file', passes: true, of: text }) as const),
     ...(hasCache ? [{ from: `${run}/ld.so.cache`, to: '/etc/ld.so.cache', write: false, type: 'file', passes: true } as const] : []),
-    ...edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const),
+    ...(inside !== null ? [] : edits.devices.map(({ path }) => ({ from: `${run}/nodes${path}`, to: path, write: true, type: 'file' }) as const)),
     ...(uid === 0 || uid === null ? [] : [{ from: `${run}/user`, to: `/run/user/${uid}`, write: true, type: 'directory' } as const]),
     ...(namesServers(edits.network) || edits.network.kind === 'host' ? [{ from: edits.network.kind === 'host' ? '/etc/resolv.conf' : `${run}/resolv.conf`, to: '/etc/resolv.conf', write: false, type: 'file' } as const] : []),
   ];
+  return inside === null ? all : all.map((bind) => ({ ...bind, to: reached(bind.to, facts.rootLinks ?? {}) }));
 }
 
 /** Whether nestbox says which name servers programs inside ask. */
 export const namesServers = (network: Network): network is Network & { nameservers: string[] } => 'nameservers' in network && network.nameservers !== null;
+
+/** The variables of all programs inside, as far as they are not those of every container of systemd-nspawn's. */
+export const variablesInside = ({ engine, environment, edits }: Pick<Machine, 'engine' | 'environment' | 'edits'>): Record<string, string> => ({ ...(engine === 'lxc' && { container: 'lxc' }), ...environment, ...edits.environment });
 
 /** What the link to the host is called inside, as systemd-nspawn calls its own. */
 export const insideLink = 'host0';

@@ -6,6 +6,7 @@ import { digest } from './digest.ts';
 import { readState } from './host/session.ts';
 import { isImageName, nameOfImage } from './names.ts';
 import { classesOf, layersOf, type Machine, meetsInside, meetsSeats, namesCdi, namesPorts, pathsOf, resolve, wantsTerminal, type Way, withAttached } from './machine.ts';
+import { engines } from './engines/index.ts';
 import { nativeArchitectures } from './foreign/binfmt.ts';
 import { readArchitecture, readBinfmt, readSystemd } from './host/foreign.ts';
 import { readSeats } from './host/seats.ts';
@@ -13,7 +14,7 @@ import { readTools } from './host/tools.ts';
 import { claimOf } from './seats.ts';
 import { positionOf } from './positions.ts';
 import { portsOf } from './ports.ts';
-import { look, probe, isImage, readAccounts, readCdiTexts, readInit, readInside, readInsideImage, readListening, readTerminals, readVolume } from './probe.ts';
+import { look, probe, isImage, readAccounts, readCdiTexts, readInit, readInside, readInsideImage, readListening, readRootLinks, readTerminals, readVolume } from './probe.ts';
 import { roots } from './roots/index.ts';
 import { readSpec, type Spec } from './spec.ts';
 import { store } from './store.ts';
@@ -86,7 +87,7 @@ export async function meet(written: Spec, file: string, base: Facts = probe(proc
   if (volume) facts = { ...facts, volume: readVolume(volume, mountPointOf(spec.name), root.isImage ? imageFolders(spec.name) : null) };
   if (root.needs(spec.root.options, facts).every(({ fatal }) => !fatal)) {
     const layers = layersOf(spec, facts);
-    facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }), ...(root.isImage && layers[0] && { insideImage: readInsideImage(layers[0]) }), ...processorOf(spec, facts, layers) };
+    facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }), ...(engines[spec.engine]!.mountsInside && { rootLinks: readRootLinks(layers) }), ...(root.isImage && layers[0] && { insideImage: readInsideImage(layers[0]) }), ...processorOf(spec, facts, layers) };
   }
   if (meetsSeats(spec)) facts = { ...facts, seats: seatsNow(facts) };
   if (namesPorts(spec)) facts = { ...facts, ports: [...readListening(), ...portsOfOthers(spec.name, base)] };

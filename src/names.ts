@@ -33,14 +33,14 @@ export const firstDisplay = (machine: string): number => 10 + (digest(machine).r
 /** The scope that systemd-machined puts a machine into: the name as unit_name_escape() writes it. */
 export const scopeOf = (machine: string): string => `machine-${machine.replaceAll('-', '\\x2d')}.scope`;
 
-/** The service that runs a machine, where systemd does: systemd-nspawn@.service(8). */
-export const serviceOf = (machine: string): string => `systemd-nspawn@${machine}.service`;
+/** The service that runs a machine, where systemd does: that of its engine, or systemd-nspawn@.service(8). */
+export const serviceOf = (machine: string, { service }: { service?: (machine: string) => string } = {}): string => service?.(machine) ?? `systemd-nspawn@${machine}.service`;
 
 /** The machine that a service runs. */
-export const machineOf = (service: string): string => service.replace(/^systemd-nspawn@(.*)\.service$/, '$1');
+export const machineOf = (service: string): string => service.replace(/^[^@]*@(.*)\.service$/, '$1');
 
-/** What makes systemd start it with the host: systemctl enable would make it, and takes it for its own. */
-export const enabledLink = (machine: string): string => `/etc/systemd/system/multi-user.target.wants/${serviceOf(machine)}`;
+/** What makes systemd start a service with the host: systemctl enable would make it, and takes it for its own. */
+export const enabledLink = (service: string): string => `/etc/systemd/system/multi-user.target.wants/${service}`;
 
 /** Units that belong to a machine. A dot is in no machine's name, so that no two machines have a unit in common. */
 export const unitOf = (machine: string, part?: string): string => `nestbox-${machine}${part ? `.${part}` : ''}.service`;

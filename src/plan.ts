@@ -3,9 +3,10 @@ import { devicePolicy, limitSettings } from './devices.ts';
 import { engines } from './engines/index.ts';
 import { Complaint } from './errors.ts';
 import type { Facts } from './facts.ts';
-import { groupsOf, lacksAccounts, type Machine, namesServers, templateOf, textFile, volumeOf } from './machine.ts';
+import { groupsOf, lacksAccounts, type Machine, namesServers, templateOf, textFile, typeOfBind, volumeOf } from './machine.ts';
 import { privateNetwork, unitOf } from './names.ts';
 import { modeInside } from './nodes.ts';
+import { throughClosed } from './places.ts';
 import { natOf } from './ports.ts';
 import type { Place, Step } from './step.ts';
 import { store } from './store.ts';
@@ -187,7 +188,10 @@ function granting(machine: Machine, facts: Facts): Planned[] {
   const asked = (thing: unknown) => origin.get(thing) ?? '';
   const theirs = edits.binds.filter(({ owner }) => owner === 'theirs');
   const nodes = `${run}/nodes`;
-  const nodeFolders = [...new Set(edits.devices.flatMap(({ path }) => foldersAbove(path)))];
+  const ownsDev = engines[machine.engine]!.mountsInside ?? false;
+  const nodeFolders = [...new Set([...(ownsDev ? ['/dev'] : []), ...edits.devices.flatMap(({ path }) => foldersAbove(path))])];
+  const root = { uid: shift, gid: shift };
+  const held = ownsDev && shift !== 0 ? throughClosed(edits, run) : [];
   const { network } = edits;
   return [
     ...edits.before.map((step) => ({ step, by: asked(step) })),
@@ -208,7 +212,15 @@ function granting(machine: Machine, facts: Facts): Planned[] {
         { kind: 'bind', from: bind.from, at, owner: { uid: found.uid, gid: found.gid }, shownAs: inside, write: bind.write },
       ]);
     }),
-    ...(edits.devices.length > 0 ? by(asked(edits.devices[0]), [folder(nodes), { kind: 'tmpfs', at: nodes, mode: 0o755, bytes: 2 ** 20, owner: { uid: 0, gid: 0 }, devices: true }, ...nodeFolders.map((path) => folder(`${nodes}${path}`))]) : []),
+    ...held.flatMap((bind, i): Planned[] => {
+      const at = `${run}/held/${i}`;
+      return by(asked(bind), [folder(`${run}/held`), typeOfBind(facts, bind) === 'directory' ? folder(at) : { kind: 'write', path: at, text: '', mode: 0o644 }, { kind: 'bind', from: bind.from, at, owner: null, shownAs: null, write: bind.write }]);
+    }),
+    ...(edits.devices.length > 0 || ownsDev ? by(asked(edits.devices[0]), [
+      folder(nodes), { kind: 'tmpfs', at: nodes, mode: 0o755, bytes: 2 ** 20, owner: { uid: 0, gid: 0 }, devices: true },
+      ...nodeFolders.map((path): Step => (ownsDev ? { kind: 'mkdir', path: `${nodes}${path}`, mode: 0o755, owner: root } : folder(`${nodes}${path}`))),
+      ...(ownsDev ? everyNode.map(([path, minor, major]): Step => ({ kind: 'node', path: `${nodes}${path}`, from: path, type: 'c', major, minor, mode: 0o666, owner: root })) : []),
+    ]) : []),
     ...edits.devices.flatMap((device) => by(asked(device), [{
       kind: 'node', path: `${nodes}${device.path}`, from: device.from ?? device.path, type: device.type, major: device.major, minor: device.minor,
       ...(device.as ? { mode: device.as.mode, owner: { uid: shift + device.as.uid, gid: shift + device.as.gid } }
@@ -218,16 +230,19 @@ function granting(machine: Machine, facts: Facts): Planned[] {
     ...(account.uid === 0 || boot ? [] : by('user', [folder(`${run}/user`), { kind: 'tmpfs', at: `${run}/user`, mode: 0o700, bytes: 2 ** 26, owner: inside, devices: false }])),
     ...(namesServers(network) ? by(asked(network), [{ kind: 'write', path: `${run}/resolv.conf`, text: network.nameservers.map((server) => `nameserver ${server}\n`).join(''), mode: 0o644 }]) : []),
     ...(network.kind === 'link' ? by(asked(network), [
-      { kind: 'fifo', path: `${run}/gate` },
+      ...(ownsDev ? [] : [{ kind: 'fifo' as const, path: `${run}/gate` }]), // LXC moves the link in before anything runs
       { kind: 'link', name: linkNames.host, peer: linkNames.inside, address: privateNetwork(name).host, bridge: network.bridge, nat: network.nat ? natOf(name, network.ports) : null },
     ]) : []),
   ];
 }
 
+/** What every container has, and others make themselves: path, minor and major number (Documentation/admin-guide/devices.txt). */
+const everyNode: [path: string, minor: number, major: number][] = [['/dev/null', 3, 1], ['/dev/zero', 5, 1], ['/dev/full', 7, 1], ['/dev/random', 8, 1], ['/dev/urandom', 9, 1], ['/dev/tty', 0, 5]];
+
 /** /dev/dri/renderD128 -> /dev, /dev/dri */
 const foldersAbove = (path: string): string[] => (dirname(path) === '/' ? [] : [...foldersAbove(dirname(path)), dirname(path)]);
 
-const container = (machine: Machine, facts: Facts): Planned[] => [...by('limits', groups(machine, facts)), ...by('run', engines[machine.engine]!.start(machine, facts))];
+const container = (machine: Machine, facts: Facts): Planned[] => [...by('limits', groups(machine, facts)), ...by('run', engines[machine.engine]!.start(machine, facts, machine.engineOptions))];
 
 /** The machine's own control groups with its device rights and limits; systemd is told these with the container. */
 function groups({ place, edits }: Machine, facts: Facts): Step[] {

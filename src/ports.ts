@@ -47,10 +47,16 @@ export function needsOfPorts(asked: readonly Port[] = [], { ports: taken = [] }:
 }
 
 export const exposesPorts = (asked: readonly Port[] = []): Exposure[] =>
-  asked.map(({ protocol, host, inside }) => ({ risk: 'medium', what: `whoever reaches this host reaches ${protocol} port ${inside} inside, at port ${host}` }));
+  asked.map(({ protocol, host, inside }, i) => ({ can: 'reached', what: `whoever reaches this host reaches ${protocol} port ${inside} inside, at port ${host}`, at: ['ports', i], smaller: { say: 'leave the port out', loses: 'that others reach it' } }));
 
 /** Of a network from which connections go out under the host's address. */
-export const reachesOut: Exposure[] = [{ risk: 'medium', what: "programs inside reach the Internet and the host's neighbours on the local network, and what listens on all addresses of this host" }];
+export const reachesOut: Exposure[] = [{ can: 'network', what: "programs inside reach the Internet and the host's neighbours on the local network, and what listens on all addresses of this host", smaller: { say: 'network = "none"', loses: 'all of the network' } }];
+
+/** Of a place on a bridge of the host. */
+export const onBridge: Exposure = { can: 'neighbours', what: 'programs inside are a computer of their own on that network, and can send as any other there', smaller: { say: 'network = "private"', loses: 'an address of its own on that network' } };
+
+/** Of whoever shares the network of the host. */
+export const onHostNetwork: Exposure = { can: 'services', what: 'programs inside reach all that listens on this host, also on loopback and on abstract sockets (X, D-Bus), and can listen in its name' };
 
 const tableOf = (machine: string): string => `nestbox-${machine}`;
 

@@ -1,18 +1,20 @@
 import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, readdirSync, readSync, readFileSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { release } from 'node:os';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { parseAccounts } from './accounts.ts';
 import { classEdit, parseClasses } from './classes.ts';
 import { type Library, libraryOf } from './elf.ts';
+import { engines } from './engines/index.ts';
 import { packages, type ProgramName } from './errors.ts';
 import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord, TakenPort, Terminals, VolumeFact, ImageVolume } from './facts.ts';
+import { isFirst } from './host/inside.ts';
 import { readState } from './host/session.ts';
 import { recognise } from './image/filesystems.ts';
 import { unpackedPath } from './image/packed.ts';
 import { type Inside as InsideImage, insideOf, readImage } from './image/parts.ts';
 import { type Read, readTable } from './image/table.ts';
 import { readCache } from './linker.ts';
-import { enabledLink, imageSession, serviceOf } from './names.ts';
+import { enabledLink, imageSession, serviceOf, unitOf } from './names.ts';
 import { findNvidia, nvidiaVersionsIn } from './nvidia/probe.ts';
 import { store } from './store.ts';
 import { lastTerminal } from './terminals.ts';
@@ -180,7 +182,7 @@ function pathFact(path: string): PathFact | null {
   return stat && {
     kind: stat.isDirectory() ? 'directory' : stat.isFile() ? 'file' : stat.isSocket() ? 'socket' : stat.isCharacterDevice() || stat.isBlockDevice() ? 'device' : 'other',
     uid: stat.uid, gid: stat.gid, mode: stat.mode & 0o7777, size: stat.size, modified: Math.floor(stat.mtimeMs),
-    ...attempt<{ link?: string }>(() => ({ link: readlinkSync(path) }), {}),
+    ...attempt<{ link?: string; leads?: string }>(() => ({ link: readlinkSync(path), leads: realpathSync(path) }), {}),
   };
 }
 
@@ -207,12 +209,22 @@ function findNameservers(): string[] {
 const machineRecords = (): MachineRecord[] =>
   list(store.machines).flatMap((name) => attempt(() => [JSON.parse(readFileSync(`${store.machine(name)}/machine.json`, 'utf8')) as MachineRecord], []));
 
-/** The leader is in what systemd-machined keeps for itself, /run/systemd/machines/NAME: asking its bus takes as long as a start of ours. */
+/** The leader is in what systemd-machined keeps for itself, /run/systemd/machines/NAME: asking its bus takes as long as a start of ours. Of others it is looked for. */
 const serviceRecords = (): ServiceRecord[] =>
-  list(store.services).filter((name) => existsSync(store.undoOfService(name))).map((name) => ({
-    name, enabled: attempt(() => lstatSync(enabledLink(name)) !== null, false),
-    leader: attempt(() => lstatSync(`/run/systemd/machines/unit:${serviceOf(name)}`) !== null, false) ? Number(/^LEADER=(\d+)$/m.exec(text(`/run/systemd/machines/${name}`))?.[1] ?? 0) || null : null,
-  }));
+  list(store.services).filter((name) => existsSync(store.undoOfService(name))).map((name) => {
+    const unit = Object.values(engines).map((engine) => serviceOf(name, engine)).find((one) => existsSync(`/etc/systemd/system/${one}.d/nestbox.conf`)) ?? serviceOf(name);
+    const registered = () => (attempt(() => lstatSync(`/run/systemd/machines/unit:${unit}`) !== null, false) ? Number(/^LEADER=(\d+)$/m.exec(text(`/run/systemd/machines/${name}`))?.[1] ?? 0) || null : null);
+    return { name, unit, enabled: attempt(() => lstatSync(enabledLink(unit)) !== null, false), leader: unit === serviceOf(name) ? registered() : firstOf(name, unit) };
+  });
+
+/** The first process of a container of LXC's that a unit runs: it is in a control group of the container's own. */
+const firstOf = (name: string, unit: string): number | null =>
+  ['', '/systemd', '/unified'].flatMap((tree) => pidsBelow(`/sys/fs/cgroup${tree}/machine.slice/${unit}/lxc.payload.${name}`)).find(isFirst) ?? null;
+
+const pidsBelow = (folder: string): number[] => attempt(() => [
+  ...lines(`${folder}/cgroup.procs`).filter((line) => line !== '').map(Number),
+  ...readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).flatMap((entry) => pidsBelow(`${folder}/${entry.name}`)),
+], []);
 
 /** What nestbox keeps; to be read again once a machine's lock is held, as another nestbox may have made or removed it. */
 export const readStore = (): Facts['store'] => ({ templates: list(store.templates).filter((name) => !name.startsWith('.')).sort(), machines: machineRecords(), services: serviceRecords() });
@@ -287,7 +299,7 @@ export function readScreens({ store: { services } }: Pick<Facts, 'store'>): Pick
         return number ? [{ name, number }] : [];
       }),
       ...services.flatMap(({ name }) => {
-        const number = /:\/dev\/tty([1-9]\d?)$/m.exec(text(`/etc/systemd/nspawn/${name}.nspawn`))?.[1];
+        const number = / console take ([1-9]\d?) /.exec(text(`/etc/systemd/system/${unitOf(name)}`))?.[1];
         return number ? [{ name, number: Number(number) }] : [];
       }),
       // While there are seats, the host's screen shows this terminal, which takes no keys.
@@ -444,9 +456,22 @@ export function readInside(layers: readonly string[]): Inside | null {
   const plain = (path: string) => layers.map((layer) => `${layer}${path}`.replace('//', '/')).find((found) => attempt(() => lstatSync(found).isFile() && lstatSync(found).size > 0 && lstatSync(found).size < 2 ** 24, false));
   const cache = plain('/etc/ld.so.cache');
   // The link is systemd's own name for whichever is chosen: systemd.special(7). A device in its place is an overlay's word that it is gone.
-  const chosen = layers.map((layer) => attempt(() => lstatSync(`${layer}/etc/systemd/system/display-manager.service`), null)).find((found) => found !== null);
-  return { linkerCache: cache ? attempt(() => readCache(readFileSync(cache)), null) : null, asound: plain('/etc/asound.conf') !== undefined, displayManager: chosen?.isSymbolicLink() ?? false, nvidia: nvidiaVersionsIn(layers, list) };
+  const unit = (name: string) => {
+    const layer = layers.find((one) => attempt(() => lstatSync(`${one}/etc/systemd/system/${name}`), null));
+    return layer === undefined ? null : attempt(() => basename(readlinkSync(`${layer}/etc/systemd/system/${name}`), '.service'), null);
+  };
+  return { linkerCache: cache ? attempt(() => readCache(readFileSync(cache)), null) : null, asound: plain('/etc/asound.conf') !== undefined, displayManager: unit('display-manager.service'), seatd: unit('multi-user.target.wants/seatd.service') !== null, nvidia: nvidiaVersionsIn(layers, list) };
 }
+
+/** Places that are links in many roots. */
+const oftenLinks = ['/bin', '/lib', '/lib32', '/lib64', '/libx32', '/sbin', '/var/run', '/var/lock', '/etc/resolv.conf', '/etc/localtime', '/usr/lib64', '/usr/sbin'];
+
+/** Where they lead within the root, as paths of it; those that are none are left out. */
+export const readRootLinks = (layers: readonly string[]): Record<string, string> => Object.fromEntries(oftenLinks.flatMap((path) => {
+  const upper = layers.map((layer) => `${layer}${path}`.replace('//', '/')).find((at) => attempt(() => lstatSync(at) !== null, false));
+  const to = upper === undefined ? null : attempt(() => readlinkSync(upper), null);
+  return to === null ? [] : [[path, resolve(dirname(path), to)]];
+}));
 
 /** The accounts of a root, from the uppermost of its folders that has them; null for a root that is still to be made. */
 export function readAccounts(layers: readonly string[]): Accounts | null {

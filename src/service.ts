@@ -1,4 +1,5 @@
 import { apply, undo } from './apply.ts';
+import { engines } from './engines/index.ts';
 import { Complaint } from './errors.ts';
 import type { Facts, ServiceRecord } from './facts.ts';
 import type { Host } from './host.ts';
@@ -7,7 +8,7 @@ import { openSession, type Session } from './host/session.ts';
 import { writeStamp } from './host/stamp.ts';
 import { keptJournal } from './journal.ts';
 import { meet, readMachineFile } from './meet.ts';
-import { type Machine, volumeOf } from './machine.ts';
+import { type Machine, variablesInside, volumeOf } from './machine.ts';
 import { enabledLink, serviceOf, unitsPattern } from './names.ts';
 import { plan, preparing, steps } from './plan.ts';
 import { probe, readStore } from './probe.ts';
@@ -29,8 +30,11 @@ export function mustNotServe(name: string, facts: Pick<Facts, 'store'>): void {
   if (recordOf(name, facts)?.leader) throw new Complaint(`the machine '${name}' runs already, as a service of systemd`, `nestbox exec ${name} -- PROGRAM runs a program in it; nestbox stop ${name} stops it`);
 }
 
+/** The unit that runs a machine. */
+export const serviceNameOf = ({ name, engine }: Pick<Machine, 'name' | 'engine'>): string => serviceOf(name, engines[engine]!);
+
 /** The step that starts or stops it. */
-export const unit = (name: string, want: 'started' | 'stopped'): Step => ({ kind: 'unit', name: serviceOf(name), parts: unitsPattern(name), want });
+export const unit = (name: string, service: string, want: 'started' | 'stopped'): Step => ({ kind: 'unit', name: service, parts: unitsPattern(name), want });
 
 /** Gives systemd the machine's units, unless it has just these. Returns the paths of their files. */
 export async function install(machine: Machine, facts: Facts, place: (at: (string | number)[]) => string, session: Session, host: Host, tell: (step: Step) => void): Promise<string[]> {
@@ -43,7 +47,7 @@ export async function install(machine: Machine, facts: Facts, place: (at: (strin
   await refuseStrangers(units, host);
   if (record) await takeBack(name, host, tell);
   await apply(installing(name, units), host, session.journal, tell);
-  if (record?.enabled) await enable(name, steps(each), session, host, tell);
+  if (record?.enabled) await enable(name, serviceNameOf(machine), steps(each), session, host, tell);
   return paths;
 }
 
@@ -75,19 +79,22 @@ async function isInstalled({ files, once }: Units, host: Host): Promise<boolean>
 }
 
 /** What nestbox did not write is never written over. */
-async function refuseStrangers({ files, image }: Units, host: Host): Promise<void> {
-  for (const { path } of files) {
+async function refuseStrangers({ files, image, folder }: Units, host: Host): Promise<void> {
+  for (const { path, text: ours } of files) {
+    if (!ours.startsWith(`# ${mark}`)) continue; // of a file beside one that says so
     const text = await host.read(path);
-    if (text !== null && !text.startsWith(`# ${mark}`)) throw new Complaint(`${path} is there already, and nestbox did not write it`, `it says what a machine of this name is: give this one another name, or move the file away.\nnestbox cannot take such a file over yet`);
+    if (text !== null && !text.startsWith(`# ${mark}`)) throw new Complaint(`${path} is there already, and nestbox did not write it`, `it says what a machine of this name is: give this one another name, or move the file away.\nnestbox import ${path} writes a machine file that says the same`);
   }
-  const there = await host.stat(image.path);
-  if (there && image.path !== image.to && !(there.kind === 'link' && (await host.resolve(image.path)) === (await host.resolve(image.to)))) throw new Complaint(`${image.path} is there already: systemd has another machine of this name`, 'give this one another name, or move that one away');
+  // A container without a configuration that is ours, and what is left of one.
+  if (folder !== null && (await host.kind(folder)) !== null && !((await host.read(`${folder}/config`)) ?? '').startsWith(`# ${mark}`)) throw new Complaint(`${folder}/ is there already: LXC has another container of this name`, 'give this machine another name, or move the folder away.\nnestbox cannot take such a container over yet: nestbox import will');
+  const there = image && (await host.stat(image.path));
+  if (image && there && image.path !== image.to && !(there.kind === 'link' && (await host.resolve(image.path)) === (await host.resolve(image.to)))) throw new Complaint(`${image.path} is there already: systemd has another machine of this name`, 'give this one another name, or move that one away');
 }
 
 /** Lets it come up with the host. Not what needs somebody to be there. */
-export async function enable(name: string, passing: readonly Step[], session: Session, host: Host, tell: (step: Step) => void): Promise<void> {
+export async function enable(name: string, service: string, passing: readonly Step[], session: Session, host: Host, tell: (step: Step) => void): Promise<void> {
   if (needsSession(passing)) throw new Complaint(`'${name}' needs the display that you sit at: nobody does when the host comes up`, `nestbox start ${name} starts it while you are there; display = "headless" does without`);
-  await apply([{ kind: 'reload', on: 'back' }, { kind: 'mkdir', path: '/etc/systemd/system/multi-user.target.wants', mode: 0o755 }, { kind: 'symlink', path: enabledLink(name), to: '/usr/lib/systemd/system/systemd-nspawn@.service' }, { kind: 'reload', on: 'way' }], host, session.journal, tell);
+  await apply([{ kind: 'reload', on: 'back' }, { kind: 'mkdir', path: '/etc/systemd/system/multi-user.target.wants', mode: 0o755 }, { kind: 'symlink', path: enabledLink(service), to: `/usr/lib/systemd/system/${service.replace(/@.*/, '@.service')}` }, { kind: 'reload', on: 'way' }], host, session.journal, tell);
 }
 
 /** Takes from systemd what it was given. The machine does not run. */
@@ -98,16 +105,16 @@ export async function takeBack(name: string, host: Host, tell: (step: Step) => v
 
 /** Stops it, and takes its units back unless it is to come up with the host again. What its unit could not close is closed here: whoever is in its way is named. */
 export async function stop(name: string, record: ServiceRecord, host: Host, tell: (step: Step) => void): Promise<void> {
-  await apply([unit(name, 'stopped')], host, null, tell);
+  await apply([unit(name, record.unit, 'stopped')], host, null, tell);
   const volume = readStore().machines.find((machine) => machine.name === name)?.volume;
   if (volume) await apply(closing(name, volume), host, null, tell);
   if (!record.enabled) await takeBack(name, host, tell);
 }
 
 /** A unit that has been waiting for a passphrase since the host came up would go on waiting when the volume has been opened: it begins anew. */
-export async function stopAsking(name: string, { store: { machines } }: Pick<Facts, 'store'>, host: Host, tell: (step: Step) => void): Promise<void> {
+export async function stopAsking({ name, engine }: Pick<Machine, 'name' | 'engine'>, { store: { machines } }: Pick<Facts, 'store'>, host: Host, tell: (step: Step) => void): Promise<void> {
   const luks = machines.find((machine) => machine.name === name)?.volume?.luks;
-  if (luks && (await host.kind(store.serviceRun(name))) !== null && (await host.kind(`/dev/mapper/${mappingOf(name)}`)) === null) await apply([unit(name, 'stopped')], host, null, tell);
+  if (luks && (await host.kind(store.serviceRun(name))) !== null && (await host.kind(`/dev/mapper/${mappingOf(name)}`)) === null) await apply([unit(name, serviceNameOf({ name, engine }), 'stopped')], host, null, tell);
 }
 
 export interface Served {
@@ -123,8 +130,8 @@ export async function findServed(name: string, base: Facts): Promise<Served | nu
   if (!pid || started === null) return null;
   const file = readMachineFile(name, base);
   const { machine, facts } = await meet(file.spec, file.file, base, 'service');
-  const { user, account: { uid, gid }, shift, environment, edits, place } = machine;
-  const inside = { user, account: { uid, gid }, shift, environment: { ...environment, ...edits.environment }, place };
+  const { user, account: { uid, gid }, shift, place } = machine;
+  const inside = { user, account: { uid, gid }, shift, environment: variablesInside(machine), place };
   return { machine, facts, running: { name, how: 'service', state: { file: file.file, inside }, leader: { pid, started }, groups: groupsOf(pid) } };
 }
 

@@ -1,4 +1,4 @@
-import type { Edits } from './edits.ts';
+import type { Edits, Exposure } from './edits.ts';
 
 /** What the kinds of sound server have in common. */
 
@@ -9,9 +9,15 @@ const seen = '/run/nestbox/pulse';
 export function soundFrom(folder: string): Pick<Edits, 'binds' | 'environment' | 'texts'> {
   const server = `unix:${seen}/native`;
   return {
-    binds: [{ from: folder, to: seen, write: false, owner: 'as-is' }],
+    binds: [{ from: folder, to: seen, write: false, owner: 'as-is', folder: true }],
     environment: { PULSE_SERVER: server },
     // For programs that have no variable of ours: those of any account, started by whatever; pulse-client.conf(5).
     texts: [{ path: '/etc/pulse/client.conf.d/60-nestbox.conf', text: `default-server = ${server}\nautospawn = no\n` }],
   };
 }
+
+/** What is open to whoever may do all that programs do at a sound server: pulseaudio's own modules run what they are told (module-ladspa-sink, module-pipe-sink). */
+export const opensSoundServer: Exposure[] = [
+  { can: 'microphone', what: 'programs inside can listen to the microphones and to all that the host plays' },
+  { can: 'sound-server', what: "programs inside can load modules into the host's sound server: code that runs as its user, with all of that user's files" },
+];

@@ -2,6 +2,7 @@ import { parse, TomlError } from 'smol-toml';
 import * as v from 'valibot';
 import { type Acceptable, acceptable, Complaint } from './errors.ts';
 import { topics, values } from './grants/index.ts';
+import { acceptWords } from './engine.ts';
 import { engines } from './engines/index.ts';
 import { check, type Elsewhere, isTable, keysAt, kindOf, type Mistake, type Path, shown } from './mistakes.ts';
 import { positionOf } from './positions.ts';
@@ -13,6 +14,8 @@ import { listed, nearest, splitWords } from './words.ts';
 export interface Spec {
   name: string;
   engine: string;
+  /** Of each engine, by its name: its own table of the file. */
+  engineOptions: Record<string, unknown>;
   root: { source: string; options: unknown };
   user: { name: string; uid?: number | undefined } | null;
   users: 'own' | 'host' | 'shift';
@@ -30,7 +33,10 @@ export interface Spec {
 
 const words = v.union([v.pipe(line, v.minLength(1, 'expected a program')), v.pipe(v.array(line), v.minLength(1, 'expected a program and its arguments'))], 'expected a command line, or a list with a program and its arguments');
 
-/** The keys that are neither a topic of grants nor [root]. */
+/** Engines that have a table of their own. */
+export const engineTables = Object.entries(engines).filter(([, { options, lacks }]) => keysAt(options, []).some((key) => key !== 'accept' || acceptWords(lacks).length > 0));
+
+/** The keys that are neither a topic of grants, nor [root], nor the table of an engine. */
 export const base = v.strictObject({
   name: v.pipe(machineName, says('The name of the machine.')),
   engine: v.optional(v.pipe(v.picklist(Object.keys(engines)), says('The program that runs the container.')), 'nspawn'),
@@ -43,15 +49,18 @@ export const base = v.strictObject({
   accept: v.optional(v.pipe(v.array(v.picklist(acceptable)), says('Losses of protection that are understood: each is refused unless it is named here.')), []),
 });
 
+/** Mistakes that are told at a time: the place of each is looked for in the whole text. */
+const mostTold = 20;
+
 /** Text of a machine file -> Spec, or a Complaint with a line for every mistake: `file:line:column: key: what is wrong`. */
 export function readSpec(text: string, file: string): Spec {
   const tree = readToml(text, file);
   const mistakes: Mistake[] = [];
   const spec = build(tree, mistakes);
   if (mistakes.length === 0) return spec as Spec;
-  const placed = mistakes.map((mistake) => ({ ...mistake, ...positionOf(text, mistake.path) })).sort((a, b) => a.line - b.line || a.column - b.column);
+  const placed = mistakes.slice(0, mostTold).map((mistake) => ({ ...mistake, ...positionOf(text, mistake.path) })).sort((a, b) => a.line - b.line || a.column - b.column);
   throw new Complaint(placed.map(({ path, what, mend, line: row, column }) =>
-    `${file}:${row}:${column}: ${path.length > 0 ? `${path.map((key) => shown(String(key))).join('.')}: ` : ''}${what}${mend ? `\n${mend.replace(/^/gm, '  ')}` : ''}`).join('\n'));
+    `${file}:${row}:${column}: ${path.length > 0 ? `${path.map((key) => shown(String(key))).join('.')}: ` : ''}${what}${mend ? `\n${mend.replace(/^/gm, '  ')}` : ''}`).join('\n') + (mistakes.length > mostTold ? `\n  and ${mistakes.length - mostTold} more` : ''));
 }
 
 function readToml(text: string, file: string): Record<string, unknown> {
@@ -80,6 +89,7 @@ const elsewhere: Elsewhere = (key) => {
   const places = [
     ...Object.entries(topics).flatMap(([topic, kinds]) => Object.entries(kinds).filter(([, { options }]) => keysAt(options, []).includes(key)).map(([kind]) => `[${topic}.${kind}]`)),
     ...Object.entries(values).filter(([, { options }]) => keysAt(options, []).includes(key)).map(([name]) => `[${name}]`),
+    ...engineTables.filter(([, { options }]) => keysAt(options, []).includes(key)).map(([name]) => `[${name}]`),
   ];
   return places.length > 0 ? `'${key}' belongs to ${listed(places, 'or')}` : undefined;
 };
@@ -87,17 +97,19 @@ const elsewhere: Elsewhere = (key) => {
 function build(tree: Record<string, unknown>, mistakes: Mistake[]): Spec | undefined {
   const grants: Spec['grants'] = [];
   const plain: Record<string, unknown> = {};
+  const engineOptions: Record<string, unknown> = Object.fromEntries(Object.entries(engines).map(([name, engine]) => [name, v.parse(engine.options, {})]));
   let root: Spec['root'] | undefined;
   for (const [key, value] of Object.entries(tree)) {
     if (key === 'root') root = readRoot(value, mistakes);
     else if (Object.hasOwn(topics, key)) grants.push(...readTopic(key, value, mistakes));
     else if (Object.hasOwn(values, key)) grants.push({ topic: key, kind: null, options: check(values[key]!.options, value, [key], mistakes, elsewhere) });
+    else if (engineTables.some(([name]) => name === key)) engineOptions[key] = check(engines[key]!.options, value, [key], mistakes, elsewhere);
     else plain[key] = value;
   }
   if (!('root' in tree)) mistakes.push({ path: [], what: "there is no [root]: where does the machine's file system come from?", mend: `[root]\ndebian = "bookworm"   (or ${listed(Object.keys(roots).filter((name) => name !== 'debian'), 'or')})` });
   if (!Object.hasOwn(tree, 'network')) grants.push({ topic: 'network', kind: 'private', options: v.parse(topics.network!.private!.options, {}) });
   if (!Object.hasOwn(tree, 'foreign')) grants.push({ topic: 'foreign', kind: null, options: v.parse(values.foreign!.options, {}) });
-  const others = [...Object.keys(topics), ...Object.keys(values), 'root'];
+  const others = [...Object.keys(topics), ...Object.keys(values), 'root', ...engineTables.map(([name]) => name)];
   const sources: Elsewhere = (key) => (Object.hasOwn(roots, key) ? `'${key}' belongs to [root]` : elsewhere(key));
   const options = check(base, plain, [], mistakes, sources, others) as v.InferOutput<typeof base> | undefined;
   if (!options) return undefined;
@@ -109,7 +121,8 @@ function build(tree: Record<string, unknown>, mistakes: Mistake[]): Spec | undef
   return {
     name: options.name,
     engine: options.engine,
-    root: options.boot ? { ...root, options: roots[root.source]!.booted?.(root.options) ?? root.options } : root,
+    engineOptions,
+    root: options.boot && root.options !== undefined ? { ...root, options: roots[root.source]!.booted?.(root.options) ?? root.options } : root,
     user: typeof options.user === 'string' ? { name: options.user } : (options.user ?? null),
     users: options.users,
     ephemeral: options.ephemeral,

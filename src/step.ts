@@ -16,8 +16,8 @@ export interface Owner {
 export type Place =
   /** Control groups of nestbox's own; `folders` is one for each controller. */
   | { kind: 'cgroup'; folders: string[] }
-  /** A unit of systemd, with settings as in `systemctl set-property`. */
-  | { kind: 'unit'; name: string; properties: string[] };
+  /** A unit of systemd, with settings as in `systemctl set-property`. `lxc`: the container of LXC's in it, which has a device list of its own. */
+  | { kind: 'unit'; name: string; properties: string[]; lxc?: { name: string; folder: string } };
 
 /** The first process of a running container: its number, and when it began (field 22 of /proc/PID/stat), which no other has. */
 export interface Leader {
@@ -61,7 +61,8 @@ export type Step =
   | { kind: 'overlay'; at: string; top: string; upper: string; work: string; lower: string; shift: number }
   /** Whiteouts in an overlay's upper folder for each file below `below` that not everybody on the host may read. */
   | { kind: 'hide-private'; below: string; upper: string }
-  | { kind: 'bind'; from: string; at: string; owner: Owner; shownAs: Owner; write: boolean }
+  /** `owner`: null where owners are shown as they are. */
+  | { kind: 'bind'; from: string; at: string; owner: Owner | null; shownAs: Owner | null; write: boolean }
   | { kind: 'tmpfs'; at: string; mode: number; bytes: number; owner: Owner; devices: boolean }
   | { kind: 'unmount'; at: string }
   /** The kernel runs programs for `architecture` by an emulator, wherever they are. `line`: as the kernel takes it; the entry is there as long as a machine has it. */
@@ -76,6 +77,10 @@ export type Step =
   /** `volume`: what people call it. Neither is done to what is mounted there already. `beside`: it is another one than the root, its ids shown from `shift` on; `outside`: people of the host look at it, and its set-user-id programs are none. */
   | { kind: 'check-file-system'; device: string; at: string; volume: string; beside?: true }
   | { kind: 'mount-volume'; device: string; at: string; volume: string; beside?: { shift: number; write: boolean; outside?: true } }
+  /** The mounts that a root directory needs, on the host, where they stay. */
+  | { kind: 'chroot-mounts'; root: string; binds: { from: string; to: string; write: boolean }[] }
+  /** All mounts below `root` but those that were there `before`. */
+  | { kind: 'chroot-unmount'; root: string; before: string[] }
   /** A block device of some bytes of an image or of a disk: a link leads to it, as its number is told late, and it carries the machine's name. */
   | { kind: 'loop'; file: string; start: number; size: number; link: string; machine: string }
   /** `start`: null for all of the machine's, and what is mounted of them. */
@@ -150,8 +155,12 @@ export type Step =
   | { kind: 'reload'; on: 'way' | 'back' }
   /** `parts`: a pattern of the names of the units that it needs. */
   | { kind: 'unit'; name: string; parts: string; want: 'started' | 'stopped' }
-  /** `boots`: its first process is an init, which nspawn asks to shut down; else signals are the program's. `ports`: of the host, that nspawn sends on. */
-  | { kind: 'container'; name: string; boots: boolean; argv: string[]; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
+  /**
+   * `boots`: its first process is an init, which is asked to shut down; else signals are the program's. `halt`: the number of the signal by which, where the engine passes on signals
+   * to it. `status`: a file in which it says how its program has ended, where the engine does not. `ports`: of the host, that nspawn sends on. `console`: which word is put in at
+   * which place of argv, by whether somebody sits at a terminal; '': none.
+   */
+  | { kind: 'container'; name: string; boots: boolean; halt?: number; status?: string; argv: string[]; console: { at: number; terminal: string; pipe: string }; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
 
 /** What the host does for a network that goes out under its address. */
 export interface Nat {

@@ -11,6 +11,8 @@ export const store = {
   scratch: (name: string): string => `/var/lib/nestbox/scratch/${name}`,
   /** What files lose with their owner, while these are being changed. The dot keeps it apart from what belongs to a machine of that name. */
   owners: (session: string): string => `/var/lib/nestbox/scratch/${session}.owners`,
+  /** The ways back of a root whose mounts stay on the host after a run. */
+  kept: (name: string): string => `/var/lib/nestbox/scratch/${name}.kept`,
   journals: '/var/lib/nestbox/journal',
   journal: (name: string): string => `/var/lib/nestbox/journal/${name}`,
   /** What systemd runs: the ways back of start and enable, and the files that are put in place at each start. */
@@ -24,6 +26,8 @@ export const store = {
   serviceRun: (name: string): string => `/run/nestbox-services/${name}`,
   /** The way back of nestbox image mount; it ends with the boot, as what it is for does. */
   mountOfImage: (session: string): string => `/run/nestbox-images/${session}`,
+  /** Where LXC's programs and its unit look for containers. */
+  lxc: '/var/lib/lxc',
   /** What the seats of machines that run have of the host's input: native/seats.c. */
   seats: '/run/nestbox-seats',
   /** Machine files that commands take by name. */

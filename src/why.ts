@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { dangers } from './dangers.ts';
 import { covers, parseRule, ruleLine, rulesOf } from './devices.ts';
 import type { Exposure } from './edits.ts';
 import type { Facts } from './facts.ts';
@@ -93,7 +94,7 @@ export function reason(path: string, machine: Machine, facts: Facts): Layer[] {
     owner: owner(),
     mount: !device && bind && bind.owner === 'theirs' ? { passes: false, looked: `${bind.to} is mounted so that no device in it opens (nodev)` } : { passes: common || device || bind ? true : null, looked: common || device || bind ? 'its mount opens devices' : 'there is no node' },
     group: group(),
-    calls: { passes: true, looked: `systemd-nspawn's system call filter has open(2)` },
+    calls: { passes: true, looked: `${machine.engine === 'nspawn' ? "systemd-nspawn's" : `the ${machine.engine}`} system call filter has open(2)` },
     driver: { passes: null, looked: 'whether there is a device behind the node, and nobody else has it, can only be tried' },
   };
   return layerNames.map((layer) => ({ layer, ...all[layer] }));
@@ -169,7 +170,7 @@ function mend(layer: LayerName, path: string, machine: Machine, facts: Facts, wr
 
 const place = ({ shown, text }: Written, at: string[]): string => (hasPosition(text, at) ? `${shown}:${positionOf(text, at).line}` : shown);
 
-const grave = ({ risk }: Exposure) => ['low', 'medium', 'high'].indexOf(risk);
+const grave = ({ can }: Exposure) => dangers[can].weight;
 
 /** The line of the machine file that would give it: of the grants that do, the one that opens least. */
 export function giver(path: string, machine: Machine, facts: Facts, written: Written): string {

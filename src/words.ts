@@ -2,9 +2,11 @@ import { Complaint } from './errors.ts';
 
 /** The word of `known` that `given` was probably meant to be, or undefined when none is near. */
 export function nearest(given: string, known: readonly string[]): string | undefined {
-  const ranked = known.map((word) => ({ word, far: distance(given.toLowerCase(), word.toLowerCase()) })).sort((a, b) => a.far - b.far);
+  const farthest = Math.max(2, Math.floor(given.length / 3));
+  // What differs more in its length is farther in any case, and a word may be as long as a file.
+  const ranked = known.filter((word) => Math.abs(word.length - given.length) <= farthest).map((word) => ({ word, far: distance(given.toLowerCase(), word.toLowerCase()) })).sort((a, b) => a.far - b.far);
   const best = ranked[0];
-  return best && best.far <= Math.max(2, Math.floor(given.length / 3)) ? best.word : undefined;
+  return best && best.far <= farthest ? best.word : undefined;
 }
 
 /** Edits between two words: insertions, deletions, replacements (Levenshtein). */

@@ -23,7 +23,7 @@ export default async function disable(names: string[], { verbose, now }: { verbo
     }
     const session = openSession(name, facts.programs);
     try {
-      await apply([{ kind: 'remove', path: enabledLink(name) }, { kind: 'reload', on: 'way' }], host, null, tell);
+      await apply([{ kind: 'remove', path: enabledLink(record.unit) }, { kind: 'reload', on: 'way' }], host, null, tell);
       if (now) await stop(name, { ...record, enabled: false }, host, tell);
       else if (!record.leader) await takeBack(name, host, tell);
     } finally {

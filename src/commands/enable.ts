@@ -4,7 +4,7 @@ import { volumeOf } from '../machine.ts';
 import { meet, readMachineFile } from '../meet.ts';
 import { plan, steps } from '../plan.ts';
 import { probe } from '../probe.ts';
-import { enable as enableService, install, recordOf } from '../service.ts';
+import { enable as enableService, install, recordOf, serviceNameOf } from '../service.ts';
 import { type Asks, inSession, make, mustBeOne, warn } from './run.ts';
 import start from './start.ts';
 
@@ -20,7 +20,7 @@ export default async function enable(words: string[], options: Asks & { now?: bo
       const { machine, facts: met } = (await make(file, base, session, host, tell, 'service')) ?? (await meet(file.spec, file.file, probe(process.env), 'service'));
       warn(machine, file);
       const units = record?.leader ? null : await install(machine, met, file.place, session, host, tell); // one that runs has its units
-      if (!record?.enabled) await enableService(file.spec.name, steps(plan(machine, met, file.place).passing), session, host, tell);
+      if (!record?.enabled) await enableService(file.spec.name, serviceNameOf(machine), steps(plan(machine, met, file.place).passing), session, host, tell);
       await session.keepService();
       if (units && !volumeOf(machine.source)) writeStamp(file.spec.name, [file.file, ...units]);
       return 0;

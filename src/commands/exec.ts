@@ -22,7 +22,7 @@ export async function enterMachine(name: string, { user, root }: { user?: string
   const terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY);
   const who = root ? 'root' : (user ?? userOf(running));
   const able = opensTerminals(facts.systemd);
-  if (served?.machine.boot === 'systemd' && (does === 'login' || !terminal || able)) {
+  if (served?.machine.boot === 'systemd' && served.machine.engine === 'nspawn' && (does === 'login' || !terminal || able)) {
     // By its own init, which makes a session of a login, and keeps an account of what runs.
     const { machine } = served;
     const somebodyInside = somebody(machine, served.facts, who);

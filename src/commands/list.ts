@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { readState } from '../host/session.ts';
 import { probe, readScreens } from '../probe.ts';
 import { store } from '../store.ts';
@@ -17,14 +17,14 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
       return [];
     }
   };
-  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs).filter((name) => !name.includes('.')), ...services.map(({ name }) => name)])].sort();
+  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs).filter((name) => !name.includes('.')), ...services.map(({ name }) => name), ...names(store.scratches, '.kept')])].sort();
   const left = new Set(names(store.journals));
   const rows = all.map((name) => {
     const record = machines.find((machine) => machine.name === name);
     const running = readState(name);
     const service = services.find((one) => one.name === name) ?? null;
     return {
-      name, state: running || service?.leader ? 'running' : left.has(name) ? 'cut off' : record ? 'ready' : 'not made', pid: running?.pid ?? service?.leader ?? null, service: service !== null, enabled: service?.enabled ?? false,
+      name, state: running || service?.leader ? 'running' : left.has(name) ? 'cut off' : existsSync(store.kept(name)) ? 'mounted' : record ? 'ready' : 'not made', pid: running?.pid ?? service?.leader ?? null, service: service !== null, enabled: service?.enabled ?? false,
       terminal: screens?.machines.find((machine) => machine.name === name)?.number ?? null,
       root: record?.template ?? record?.volume?.path ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
     };

@@ -4,7 +4,8 @@ import { readState } from '../host/session.ts';
 import { readMachineFile } from '../meet.ts';
 import { serviceOf, unitsPattern } from '../names.ts';
 import { probe } from '../probe.ts';
-import { recordOf } from '../service.ts';
+import { recordOf, serviceNameOf } from '../service.ts';
+import { enterMachine } from './exec.ts';
 
 interface Options {
   follow?: boolean;
@@ -23,5 +24,7 @@ export default async function logs([name, ...more]: string[], { follow, lines, h
   const inside = spec.boot && !ofHost;
   if (inside && !service?.leader) throw new Complaint(`'${name}' does not run: its own journal is inside`, `nestbox logs --host ${name} shows what this host has of it`);
   const words = ['journalctl', '--quiet', ...(follow ? ['--follow'] : []), ...(lines === undefined ? [] : [`--lines=${lines}`])];
-  return linux(facts.programs).foreground([...words, ...(inside ? [`--machine=${name}`] : [`--unit=${serviceOf(name)}`, ...(ofHost ? [`--unit=${unitsPattern(name)}`] : [])])]);
+  const unit = serviceNameOf(spec);
+  if (inside && unit !== serviceOf(name)) return enterMachine(name, { root: true }, { program: words }); // systemd-machined does not know it
+  return linux(facts.programs).foreground([...words, ...(inside ? [`--machine=${name}`] : [`--unit=${unit}`, ...(ofHost ? [`--unit=${unitsPattern(name)}`] : [])])]);
 }

@@ -12,7 +12,7 @@ export default async function render([argument, ...more]: string[], { json }: { 
   // Files can be written anywhere; it is starting them that needs systemd.
   const { machine, facts } = await meet(file.spec, file.file, { ...base, supervised: true, networkd: true }, 'service');
   const { files, image } = unitsOf(machine, facts, preparing(plan(machine, facts, file.place)));
-  if (json) console.log(JSON.stringify({ files, links: [image] }, null, 2));
-  else console.log([...files.map(({ path, text }) => `# ${path}\n${text}`), ...(image.path === image.to ? [] : [`# ${image.path} -> ${image.to}`])].join('\n'));
+  if (json) console.log(JSON.stringify({ files, links: image ? [image] : [] }, null, 2));
+  else console.log([...files.map(({ path, text }) => `# ${path}\n${text}`), ...(!image || image.path === image.to ? [] : [`# ${image.path} -> ${image.to}`])].join('\n'));
   return 0;
 }

@@ -3,6 +3,7 @@ import { linux } from '../host/linux.ts';
 import { openSession } from '../host/session.ts';
 import type { Host } from '../host.ts';
 import { type Journal, keptJournal, parseJournal } from '../journal.ts';
+import { takeBackKept } from '../kept.ts';
 import { imageFolders } from '../meet.ts';
 import { probe, readVolume } from '../probe.ts';
 import { mustNotServe, recordOf, stop } from '../service.ts';
@@ -32,6 +33,7 @@ export default async function rm(names: string[], options: Asks): Promise<number
     const session = openSession(name, facts.programs);
     try {
       await undo(host, session.journal, tell);
+      await takeBackKept(name, host, tell);
       const service = recordOf(name, facts);
       if (service) await stop(name, { ...service, enabled: false }, host, tell);
       // First the refusal, while all is still there: nothing is ever deleted through a live mount.

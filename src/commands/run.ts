@@ -8,7 +8,7 @@ import { Interrupted, type Processes } from '../host/processes.ts';
 import { openSession, type RunState, type Session } from '../host/session.ts';
 import { clientCookie } from '../displays.ts';
 import type { Journal } from '../journal.ts';
-import { type Machine, templateOf, volumeOf, type Way } from '../machine.ts';
+import { type Machine, templateOf, variablesInside, volumeOf, type Way } from '../machine.ts';
 import { type MachineFile, meet, readMachineFile } from '../meet.ts';
 import { type Plan, plan, steps } from '../plan.ts';
 import { probe, readStore } from '../probe.ts';
@@ -45,6 +45,11 @@ export default async function run([argument, ...argv]: string[], options: Option
     const { passing } = plan(machine, facts, file.place);
     writeState(machine, file);
     await apply(steps(passing), host, session.journal, tell);
+    if (passing.some(({ step }) => step.kind === 'chroot-mounts')) {
+      // The mounts alone stay: the device list of a control group that has others in it cannot be written anew.
+      if (machine.place.kind === 'cgroup') await apply([{ kind: 'cgroup-end', folders: machine.place.folders }], host, null, tell);
+      await session.keepMounts();
+    }
     return host.status;
   });
 }
@@ -157,11 +162,12 @@ export function warn({ problems }: Machine, { place }: MachineFile): void {
   for (const { what, mend, fatal, at } of problems) if (!fatal) note(`${at && at.length > 0 ? place(at) : ''}${what}; ${mend}`);
 }
 
-function writeState({ run, edits, argv, source, user, account: { uid, gid }, shift, environment, place }: Machine, { file }: MachineFile): void {
+function writeState(machine: Machine, { file }: MachineFile): void {
+  const { run, edits, argv, source, user, account: { uid, gid }, shift, place } = machine;
   const own = edits.before.some(({ kind }) => kind === 'cookie');
   const state: RunState = {
     pid: process.pid, started: Date.now(), file, argv, template: templateOf(source), terminal: terminalIn(edits), directory: source.kind === 'directory' ? source.path : null,
-    inside: { user, account: { uid, gid }, shift, environment: { ...environment, ...edits.environment }, place },
+    inside: { user, account: { uid, gid }, shift, environment: variablesInside(machine), place },
     display: own ? { number: Number(edits.environment.DISPLAY!.slice(1)), key: clientCookie({ run }) } : null,
   };
   writeFileSync(`${run}/state.json`, JSON.stringify(state), { mode: 0o600 });

@@ -4,7 +4,7 @@ import { writeStamp } from '../host/stamp.ts';
 import { volumeOf } from '../machine.ts';
 import { meet, readMachineFile } from '../meet.ts';
 import { probe } from '../probe.ts';
-import { install, recordOf, stopAsking, unit } from '../service.ts';
+import { install, recordOf, serviceNameOf, stopAsking, unit } from '../service.ts';
 import { note } from '../text.ts';
 import { type Asks, inSession, make, mustBeOne, warn } from './run.ts';
 
@@ -21,11 +21,11 @@ export default async function start(words: string[], options: Asks): Promise<num
         note(`'${name}' runs already`);
         return 0;
       }
-      await stopAsking(name, base, host, tell);
+      await stopAsking(file.spec, base, host, tell);
       const { machine, facts: met } = (await make(file, base, session, host, tell, 'service')) ?? (await meet(file.spec, file.file, probe(process.env), 'service'));
       warn(machine, file);
       const units = await install(machine, met, file.place, session, host, tell);
-      await apply([unit(name, 'started')], host, session.journal, tell);
+      await apply([unit(name, serviceNameOf(machine), 'started')], host, session.journal, tell);
       await session.keepService('forgotten'); // a volume that was opened for it is closed by its unit
       if (!volumeOf(machine.source)) writeStamp(name, [file.file, ...units]); // else nestbox is to look into the root at each start
       return 0;

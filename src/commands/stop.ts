@@ -2,7 +2,8 @@ import { Complaint } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { linux } from '../host/linux.ts';
 import { openSession, readState } from '../host/session.ts';
-import { describe } from '../apply.ts';
+import { describe, undo } from '../apply.ts';
+import { isKept, takeBackKept } from '../kept.ts';
 import { probe } from '../probe.ts';
 import { recordOf, stop as stopService } from '../service.ts';
 import { note } from '../text.ts';
@@ -22,10 +23,14 @@ export default async function stop(names: string[], { verbose }: { verbose?: boo
       openSession(name, facts.programs, 'wait').close();
       continue;
     }
-    const record = recordOf(name, facts) ?? neitherRunsNor(name, facts);
+    const kept = await isKept(name, host);
+    const record = recordOf(name, facts) ?? (kept ? null : neitherRunsNor(name, facts));
     const session = openSession(name, facts.programs);
     try {
-      if (record) await stopService(name, record, host, tell);
+      if (kept) {
+        await undo(host, session.journal, tell); // of a run that was cut off
+        await takeBackKept(name, host, tell);
+      } else if (record) await stopService(name, record, host, tell);
     } finally {
       session.close();
     }

@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path/posix';
 import type { Bind } from '../edits.ts';
-import type { Engine } from '../engine.ts';
+import { defineEngine, engineOptions } from '../engine.ts';
 import { lacks, lacksProgram } from '../errors.ts';
 import { killSignal } from '../foreign/boot.ts';
 import { portText } from '../ports.ts';
@@ -8,8 +8,10 @@ import { beyondUsual, filterLines, hostCgroups } from '../powers.ts';
 import type { Step } from '../step.ts';
 
 /** systemd-nspawn(1), from version 247 on. Every option has its value behind '=', so that no value can be taken for another option. */
-const nspawn: Engine = {
+export default defineEngine({
   summary: 'systemd-nspawn',
+  options: engineOptions({}, {}),
+  lacks: {},
 
   needs: ({ ownership }, { systemd, programs }) => [
     ...(programs['systemd-nspawn'] ? [] : [lacksProgram('systemd-nspawn', 'run the container')]),
@@ -52,6 +54,7 @@ const nspawn: Engine = {
         ...(gate ? ['/run/nestbox/native', 'wait', '/run/nestbox/gate', '--'] : []),
         ...(!machine.boot ? argv : [...(gate ? [machine.boot === 'systemd' ? '/lib/systemd/systemd' : '/sbin/init'] : []), ...parameters]),
       ],
+      console: { at: 1, terminal: '--console=interactive', pipe: '--console=pipe' },
       // Our own lock is held already; nspawn's would be left beside the root after a kill.
       environment: { SYSTEMD_NSPAWN_LOCK: '0', ...(cgroups === 'host' && hostCgroups) },
       place: machine.place,
@@ -60,9 +63,7 @@ const nspawn: Engine = {
       leftovers: [`/run/systemd/nspawn/propagate/${name}`, `/run/systemd/nspawn/unix-export/${name}`, `${dirname(root)}/.#${basename(root)}.lck`],
     }];
   },
-};
-
-export default nspawn;
+});
 
 const bindOption = ({ from, to, write }: Pick<Bind, 'from' | 'to' | 'write'>): string => `--bind${write ? '' : '-ro'}=${escape(from)}:${escape(to)}`;
 

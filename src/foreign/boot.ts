@@ -44,4 +44,4 @@ export function needsOfBoot({ version, emulator, setuid }: Emulation, { rootSyst
 }
 
 /** What flag C of an entry gives away: all of the host shares the entry, and QEMU does not mistrust the variables of whoever starts such a program. */
-export const setuidExposure: Exposure = { risk: 'high', what: "who starts a set-user-id program for that processor gets its owner's rights, inside and on the host alike, as the emulator loads what it is told to" };
+export const setuidExposure: Exposure = { can: 'root', what: "who starts a set-user-id program for that processor gets its owner's rights, inside and on the host alike, as the emulator loads what it is told to", smaller: { say: 'leave "emulated-setuid" out of accept', loses: 'sudo, su and the like inside' } };

@@ -2,29 +2,11 @@ import * as v from 'valibot';
 import { cdiEdits, cdiExposes, cdiNeeds, cdiPaths } from '../cdi.ts';
 import { isCdiName } from '../cdi/names.ts';
 import { classEdit, isClass, nearestClass, nodesOf } from '../classes.ts';
-import type { Exposure } from '../edits.ts';
+import { exposureOfDevice } from '../device-dangers.ts';
 import { lacks, type Problem } from '../errors.ts';
-import { defineGrant } from '../grant.ts';
+import { allExposed, defineGrant } from '../grant.ts';
 import { nodeEdit } from '../nodes.ts';
 import { device } from '../schema.ts';
-
-/** Nodes and classes that give away more than one device. */
-const grave: [pattern: RegExp, what: string][] = [
-  [/^\/dev\/(input\/|hidraw)|^char-(input|hidraw)/, 'can read all that is typed or moved on that device'],
-  [/^\/dev\/uinput$/, 'can type and click as the person at the host'],
-  [/^\/dev\/(mem|kmem|port)$|^char-mem$/, 'can change the memory of the kernel: the host is theirs'],
-  [/^\/dev\/(sd|nvme|vd|mmcblk|dm-|loop|mapper\/)|^block-/, 'can read and change the disk below its file systems'],
-  [/^\/dev\/tty(\d|S)|^char-(tty|ttyS|vcs|\/dev\/vc\/0)$/, 'can read what is typed on that terminal'],
-  [/^char-misc$/, 'can use what has nothing in common but its number: virtual machines, input as from a keyboard, memory of other programs'],
-  [/^char-drm$/, 'become master of the screen when nobody else is, and then decide what it shows'],
-  [/^char-alsa$/, 'can listen to every microphone of the host'],
-  [/^char-.*[*?[]/, 'can use every device whose driver has a name like that, now and later'],
-];
-
-const exposureOf = (path: string): Exposure => {
-  const [, what] = grave.find(([pattern]) => pattern.test(path)) ?? [];
-  return what ? { risk: 'high', what: `programs inside ${what} (${path})` } : { risk: 'medium', what: `the kernel's driver of ${path} takes commands straight from programs inside` };
-};
 
 const isPath = (name: string): boolean => name.startsWith('/');
 const described = (names: readonly string[]): string[] => names.filter((name) => !isPath(name) && !isClass(name));
@@ -66,9 +48,9 @@ export default defineGrant({
     return { devices: [...names.filter(isPath).map((name) => nodeEdit(facts, name)), ...nodesOf(facts, classes), ...devices], classes, ...more };
   },
 
-  exposes: (names, facts) => [
-    ...names.filter((name) => isPath(name) || isClass(name)).map(exposureOf),
-    ...(facts ? cdiExposes(described(names), facts.cdi ?? [], exposureOf) : []),
-    ...(described(names).length > 0 ? [{ risk: 'medium' as const, what: 'whoever writes the files that describe devices (/etc/cdi, /var/run/cdi) decides what comes with them' }] : []),
+  exposes: (names, facts, { touchesHardware } = allExposed) => [
+    ...names.flatMap((name, i) => (isPath(name) || isClass(name) ? [{ ...exposureOfDevice(name, touchesHardware), at: [i] }] : [])),
+    ...(facts ? cdiExposes(described(names), facts.cdi ?? [], (name) => exposureOfDevice(name, touchesHardware)) : []),
+    ...(described(names).length > 0 ? [{ can: 'driver' as const, what: 'whoever writes the files that describe devices (/etc/cdi, /var/run/cdi) decides what comes with them' }] : []),
   ],
 });

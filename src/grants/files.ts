@@ -55,5 +55,5 @@ export default defineGrant({
     }),
   }),
 
-  exposes: (items) => items.filter(({ write }) => write).map(({ path }) => ({ risk: 'medium' as const, what: `programs inside can change and delete all that is below ${path}` })),
+  exposes: (items) => items.flatMap(({ path, write }, i) => (write ? [{ can: 'files' as const, what: `programs inside can change and delete all that is below ${path}`, at: [i], smaller: { say: 'leave write out', loses: 'changing what is in there' } }] : [])),
 });

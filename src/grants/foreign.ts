@@ -10,5 +10,5 @@ export default defineGrant({
   }),
   needs: () => [],
   edits: ({ native }, { facts: { tools }, emulated }) => (native && emulated && tools ? toolEdits(tools) : {}),
-  exposes: ({ native }, facts) => (native && (!facts || facts.tools) ? [{ risk: 'low', what: "programs inside can read which versions of dpkg, tar and the like, and of their libraries, the host has" }] : []),
+  exposes: ({ native }, facts) => (native && (!facts || facts.tools) ? [{ can: 'hints', what: "programs inside can read which versions of dpkg, tar and the like, and of their libraries, the host has", smaller: { say: 'foreign = { native = false }', loses: 'packages inside that are unpacked at the speed of the host' } }] : []),
 });

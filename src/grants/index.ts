@@ -20,6 +20,7 @@ import devices from './devices.ts';
 import environment from './environment.ts';
 import files from './files.ts';
 import foreign from './foreign.ts';
+import kernelSources from './kernel-sources.ts';
 import limits from './limits.ts';
 import masked from './masked.ts';
 import parameters from './parameters.ts';
@@ -35,4 +36,4 @@ export const topics: Record<string, Record<string, Grant>> = {
 };
 
 /** Files: topics whose value is not a kind but the thing itself. */
-export const values: Record<string, Grant> = { capabilities, cgroups, devices, environment, files, foreign, limits, masked, parameters, seat, syscalls };
+export const values: Record<string, Grant> = { capabilities, cgroups, devices, environment, files, foreign, 'kernel-sources': kernelSources, limits, masked, parameters, seat, syscalls };

@@ -3,9 +3,10 @@ import { classEdit } from '../classes.ts';
 import { lacks, lacksProgram, type Problem, warns } from '../errors.ts';
 import type { Text } from '../edits.ts';
 import type { Facts, GraphicsCard } from '../facts.ts';
-import { defineGrant } from '../grant.ts';
+import { allExposed, defineGrant } from '../grant.ts';
 import { needsCard } from '../graphics.ts';
 import { container, inputGroup, logind, uinput } from '../inputs.ts';
+import { leaseEdits, needsOfLease } from '../leases.ts';
 import { managerTexts } from '../managers.ts';
 import { nodeEdit } from '../nodes.ts';
 import { nvidiaCards, nvidiaEdits, nvidiaPaths } from '../nvidia.ts';
@@ -39,6 +40,7 @@ export default defineGrant({
       ...(facts.programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'give the seat its keyboards')]),
       ...needsCard(facts, card ? card.index : seat.card, () => true, 'graphics card'),
       ...(card ? needsConnector(facts, card.index, seat.connector) : []),
+      ...(seat.connector === undefined ? [] : needsOfLease(facts)),
       ...(facts.nodes[uinput] ? [] : [{ ...lacks(`the host has no ${uinput}, by which the seat would get keyboards and mice of its own`, 'load the module (modprobe uinput), or build the kernel with CONFIG_INPUT_UINPUT'), at: ['input'] }]),
       ...(classEdit(facts, 'char-input', false).majors.length > 0 ? [] : [lacks('the host knows no input devices', 'load the module evdev, or build the kernel with CONFIG_INPUT_EVDEV')]),
       ...seat.input.flatMap((text, i) => (facts.seats && !facts.seats.inputs.some((device) => selects(text, device)) ? [{ ...warns(`there is no keyboard or mouse at '${text}' now`, 'one that comes there belongs to the seat, going on'), at: ['input', i] }] : [])),
@@ -50,11 +52,12 @@ export default defineGrant({
   },
 
   edits(seat, context) {
-    const { facts, machine, run, shift } = context;
+    const { facts, machine, run, shift, unit } = context;
     const card = cardOf(facts, seat.card)!;
     const sound = seat.sound === undefined ? undefined : soundOf(facts, seat.sound);
     const { before = [], binds = [], devices = [], environment = {} } = sound ? alsa.edits({ card: sound.index, record: true }, context) : {};
-    const { devices: others = [], binds: libraries = [], ...driver } = nvidiaEdits(facts, nvidiaCards([card]), 'host');
+    const lent = seat.connector === undefined ? null : leaseEdits(context, card, seat.connector);
+    const { devices: others = [], binds: libraries = [], ...driver } = lent ? {} : nvidiaEdits(facts, nvidiaCards([card]), 'host');
     const hasCpu = facts.cgroups.version === 2 ? facts.cgroups.controllers.includes('cpu') : facts.cgroups.own.cpu !== undefined;
     return {
       ...driver,
@@ -66,31 +69,34 @@ export default defineGrant({
         { kind: 'mkdir', path: `${run}/input`, mode: 0o755 },
         { kind: 'tmpfs', at: `${run}/input`, mode: 0o755, bytes: 2 ** 20, owner: { uid: 0, gid: 0 }, devices: true },
         { kind: 'mkdir', path: `${run}/udev`, mode: 0o755 },
+        ...(lent?.before ?? []),
       ],
-      services: [{
-        name: 'input', argv: ['nestbox-native', 'udev-relay', '--seat-of', machine, ...container(facts, machine), `${run}/input`, `${run}/udev`, `${shift}:${shift + inputGroup(facts)}`, '0660'],
+      services: [...(lent?.services ?? []), {
+        name: 'input', argv: ['nestbox-native', 'udev-relay', '--seat-of', machine, ...container(facts, machine, unit), `${run}/input`, `${run}/udev`, `${shift}:${shift + inputGroup(facts)}`, '0660'],
         environment: {}, user: { uid: 0, gid: 0 }, ready: `${run}/udev/ready`, leaves: [],
       }],
       binds: [
-        ...libraries, ...binds,
+        ...libraries, ...binds, ...(lent?.binds ?? []),
         { from: `${run}/input`, to: '/dev/input', write: false, owner: 'as-is', folder: true },
         { from: `${run}/udev`, to: '/run/udev', write: false, owner: 'as-is', folder: true },
       ],
-      devices: [...[card.card, ...(card.render ? [card.render] : [])].map((path) => nodeEdit(facts, path)), ...others, ...devices],
+      devices: [...(lent ? [] : [card.card, ...(card.render ? [card.render] : [])]).map((path) => nodeEdit(facts, path)), ...others, ...devices],
       classes: [classEdit(facts, 'char-input', false)],
       limits: { ...(hasCpu && { weight: seat.weight }), ...(seat.memory !== undefined && { memory: seat.memory }) },
       // LightDM keeps passwords in memory that is never swapped, and ends where it cannot.
       syscalls: ['@memlock'],
-      texts: [...managerTexts(null, undefined), logind, screenOf(card, nvidiaCards([card]).length > 0)],
+      texts: [...(lent?.texts ?? managerTexts(null, undefined)), logind, ...(lent ? [] : [screenOf(card, nvidiaCards([card]).length > 0)])],
     };
   },
 
-  exposes: ({ sound }, _, machine) => [
-    { risk: 'medium', what: 'programs inside decide what its screen shows, and read what is typed at its keyboards, also in a login screen that they only imitate' },
-    { risk: 'medium', what: "the kernel's graphics driver takes commands straight from programs inside" },
-    { risk: 'medium', what: "programs inside can type at the host's text terminal in the moment in which one is brought to be seen, until the relay has heard of it" },
-    ...(sound === undefined ? [] : [{ risk: 'medium' as const, what: 'programs inside can listen to the microphones of its sound card' }]),
-    ...(machine?.isHostRoot === false ? [] : [{ risk: 'high' as const, what: "with users = \"host\" root inside is the host's and can get at its keyboards and screens all the same" }]),
+  exposes: ({ sound, connector }, _, machine = allExposed) => [
+    { can: 'imitation', what: 'programs inside decide what its screen shows, and read what is typed at its keyboards, also in a login screen that they only imitate' },
+    { can: 'driver', what: "the kernel's graphics driver takes commands straight from programs inside" },
+    { can: 'typing', what: "programs inside can type at the host's text terminal in the moment in which one is brought to be seen, until the relay has heard of it", at: ['input'] },
+    // Whoever has a lease counts as a master in drm_mode_getfb() of the kernel's drm_framebuffer.c, and framebuffers are lent to nobody.
+    ...(connector === undefined ? [] : [{ can: 'display' as const, what: 'root inside can look at what the other connectors of its card show, and draw there: the kernel keeps machines apart in what they switch on, not in what they draw', at: ['connector'], smaller: { say: 'leave connector out', loses: 'a second seat on that card' } }]),
+    ...(sound === undefined ? [] : [{ can: 'microphone' as const, what: 'programs inside can listen to the microphones of its sound card', at: ['sound'], smaller: { say: 'audio = "playback"', loses: 'a sound card of its own' } }]),
+    ...(machine.isHostRoot ? [{ can: 'keys' as const, what: "with users = \"host\" root inside is the host's and can get at its keyboards and screens all the same", smaller: { say: 'users = "own"', loses: 'what the ids of the host are needed for' } }] : []),
   ],
 });
 

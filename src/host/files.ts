@@ -99,7 +99,7 @@ function removeLeftover(path: string): void {
 /** Mount points at or below `path`, deepest last. */
 export const mountsBelow = (path: string): string[] => readMounts().map(({ at }) => at).filter((at) => at === path || at.startsWith(`${path}/`));
 
-type Files = Pick<Host, 'stat' | 'kind' | 'list' | 'resolve' | 'read' | 'readLink' | 'write' | 'set' | 'mkdir' | 'own' | 'symlink' | 'rename' | 'remove' | 'removeLeftover' | 'isMounted'>;
+type Files = Pick<Host, 'stat' | 'kind' | 'list' | 'resolve' | 'read' | 'readLink' | 'write' | 'set' | 'mkdir' | 'own' | 'symlink' | 'rename' | 'remove' | 'removeLeftover' | 'isMounted' | 'mountsBelow'>;
 
 export const files: Files = {
   async stat(path) {
@@ -133,5 +133,6 @@ export const files: Files = {
     }
   }),
   removeLeftover: (path) => told(`remove ${path}`, () => removeLeftover(path)),
+  mountsBelow: async (path) => mountsBelow(path),
   isMounted: async (path) => readMounts().some(({ at }) => at === path),
 };

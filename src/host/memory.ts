@@ -20,6 +20,16 @@ interface Process {
 /** Thrown in place of an effect, or after it, where a test says so. */
 export class Failure extends Error {}
 
+/** What the program of each engine is asked for, in words of its own. */
+function asked(argv: readonly string[]): { root: string; binds: string[][]; users: string[]; homes: string[] } {
+  const words = argv.slice(0, argv.indexOf('--'));
+  const all = (option: string) => words.filter((word) => word.startsWith(option)).map((word) => word.slice(option.length));
+  if (argv[0] === 'nestbox-native')
+    return { root: argv[2]!, binds: words.flatMap((word, i) => (word === '--bind' || word === '--bind-ro' ? [words.slice(i + 1, i + 3)] : [])), users: all('--user='), homes: all('--directory=') };
+  const binds = [...all('--bind='), ...all('--bind-ro=')].map((bind) => bind.split(/(?<!\\):/).map((path) => path.replace(/\\(.)/g, '$1')));
+  return { root: all('--directory=')[0]!, binds, users: all('-u'), homes: all('--chdir=') };
+}
+
 /** A host in memory: what steps do to files, mounts, processes, links and displays, and nothing else. It refuses what a real one would. */
 export class MemoryHost implements Host {
   readonly tree = new Tree();
@@ -196,6 +206,10 @@ export class MemoryHost implements Host {
     });
   }
 
+  async mountsBelow(path: string): Promise<string[]> {
+    return this.tree.mountsBelow(path);
+  }
+
   async isMounted(path: string): Promise<boolean> {
     return this.tree.mounts.some(({ at }) => at === path);
   }
@@ -248,6 +262,8 @@ export class MemoryHost implements Host {
       else if (job === 'unlock' || job === 'lock' || job === 'activate' || job === 'deactivate' || job === 'check' || job === 'mount') this.volume(job, words);
       else if (job === 'binfmt') this.act(() => this.emulator(words));
       else if (job === 'unmount') this.act(() => this.unmount(words[0]!));
+      else if (job === 'chroot-mounts') this.chrootMounts(words);
+      else if (job === 'chroot-unmount') this.chrootUnmount(words);
       else throw new Error(`a host in memory cannot do nestbox-native ${job}`);
     },
     mknod: (words) => {
@@ -283,6 +299,32 @@ export class MemoryHost implements Host {
       });
     },
   };
+
+  /** As native/chroot.c: what a root needs, and what is bound into it; a file tells that all is there. */
+  private chrootMounts([root = '', ...words]: string[]): void {
+    for (const name of ['sys', 'dev', 'dev/pts', 'dev/shm', 'run', 'tmp', 'proc']) {
+      this.makePlace(`${root}/${name}`, 'directory');
+      this.mount(`${root}/${name}`, name, node('directory', 0o755));
+    }
+    for (let i = 0; i < words.length; i += 3) {
+      const [from, to] = [this.node(words[i + 1]!), `${root}${words[i + 2]}`];
+      this.makePlace(to, from.kind === 'directory' ? 'directory' : 'file');
+      this.mount(to, 'bind', from);
+    }
+    this.act(() => this.makePlace(`${root}/run/nestbox/mounts`, 'file'));
+  }
+
+  private makePlace(path: string, kind: Node['kind']): void {
+    if (this.tree.find(path)) return;
+    this.makePlace(path.slice(0, path.lastIndexOf('/')), 'directory');
+    this.place(path, node(kind, 0o755));
+  }
+
+  private chrootUnmount([root = '', ...before]: string[]): void {
+    const left = [...before];
+    const ours = this.tree.mountsBelow(root).filter((at) => at !== root && (left.includes(at) ? left.splice(left.indexOf(at), 1).length === 0 : true));
+    for (const at of ours.reverse()) this.act(() => this.unmount(at));
+  }
 
   /** A container whose first process has this number has its root below /proc. */
   private inside([pid, , what, path, ...words]: string[], input: string): string {
@@ -443,16 +485,15 @@ export class MemoryHost implements Host {
   }
 
   async contain({ name, argv, place, inside, leftovers }: Of<'container'>): Promise<void> {
-    const all = (option: string) => argv.slice(0, argv.indexOf('--')).filter((word) => word.startsWith(option)).map((word) => word.slice(option.length));
-    const root = all('--directory=')[0]!;
+    const { root, binds, users, homes } = asked(argv);
     const shown = (path: string) => this.tree.find(`${root}${path}`);
     if (this.node(root).children.size === 0) throw new Complaint(`${root} holds no root file system`);
-    for (const [from = '', to = ''] of [...all('--bind='), ...all('--bind-ro=')].map((bind) => bind.split(/(?<!\\):/).map((path) => path.replace(/\\(.)/g, '$1')))) {
+    for (const [from = '', to = ''] of binds) {
       this.node(from);
       if (!/^\/(run|tmp|dev|proc|sys)\//.test(to) && !shown(to)) throw new Complaint(`${to} is not there to be covered inside`);
     }
-    for (const user of all('-u')) if (!new RegExp(`^${user}:`, 'm').test(shown('/etc/passwd')?.node.text ?? '')) throw new Complaint(`there is no user ${user} inside`);
-    for (const home of all('--chdir=')) if (!shown(home)) throw new Complaint(`${home} is not there inside`);
+    for (const user of users) if (!new RegExp(`^${user}:`, 'm').test(shown('/etc/passwd')?.node.text ?? '')) throw new Complaint(`there is no user ${user} inside`);
+    for (const home of homes) if (!shown(home)) throw new Complaint(`${home} is not there inside`);
     const link = inside && [...this.links].find(([, { peer }]) => peer === inside.peer)![0];
     const process = this.act(() => this.start(`container ${name}`, place, link));
     for (const path of leftovers) if (this.tree.folder(path)) this.act(() => process.holds.push(this.place(path, node('directory', 0o755))));

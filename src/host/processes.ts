@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { closeSync, constants, fchownSync, ftruncateSync, mkdirSync, openSync, promises, statSync } from 'node:fs';
+import { closeSync, constants, fchownSync, ftruncateSync, mkdirSync, openSync, promises, readFileSync, statSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import type { Readable } from 'node:stream';
 import { Complaint, lacksProgram, packages, type ProgramName } from '../errors.ts';
@@ -34,7 +34,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   let asked: (typeof passedOn)[number] | null = null;
   let builder: ChildProcess | null = null;
   let asking: ChildProcess | null = null;
-  let container: { child: ChildProcess; boots: boolean; told: Set<string> } | null = null;
+  let container: { child: ChildProcess; boots: boolean; halt: number | undefined; forwards: boolean; told: Set<string> } | null = null;
 
   const find = (argv: readonly string[], reason = 'go on'): string[] => {
     const name = argv[0] as ProgramName;
@@ -157,18 +157,20 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
 
   async function contain(step: Extract<Step, { kind: 'container' }>): Promise<void> {
     const interactive = process.stdin.isTTY && process.stdout.isTTY;
-    const [nspawn = '', ...options] = step.argv;
+    const forwards = step.halt !== undefined || step.status !== undefined; // then the engine is not asked to end: what it runs dies with it
+    const { at, terminal, pipe } = step.console;
+    const words = [...step.argv.slice(0, at), ...[interactive ? terminal : pipe].filter(Boolean), ...step.argv.slice(at)];
     // One level below the rules: root with the host's ids can mount its control group and change it, but not beyond the one above.
     const folders = step.place.kind === 'cgroup' ? step.place.folders.map((folder) => `${folder}/inside`) : [];
     for (const folder of folders) mkdirSync(folder, { recursive: true });
     const scope = step.place.kind === 'unit' ? ['systemd-run', '--quiet', '--scope', '--slice=machine.slice', `--unit=${step.place.name}`, ...step.place.properties.map((property) => `--property=${property}`), '--'] : [];
-    const argv = [...find([nspawn]), interactive ? '--console=interactive' : '--console=pipe', ...options];
-    const [program = '', ...rest] = launch([...folders.flatMap((folder) => ['--cgroup', folder]), '--gently'], scope.length > 0 ? [...scope, ...argv] : [nspawn, ...argv.slice(1)]);
+    const [program = '', ...rest] = launch([...folders.flatMap((folder) => ['--cgroup', folder]), ...(forwards ? [] : ['--gently'])], scope.length > 0 ? [...scope, ...find(words)] : words);
     const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }), ...step.environment }, stdio: 'inherit' });
-    container = { child, boots: step.boots, told: new Set() };
+    container = { child, boots: step.boots, halt: step.halt, forwards, told: new Set() };
     const over = ended(child);
     if (step.inside) await Promise.race([connect(child, step.inside), over]);
-    processesOf.status = await over;
+    const status = await over;
+    processesOf.status = status === 0 && step.status !== undefined ? statusIn(step.status) : status;
     container = null;
   }
 
@@ -201,9 +203,10 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
           return;
         }
         const program = container.boots ? undefined : descendants(container.child.pid!).filter((pid) => namespace(pid, 'pid') !== namespace('self', 'pid') && !isFirst(pid))[0];
-        // The second time it is for nspawn: a program that does not listen can be ended all the same.
+        // The second time it is for the engine: a program that does not listen can be ended all the same.
         if (program !== undefined && !container.told.has(signal)) process.kill(program, signal);
-        else container.child.kill('SIGTERM');
+        else if (!container.forwards) container.child.kill('SIGTERM');
+        else process.kill(container.child.pid!, container.told.size > 0 ? 'SIGKILL' : (container.halt ?? signal));
         container.told.add(signal);
       });
   }
@@ -268,6 +271,12 @@ function openOutput({ path, owner }: { path: string; owner: { uid: number; gid: 
   ftruncateSync(file);
   fchownSync(file, owner.uid, owner.gid);
   return file;
+}
+
+/** What the first process of a container has written down: it is the container's to write. 1: nothing, it was killed. */
+function statusIn(path: string): number {
+  const [, number] = /^(\d{1,3})\n$/.exec(readFileSync(path, 'utf8').slice(0, 5)) ?? [];
+  return number === undefined ? 1 : Number(number) & 255;
 }
 
 const statOf = (path: string) => statSync(path, { throwIfNoEntry: false });

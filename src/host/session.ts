@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
 import { Complaint, reasons } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { type Journal, type JournalFile, journalOn, parseJournal } from '../journal.ts';
@@ -50,6 +50,8 @@ export interface Session {
   keep(): Promise<void>;
   /** The same of what systemd has been given, for the day that it is stopped and not to be started again. `held` is forgotten where the units take it back. */
   keepService(held?: 'back' | 'forgotten'): Promise<void>;
+  /** The same of a root whose mounts stay, until the machine is stopped. */
+  keepMounts(): Promise<void>;
   close(): void;
 }
 
@@ -94,9 +96,15 @@ export function openSession(name: string, programs: Facts['programs'], busy: 'co
     hasMore: async () => parseJournal((await file.read()).slice(held)).length > 0,
     keep: () => move(statSync(store.machine(name), { throwIfNoEntry: false }) ? `${store.machine(name)}/undo` : null),
     keepService: (back = 'back') => move(store.undoOfService(name), back === 'forgotten'),
+    async keepMounts() {
+      if ((await file.read()) === '') return;
+      // At once, so that no crash leaves them in both; the second time what is in both is taken back twice, which is harmless.
+      if (textOf(store.kept(name)) === '') file.rename(store.kept(name));
+      else await move(store.kept(name));
+    },
     close() {
       // All in there is the machine's own: logs, sockets, what its host programs have left.
-      if (mountsBelow(folder).length === 0 && textOf(store.journal(name)) === '') for (const entry of readdirSync(folder)) rmSync(`${folder}/${entry}`, { recursive: true, force: true });
+      if (mountsBelow(folder).length === 0 && textOf(store.journal(name)) === '' && textOf(store.kept(name)) === '') for (const entry of readdirSync(folder)) rmSync(`${folder}/${entry}`, { recursive: true, force: true });
       for (const path of [folder, store.runs]) tryRemove(path);
       closeSync(lock);
     },
@@ -158,7 +166,7 @@ function takeLock(folder: string, name: string, programs: Facts['programs'], bus
   }
 }
 
-export function fileOf(path: string): JournalFile & { cut(length: number): Promise<void> } {
+export function fileOf(path: string): JournalFile & { cut(length: number): Promise<void>; rename(to: string): void } {
   let file: number | null = null;
   return {
     async append(line, sync) {
@@ -172,6 +180,11 @@ export function fileOf(path: string): JournalFile & { cut(length: number): Promi
       }
     },
     read: async () => textOf(path),
+    rename(to) {
+      if (file !== null) closeSync(file);
+      file = null;
+      renameSync(path, to);
+    },
     async cut(length) {
       if (file !== null) ftruncateSync(file, length);
     },

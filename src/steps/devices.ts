@@ -94,7 +94,7 @@ const ways: { [K in Place['kind']]: {
       const facts = { nodes: { [path]: { type, major, minor: Number(minor), uid: 0, gid: 0, mode: 0 } }, deviceClasses: parseClasses((await host.read('/proc/devices')) ?? '') };
       return unitRules(stdout, facts).some((other) => isCovered(wanted, other));
     },
-    async set(host, { name }, { rule }, allowed) {
+    async set(host, { name, lxc }, { rule }, allowed) {
       const { type, major, minor } = parseRule(rule)!;
       const folder = `/run/systemd/system/${name}.d`;
       const file = `${folder}/${attachedPrefix}${type}${major}-${minor}.conf`;
@@ -115,6 +115,7 @@ const ways: { [K in Place['kind']]: {
       // Version 1: what is allowed above does not come to the groups below that are there already.
       const ours = [`/sys/fs/cgroup/devices/machine.slice/${name}`];
       for (const group of allowed ? await withAllBelow(host, ours) : []) await host.set(`${group}/devices.allow`, rule);
+      if (lxc) await must(host, ['lxc-cgroup', `--name=${lxc.name}`, `--lxcpath=${lxc.folder}`, `devices.${allowed ? 'allow' : 'deny'}`, rule]);
     },
   },
 };

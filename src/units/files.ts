@@ -1,5 +1,7 @@
 import { dirname } from 'node:path/posix';
 import type { Service } from '../edits.ts';
+import { engines } from '../engines/index.ts';
+import { filesOf, statusSteps, withoutIdTools } from '../engines/lxc.ts';
 import { Complaint, lacksProgram, type ProgramName } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { assignment, commandLine, continued, iniText, type Section, settingWord, unitValue } from '../ini.ts';
@@ -11,7 +13,7 @@ import type { Planned } from '../plan.ts';
 import { dropCommand, natOf, tableCommand } from '../ports.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
-import { folder, joined, linesOf } from './lines.ts';
+import { folder, joined, type Lines, linesOf } from './lines.ts';
 import { settings } from './settings.ts';
 
 /** What a machine is for systemd: files that work without nestbox, and what is done once before they do. */
@@ -20,8 +22,10 @@ export interface Units {
   files: { path: string; text: string }[];
   /** What its unit does after each end, in this order, whatever fails: done again for one that was killed in the middle of it. */
   ends: string[][];
-  /** Where machinectl(1) looks for the machine's root, and where that is. */
-  image: { path: string; to: string };
+  /** Where machinectl(1) looks for the machine's root, and where that is; null: it knows nothing of this one. */
+  image: { path: string; to: string } | null;
+  /** What nestbox did not make is in the way of it; null: that of a file alone. */
+  folder: string | null;
 }
 
 /** What a file begins with that nestbox may write again and take away. */
@@ -29,25 +33,32 @@ export const mark = 'Written by nestbox';
 
 const units = '/etc/systemd/system';
 
+const lxcFolder = (name: string): string => `${store.lxc}/${name}`;
+
 /** Machine -> Units. `passing`: what its plan does at each run. */
 export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planned[]): Units {
   const { name, run, root, file } = machine;
-  const lines = linesOf(steps(passing), name);
+  const service = serviceOf(name, engines[machine.engine]!);
+  const isLxc = machine.engine === 'lxc';
+  const said = linesOf([...steps(passing), ...(isLxc ? statusSteps(machine) : [])], name);
+  const link = isLxc ? linkLines(machine, facts) : { start: [], stop: [] };
+  const lines = { once: said.once, start: [...said.start, ...link.start], stop: [...link.stop, ...said.stop] };
   const comment = [`${mark} for the machine '${name}', from ${file}.`, `nestbox start ${name} writes it anew; nestbox stop ${name} and nestbox disable ${name} remove it.`];
   const services = machine.edits.services;
   const volume = volumeOf(machine.source);
   const opensVolume = volume !== null;
-  const network = networkUnit(machine, facts, comment);
+  const network = isLxc ? null : networkUnit(machine, facts, comment);
   const find = (argv: readonly string[]): string => commandLine(found(facts, argv));
   // The folder itself goes last, and nothing that is mounted in it goes with it.
-  const ends = [['nestbox-native', 'forget-devices', serviceOf(name), ...found(facts, ['systemctl'])], ...lines.stop, ['rm', '-rf', '--one-file-system', '--', run], ['rmdir', '--ignore-fail-on-non-empty', dirname(run)]];
+  const ends = [['nestbox-native', 'forget-devices', service, ...found(facts, ['systemctl'])], ...lines.stop, ['rm', '-rf', '--one-file-system', '--', run], ['rmdir', '--ignore-fail-on-non-empty', dirname(run)]];
   return {
     once: lines.once, ends,
-    image: { path: `/var/lib/machines/${name}`, to: root },
+    image: isLxc ? null : { path: `/var/lib/machines/${name}`, to: root },
+    folder: isLxc ? lxcFolder(name) : null,
     files: [
-      { path: `/etc/systemd/nspawn/${name}.nspawn`, text: settings(machine, facts, comment) },
+      ...(isLxc ? filesOf(machine, facts, lxcFolder(name), comment) : [{ path: `/etc/systemd/nspawn/${name}.nspawn`, text: settings(machine, facts, comment) }]),
       { path: `${units}/${unitOf(name)}`, text: iniText(comment, [
-        ['Unit', [['Description', `What the machine ${name} is given`], ['StopWhenUnneeded', 'yes'], ['Before', serviceOf(name)], ['RequiresMountsFor', [store.base, ...(volume?.image ? [dirname(volume.path)] : [])].map((path) => settingWord(unitValue(path))).join(' ')]]],
+        ['Unit', [['Description', `What the machine ${name} is given`], ['StopWhenUnneeded', 'yes'], ['Before', service], ['RequiresMountsFor', [store.base, ...(volume?.image ? [dirname(volume.path)] : [])].map((path) => settingWord(unitValue(path))).join(' ')]]],
         ['Service', [
           ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', opensVolume ? '20min' : '60'], // a person may type three passphrases, each within five minutes
           // All in one command of the unit: systemd takes longer to begin one than most of these take.
@@ -55,24 +66,24 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
           ['ExecStopPost', `-${find(['nestbox-native', 'every'])} ${ends.map(find).join(continued)}`],
         ]],
       ]) },
-      ...services.map((service, i) => ({ path: `${units}/${unitOf(name, service.name)}`, text: iniText(comment, serviceUnit(machine, facts, service, services[i - 1])) })),
+      ...services.map((one, i) => ({ path: `${units}/${unitOf(name, one.name)}`, text: iniText(comment, serviceUnit(machine, facts, one, services[i - 1], service)) })),
       ...(network ? [{ path: `${units}/${unitOf(name, 'network')}`, text: network }] : []),
-      { path: `${units}/${serviceOf(name)}.d/nestbox.conf`, text: iniText(comment, dropIn(machine, facts, services, network !== null)) },
+      { path: `${units}/${service}.d/nestbox.conf`, text: iniText(comment, dropIn(machine, facts, services, network !== null)) },
     ],
   };
 }
 
 /** Gives the units to systemd; the way back takes them away again, and what was done for them. */
-export const installing = (name: string, { once, files, image, ends }: Units): Step[] => [
+export const installing = (name: string, { once, files, image, folder: own, ends }: Units): Step[] => [
   { kind: 'workspace', path: store.service(name) }, { kind: 'mkdir', path: `${store.service(name)}/files`, mode: 0o700 },
   { kind: 'write', path: store.endsOfService(name), text: JSON.stringify(ends), mode: 0o600 },
   ...once,
   // systemd-nspawn makes them and leaves them: they go where they were not there before, and nobody else needs them.
-  ...['', '/locks', '/propagate', '/unix-export'].map((path): Step => ({ kind: 'mkdir', path: `/run/systemd/nspawn${path}`, mode: 0o755 })),
+  ...(own === null ? ['', '/locks', '/propagate', '/unix-export'] : []).map((path): Step => ({ kind: 'mkdir', path: `/run/systemd/nspawn${path}`, mode: 0o755 })),
   { kind: 'reload', on: 'back' },
   ...[...new Set(files.map(({ path }) => dirname(path)))].map((path): Step => ({ kind: 'mkdir', path, mode: 0o755 })),
   ...files.map(({ path, text }): Step => ({ kind: 'write', path, text, mode: 0o644 })),
-  { kind: 'mkdir', path: dirname(image.path), mode: 0o700 }, ...(image.path === image.to ? [] : [{ kind: 'symlink' as const, ...image }]),
+  ...(image ? [{ kind: 'mkdir' as const, path: dirname(image.path), mode: 0o700 }, ...(image.path === image.to ? [] : [{ kind: 'symlink' as const, ...image }])] : []),
   { kind: 'reload', on: 'way' },
 ];
 
@@ -85,11 +96,11 @@ function found(facts: Facts, [name = '', ...words]: readonly string[]): string[]
 }
 
 /** A program of the host: an id without an account is nothing that User= takes. */
-function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, user, ready, leaves, output }: Service, before: Service | undefined): Section[] {
+function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, user, ready, leaves, output }: Service, before: Service | undefined, serves: string): Section[] {
   const needed = before ? unitOf(machine.name, before.name) : unitOf(machine.name); // in the order of the grant that asked for them
   const native = (...words: string[]) => commandLine(found(facts, ['nestbox-native', ...words]));
   return [
-    ['Unit', [['Description', `${name} for the machine ${machine.name}`], ['StopWhenUnneeded', 'yes'], ['Requires', needed], ['After', needed], ['Before', serviceOf(machine.name)]]],
+    ['Unit', [['Description', `${name} for the machine ${machine.name}`], ['StopWhenUnneeded', 'yes'], ['Requires', needed], ['After', needed], ['Before', serves]]],
     ['Service', [
       ['Type', 'exec'], ['Environment', assignment('LANG', 'C.UTF-8')],
       ...Object.entries(environment).map(([key, value]) => ['Environment', assignment(key, value)] as const),
@@ -129,13 +140,29 @@ function networkUnit(machine: Machine, facts: Facts, comment: readonly string[])
   ]);
 }
 
+/** Both ends of the link, before LXC moves one into its container. */
+function linkLines({ name, edits: { network }, linkNames: { host, inside } }: Machine, facts: Facts): Pick<Lines, 'start' | 'stop'> {
+  if (network.kind !== 'link') return { start: [], stop: [] };
+  return {
+    start: [
+      ['ip', 'link', 'add', host, 'type', 'veth', 'peer', 'name', inside],
+      network.bridge ? ['ip', 'link', 'set', host, 'master', network.bridge] : ['ip', 'address', 'add', privateNetwork(name).host, 'dev', host],
+      ['ip', 'link', 'set', host, 'up'],
+      ...(network.nat ? [['nft', tableCommand(host, natOf(name, network.ports))], ['nestbox-native', 'forwarding', 'on', ...found(facts, ['nft'])]] : []),
+    ],
+    stop: [['ip', 'link', 'delete', host], ...(network.nat ? [['nft', dropCommand(natOf(name, []).table)], ['nestbox-native', 'forwarding', 'off', ...found(facts, ['nft'])]] : [])],
+  };
+}
+
 /** What the unit of systemd itself lacks: --keep-unit gives no device right by itself, whatever is bound. */
-function dropIn({ name, edits: { devices, classes, limits, cgroups, network: link } }: Machine, facts: Facts, services: readonly Service[], network: boolean): Section[] {
+function dropIn({ name, engine, edits: { devices, classes, limits, cgroups, network: link } }: Machine, facts: Facts, services: readonly Service[], network: boolean): Section[] {
   const needed = [unitOf(name), ...services.map((service) => unitOf(name, service.name))].join(' ');
   const { cpu, memory, tasks, weight } = limits;
   return [
     ['Unit', [['Requires', needed], ['After', needed], ...(network ? [['Wants', unitOf(name, 'network')] as const] : [])]],
     ['Service', [
+      // Where it is looked for (src/probe.ts); `lxc-start` alone would return before it runs; and it may map all ids: withoutIdTools().
+      ...(engine === 'lxc' ? [['Slice', 'machine.slice'], ...Object.entries(withoutIdTools).map(([key, value]) => ['Environment', assignment(key, value)] as const), ['ExecStartPost', commandLine(found(facts, ['lxc-wait', `--name=${name}`, '--state=RUNNING', '--timeout=60']))], ['DeviceAllow', '/dev/net/tun rwm'], ['DeviceAllow', 'char-pts rw']] as const : []),
       ...(cgroups === 'host' ? Object.entries(hostCgroups).map(([key, value]) => ['Environment', assignment(key, value)] as const) : []),
       ...(link.kind === 'networkd' && link.ports.length > 0 && facts.programs.nft ? [['ExecStopPost', `-${commandLine(found(facts, ['nestbox-native', 'forget-ports', facts.programs.nft, ...link.ports.flatMap(({ protocol, host }) => [protocol, `${host}`])]))}`] as const] : []),
       ['DevicePolicy', 'closed'],

@@ -17,6 +17,8 @@ function treasury(t: TestContext): string {
     return at(name);
   };
   says('setfattr', '-n', 'user.note', '-v', 'kept', file('attribute'));
+  says('setfattr', '-n', 'user.pax.flags', '-v', 'em', at('attribute')); // as a hardened Gentoo marks its programs
+  says('setfattr', '-n', 'trusted.note', '-v', 'of root', at('attribute'));
   says('cp', '/bin/busybox', at('capable'));
   says('setcap', 'cap_net_bind_service,cap_net_raw=ep', at('capable'));
   says('setfacl', '-m', 'u:54321:rw,g:12345:r,m::rw', file('acl'));
@@ -93,6 +95,22 @@ test('what is in an archive is in the root that is made from it: attributes, cap
     assert.deepEqual(listing(made), wanted, ending);
     assert.equal(inside(name, 'cat', '/srv/hard-2'), 'hard-1\n');
     assert.equal(inside(name, 'stat', '-c', '%u:%g %a', '/srv/setuid', '/srv/foreign'), '12:34 6755\n54321:65000 644\n');
+  }
+});
+
+/** Of each entry below /srv, as busybox tells it: kind, rights and owner; of all but folders the number of links, device, size and time; where links lead. */
+const everyEntry = (find: string, stat: string): string =>
+  `cd "$0/srv" && { ${find} . ! -type d -exec ${stat} -c '%n|%F|%a|%u:%g|%h|%t:%T|%s|%Y' {} +; ${find} . -type d -exec ${stat} -c '%n|%F|%a|%u:%g' {} +; ${find} . -type l -exec readlink {} \\; ; }`;
+
+test('a stand-in of a stage3 is in a chroot as it is in the archive, entry by entry, from xz and from zstd', (t) => {
+  const root = treasury(t);
+  const archives = folder(t);
+  const wanted = says('busybox', 'sh', '-c', everyEntry('busybox find', 'busybox stat'), root).split('\n').sort();
+  assert.ok(wanted.length > 40, `${wanted.length}`);
+  for (const [ending, option] of [['tar.xz', '--xz'], ['tar.zst', '--zstd']] as const) {
+    const name = `roots-chroot-${ending.replace('tar.', '')}`;
+    create(t, name, `engine = "chroot"\nusers = "host"\nnetwork = "host"\n[root]\ntar = "${pack(root, `${archives}/stage3.${ending}`, option)}"\n`);
+    assert.deepEqual(inside(name, 'sh', '-c', everyEntry('find', 'stat'), '').split('\n').sort(), wanted, ending);
   }
 });
 

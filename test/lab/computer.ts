@@ -43,6 +43,8 @@ export interface Computer {
   shows(what: (screen: ReturnType<typeof decodePng>) => boolean): Promise<void>;
   /** The same computer, as it is used at its second graphics card, and heard at its second sound card: secondPlace of qemu.ts. */
   right: Pick<Computer, 'type' | 'press' | 'screen' | 'sound'>;
+  /** The second output of that card: twoOutputs of qemu.ts. */
+  second: Pick<Computer, 'screen'>;
   /** What its sound card has played since it was started; QEMU writes its file by 4 KiB, so that the last 23 ms can be missing. */
   sound(): Sound;
   /** Starts it anew, and returns when it has booted. USB keyboards are gone then. */
@@ -92,6 +94,7 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host, more: rea
       screen: () => pictureOf({ device: 'right' }),
       sound: () => readWav(running.secondSound),
     },
+    second: { screen: () => pictureOf({ device: 'right', head: 1 }) },
     run: (...argv) => computer.runWith({}, ...argv),
     runWith: ({ input = '', seconds = 120 }, ...argv) => running.agent.run(argv, input, seconds),
     does: async (...argv) => succeeded(argv, await computer.run(...argv)),

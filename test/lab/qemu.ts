@@ -32,6 +32,9 @@ export const secondPlace: string[] = [
   '-audiodev', 'wav,id=second,path=/proc/self/fd/8', '-device', 'intel-hda,id=hda2', '-device', 'hda-output,bus=hda2.0,audiodev=second,use-timer=off',
 ];
 
+/** A second graphics card with two outputs, the other one of which is not connected. */
+export const twoOutputs: string[] = ['-device', 'virtio-gpu-pci,id=right,max_outputs=2'];
+
 /** The file that QEMU's screendump is told to write; its numbers from 3 on are files of the bench: sound, screen, the disks, and the second sound. */
 export const screenFile = '/proc/self/fd/4';
 

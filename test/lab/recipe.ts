@@ -27,7 +27,7 @@ export const leaveOut = ['doc', 'man', 'info', 'locale', 'lintian', 'bug'].map((
 
 const packages = [
   // the system
-  'systemd', 'systemd-sysv', 'udev', 'dbus', 'libpam-systemd', 'systemd-container', 'linux-image-amd64', 'initramfs-tools', 'zstd', 'kmod', 'login', 'passwd',
+  'systemd', 'systemd-sysv', 'udev', 'dbus', 'libpam-systemd', 'systemd-container', 'lxc', 'linux-image-amd64', 'initramfs-tools', 'zstd', 'kmod', 'login', 'passwd',
   'iproute2', 'iputils-ping', 'nftables', 'util-linux', 'mount', 'fdisk', 'e2fsprogs', 'procps', 'kbd', 'acl', 'attr', 'libcap2-bin', 'cryptsetup', 'lvm2', 'strace', 'evtest',
   // what is seen and heard
   'alsa-utils', 'xvfb', 'xserver-xephyr', 'xauth', 'pulseaudio', 'pulseaudio-utils',

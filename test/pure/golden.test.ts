@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { riskOf } from '../../src/dangers.ts';
+import { acceptWords } from '../../src/engine.ts';
+import { engines } from '../../src/engines/index.ts';
 import { Complaint } from '../../src/errors.ts';
 import { plan, type Planned, preparing } from '../../src/plan.ts';
 import { positionOf } from '../../src/positions.ts';
@@ -28,19 +31,22 @@ function served(host: string, example: string, systemd = storedHost(host).system
   try {
     const { machine, facts } = meetStored(readSpec(exampleText(example), file), { ...storedHost(host), systemd }, `/etc/nestbox/${file}`, 'service');
     const { once, files, image } = unitsOf(machine, facts, preparing(plan(machine, facts, placeIn(example))));
-    return [...once.map((step) => `# once: ${describe(step).replaceAll('\n', '\n#       ')}`), ...files.map(({ path, text }) => `# ${path}\n${text}`), `# ${image.path} -> ${image.to}`, ''].join('\n');
+    return [...once.map((step) => `# once: ${describe(step).replaceAll('\n', '\n#       ')}`), ...files.map(({ path, text }) => `# ${path}\n${text}`), ...(image ? [`# ${image.path} -> ${image.to}`] : []), ''].join('\n');
   } catch (error) {
     if (!(error instanceof Complaint)) throw error;
     return `refused:\n${error.message}\n${error.hint ? `  ${error.hint}\n` : ''}`;
   }
 }
 
-function outcome(host: string, example: string): string {
+/** `engine`: another one than the file says, with all accepted that it lacks. */
+function outcome(host: string, example: string, engine?: string): string {
   const file = `${example}.toml`;
   const text = exampleText(example);
   const place = placeIn(example);
   try {
-    const { machine, facts } = meetStored(readSpec(text, file), storedHost(host), `/etc/nestbox/${file}`);
+    const written = readSpec(text, file);
+    const spec = engine === undefined ? written : { ...written, engine, engineOptions: { ...written.engineOptions, [engine]: { ...(written.engineOptions[engine] as object), accept: acceptWords(engines[engine]!.lacks) } } };
+    const { machine, facts } = meetStored(spec, storedHost(host), `/etc/nestbox/${file}`);
     const { opening, lasting, passing } = plan(machine, facts, place);
     const container = passing.at(-1)!.step;
     assert.equal(container.kind, 'container');
@@ -50,7 +56,7 @@ function outcome(host: string, example: string): string {
       ...rows('before all else, taken back at the end', opening), ...rows('once, kept until the machine is removed', lasting), ...rows('at each run, taken back at its end', passing.slice(0, -1)),
       'the container:', ...Object.entries(environment).map(([name, value]) => `  ${name}=${value}`), ...argv.map((word) => `  ${word}`),
       `  in ${where.kind === 'unit' ? where.name : where.folders.join(' ')}`, ...(inside ? [`  its network: ${JSON.stringify(inside)}`] : []), ...leftovers.map((path) => `  may leave ${path}`), '',
-      'what that exposes:', ...machine.exposures.map(({ risk, what, by }) => `  ${risk.padEnd(7)} ${by}: ${what}`), '',
+      'what that exposes:', ...machine.exposures.map(({ can, what, by }) => `  ${riskOf(can).padEnd(7)} ${by}: ${what}`), '',
     ].join('\n');
   } catch (error) {
     if (!(error instanceof Complaint)) throw error;
@@ -58,7 +64,7 @@ function outcome(host: string, example: string): string {
   }
 }
 
-if (update) rmSync(golden, { recursive: true, force: true });
+if (update) for (const host of hostNames) rmSync(new URL(`${host}/`, golden), { recursive: true, force: true });
 
 /** The first line that differs, as it was and as it is: git diff shows the rest. */
 function difference(file: string, before: string, after: string): string[] {
@@ -83,6 +89,29 @@ for (const host of hostNames)
     }
     assert.ok(differing.length === 0, `UPDATE_GOLDEN=1 writes them anew:\n${differing.join('\n')}`);
     assert.deepEqual(readdirSync(folder).sort(), exampleNames.flatMap((name) => [`${name}.txt`, `${name}.units`]).sort());
+  });
+
+/** A host with systemd and one without. */
+const enginesOn = ['laptop', 'no-systemd'];
+
+for (const engine of Object.keys(engines).filter((name) => name !== 'nspawn'))
+  test(`every example becomes the same as before with the engine '${engine}'`, () => {
+    const folder = here(`engines/${engine}/`);
+    if (update) rmSync(folder, { recursive: true, force: true });
+    if (update) mkdirSync(folder, { recursive: true });
+    const differing: string[] = [];
+    const others = exampleNames.filter((example) => readSpec(exampleText(example), example).engine !== engine);
+    const names = others.flatMap((example) => enginesOn.map((host) => ({ example, host, name: `${example}.${host}.txt` })));
+    for (const { example, host, name } of names) {
+      const file = new URL(name, folder);
+      const found = outcome(host, example, engine);
+      if (update) writeFileSync(file, found);
+      differing.push(...difference(name, readFileSync(file, 'utf8'), found));
+    }
+    assert.ok(differing.length === 0, `UPDATE_GOLDEN=1 writes them anew:\n${differing.join('\n')}`);
+    assert.deepEqual(readdirSync(folder).sort(), names.map(({ name }) => name).sort());
+    const run = others.filter((example) => enginesOn.some((host) => !outcome(host, example, engine).startsWith('refused')));
+    assert.ok(run.length >= others.length / 3, `of ${others.length} examples ${run.length} run with it`);
   });
 
 test('what is planned depends on the file and the facts alone', () => {

@@ -80,6 +80,12 @@ const rooted: Case[] = hostNames.flatMap((hostName) => {
     .concat([true, false].flatMap((boot) => meet(hostName, `debian for arm64, boot = ${boot}`, (facts) => machineWith(facts, grants, { root: { source: 'debian', options: { ...options.debian, architecture: 'arm64' } }, boot })) ?? []));
 });
 
+/** In a chroot, whose mounts are the run's or stay on the host. */
+const chrooted: Case[] = hostNames.flatMap((hostName) => [true, false].flatMap((keep) => [true, false].flatMap((ephemeral) => {
+  const grants = everyGrant.filter((grant) => ['environment', 'network.host', 'files', 'devices', ...(keep ? [] : ['display.headless', 'audio.playback'])].includes(nameOf(grant)));
+  return meet(hostName, `chroot, keep = ${keep}, ephemeral = ${ephemeral}`, (facts) => machineWith(facts, grants, { engine: 'chroot', engineOptions: { chroot: { accept: [], keep, login: true } }, users: 'host', ephemeral, root: { source: 'directory', options: { directory: '/srv/chroot/old' } } })) ?? [];
+})));
+
 test('every grant can be given on one of the stored hosts at least, and so can every root', () => {
   const given = new Set(alone.flatMap(({ name }) => everyGrant.filter((grant) => name.startsWith(JSON.stringify(grant))).map(nameOf)));
   assert.deepEqual(everyGrant.map(nameOf).filter((name) => !given.has(name)), []);
@@ -98,6 +104,11 @@ test('what a machine from each source of roots does is taken back without a trac
   for (const one of rooted) await upAndDown(one);
 });
 
+test('what a machine in a chroot does is taken back without a trace, its mounts on the host too', async () => {
+  assert.ok(chrooted.some(({ steps }) => steps.some(({ kind }) => kind === 'chroot-mounts')));
+  for (const one of chrooted) await upAndDown(one);
+});
+
 test('a grant does something: the plan with it is not the one without', () => {
   for (const grant of everyGrant)
     for (const hostName of hostNames) {
@@ -109,7 +120,7 @@ test('a grant does something: the plan with it is not the one without', () => {
 });
 
 /** For the law that tries every single effect: each grant in one machine on a host with systemd and in one without, and each root. */
-const thorough = firstWith([...combined.filter(({ facts }) => facts.systemd === 257), ...combined.filter(({ facts }) => !facts.supervised), ...rooted.filter(({ machine }) => machine.user !== null)]);
+const thorough = firstWith([...combined.filter(({ facts }) => facts.systemd === 257), ...combined.filter(({ facts }) => !facts.supervised), ...rooted.filter(({ machine }) => machine.user !== null), ...chrooted]);
 
 /** Those that have anything that none before them has: a kind of step, with and without systemd. */
 function firstWith(cases: Case[]): Case[] {
@@ -228,7 +239,7 @@ const bare: Facts = {
 };
 const grantOf = ({ topic, kind }: Asked) => (kind === null ? values[topic]! : topics[topic]![kind]!);
 const contextOf = (facts: Facts): Context => ({
-  machine: 'law', facts, run: '/run/nestbox/law', shift: 2 ** 20, inside: { name: 'guest', home: '/home/guest', uid: 2 ** 20 + 1000, gid: 2 ** 20 + 1000 }, helper: { uid: 65534, gid: 65534 }, accept: [], sharesNetwork: false, boots: false, emulated: false,
+  machine: 'law', facts, run: '/run/nestbox/law', shift: 2 ** 20, inside: { name: 'guest', home: '/home/guest', uid: 2 ** 20 + 1000, gid: 2 ** 20 + 1000 }, helper: { uid: 65534, gid: 65534 }, accept: [], sharesNetwork: false, boots: false, emulated: false, unit: null,
 });
 
 test('what a grant needs covers what it edits: on a host that has nothing it says what it lacks, or does without', () => {
@@ -275,6 +286,7 @@ test('a program that a grant or a root starts is one that it says it needs', () 
 test('every grant exposes something, or is one of those that give nothing of the host away', () => {
   const harmless: Record<string, string> = {
     environment: 'words that the person has written down themselves',
+    'kernel-sources': 'what everybody on the host may read, read-only',
     limits: 'it only takes away',
     masked: 'it only takes away',
     parameters: 'words for an init that is not the host\'s',
@@ -289,12 +301,12 @@ test('every grant exposes something, or is one of those that give nothing of the
 
 test('every edit of a grant is of a known kind, and every step of a plan can say itself in lines that have no control characters', () => {
   const known = Object.keys(noEdits());
-  for (const { name, machine, steps } of [...alone, ...rooted]) {
+  for (const { name, machine, steps } of [...alone, ...rooted, ...chrooted]) {
     assert.deepEqual(Object.keys(machine.edits).sort(), [...known].sort(), name);
     for (const step of steps) assert.match(describe(step), /^[^\p{Cc}]+(\n {2}[^\p{Cc}]+)*$/u);
   }
 });
 
 test('steps are plain data: they come back the same from JSON', () => {
-  for (const { steps } of [...alone, ...rooted]) for (const step of steps) assert.deepEqual(JSON.parse(JSON.stringify(step)), step);
+  for (const { steps } of [...alone, ...rooted, ...chrooted]) for (const step of steps) assert.deepEqual(JSON.parse(JSON.stringify(step)), step);
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { riskOf } from '../../src/dangers.ts';
 import type { Exposure } from '../../src/edits.ts';
 import { readSpec } from '../../src/spec.ts';
 import { natOf, portsOf, portText, tableCommand } from '../../src/ports.ts';
@@ -25,24 +26,24 @@ test('calls that may be made are one list, and those that may not another', () =
 
 test('with the host\'s ids a capability opens what it says, with ids of its own little', () => {
   const all = 'capabilities = ["CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_ADMIN", "CAP_MKNOD"]';
-  assert.deepEqual(opened(`users = "host"\n${all}`, 'capabilities').map(({ risk }) => risk), ['high', 'high', 'high', 'high']);
-  assert.deepEqual(opened(all, 'capabilities').map(({ risk }) => risk), ['low']);
+  assert.deepEqual(opened(`users = "host"\n${all}`, 'capabilities').map(({ can }) => riskOf(can)), ['high', 'high', 'high', 'high']);
+  assert.deepEqual(opened(all, 'capabilities').map(({ can }) => riskOf(can)), ['low']);
   assert.match(opened('users = "host"\ncapabilities = ["all"]', 'capabilities')[0]!.what, /root inside is root of the host/);
   assert.deepEqual(opened('users = "host"\ncapabilities = ["CAP_NET_ADMIN"]', 'capabilities'), []); // its own network's
-  assert.equal(opened('users = "host"\nnetwork = "host"\ncapabilities = ["CAP_NET_ADMIN"]', 'capabilities')[0]!.risk, 'high');
+  assert.equal(opened('users = "host"\nnetwork = "host"\ncapabilities = ["CAP_NET_ADMIN"]', 'capabilities')[0]!.can, 'settings');
 });
 
 test('a call that is allowed opens something, one that is refused nothing', () => {
   for (const call of ['keyctl', 'bpf', 'perf_event_open', 'kexec_load', 'open_by_handle_at', '@module']) {
-    assert.deepEqual(opened(`users = "host"\nsyscalls = ["${call}"]`, 'syscalls').map(({ risk }) => risk), ['high'], call);
-    assert.deepEqual(opened(`syscalls = ["${call}"]`, 'syscalls').map(({ risk }) => risk), ['low'], call);
+    assert.deepEqual(opened(`users = "host"\nsyscalls = ["${call}"]`, 'syscalls').map(({ can }) => riskOf(can)), ['high'], call);
+    assert.deepEqual(opened(`syscalls = ["${call}"]`, 'syscalls').map(({ can }) => riskOf(can)), ['low'], call);
     assert.deepEqual(opened(`users = "host"\nsyscalls = ["~${call}"]`, 'syscalls'), [], call);
   }
   assert.match(opened('syscalls = ["a_new_call"]', 'syscalls')[0]!.what, /a_new_call/);
 });
 
 test('the host\'s tree of control groups is only to be looked at with ids of its own', () => {
-  assert.deepEqual(['own', 'host'].map((users) => opened(`users = "${users}"\ncgroups = "host"`, 'cgroups')[0]!.risk), ['low', 'high']);
+  assert.deepEqual(['own', 'host'].map((users) => opened(`users = "${users}"\ncgroups = "host"`, 'cgroups')[0]!.can), ['hints', 'settings']);
 });
 
 test('ports are read in each of their forms', () => {

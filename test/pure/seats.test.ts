@@ -109,7 +109,7 @@ test('no name in a machine file adds a line to what a seat has, and none can be 
 test('what machines have is read off their files', () => {
   const claim = (table: string) => claimOf(readSpec(`name = "a"\nboot = true\n${table}\n[root]\ndirectory = "/a"\n`, 'a.toml'));
   assert.deepEqual(claim('[seat]\ncard = 0'), { machine: 'a', seat: { card: 0, input: [], weight: 100 } });
-  assert.deepEqual(claim('audio = "alsa"\n[display.vt]\ncard = 1'), { machine: 'a', screen: { card: 1, input: 'all' }, alsa: { record: false } });
+  assert.deepEqual(claim('audio = "alsa"\n[display.vt]\ncard = 1'), { machine: 'a', screen: { card: 1, input: 'all', 'legacy-vesa': false }, alsa: { record: false } });
   assert.equal(claim('gpu = "render"'), null);
 });
 

@@ -78,7 +78,7 @@ test('a unit opens it before anything else and closes it after all else, with ti
     assert.deepEqual([...places].sort((a, b) => a - b), places, name);
     assert.ok(places[0]! > 0, name);
     assert.match(text, /^TimeoutStartSec=20min$/m);
-    assert.deepEqual([units.image.path, units.image.to], ['/var/lib/machines/work', '/var/lib/machines/work']);
+    assert.deepEqual([units.image!.path, units.image!.to], ['/var/lib/machines/work', '/var/lib/machines/work']);
   }
 });
 

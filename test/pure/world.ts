@@ -1,5 +1,6 @@
 import { dirname } from 'node:path/posix';
 import * as v from 'valibot';
+import { engines } from '../../src/engines/index.ts';
 import type { Facts } from '../../src/facts.ts';
 import { topics, values } from '../../src/grants/index.ts';
 import { MemoryHost } from '../../src/host/memory.ts';
@@ -21,13 +22,19 @@ export function world(facts: Facts, machine: Machine): MemoryHost {
   for (const [path, mode] of [[store.base, 0o711], [store.templates, 0o700], [store.machines, 0o700], [`${store.base}/scratch`, 0o700], [store.journals, 0o700], [store.run(machine.name), 0o711]] as const) host.folders(path).mode = mode;
   root(host, '');
   for (const [path, found] of Object.entries(facts.paths)) {
-    if (!found || path === '/bin' || path.startsWith('/lib') || path === '/sbin') continue;
+    if (!found || /^\/(bin|lib\w*|sbin)$/.test(path)) continue;
+    if (path.startsWith('/lib/')) {
+      host.folders(`/usr${found.leads ? dirname(path) : path}`); // links of the host's are not followed here
+      if (found.leads) host.folders(found.leads);
+      continue;
+    }
     if (found.kind === 'directory') Object.assign(host.folders(path), { uid: found.uid, gid: found.gid, mode: found.mode });
     else file(path, '', found.mode, found);
   }
   file('/home/of-somebody/.secret', 'not for others', 0o600, person);
   if (facts.supervised) for (const path of ['/run/systemd/nspawn/propagate', '/run/systemd/nspawn/unix-export', '/etc/systemd/system']) host.folders(path);
   file('/proc/sys/net/ipv4/ip_forward', '0');
+  file('/etc/resolv.conf', 'nameserver 192.0.2.1\n');
   for (const folder of Object.values(cgroups.own)) host.folders(folder);
   for (const path of Object.values(programs)) file(path, 'program', 0o755);
   for (const { path } of facts.binfmt?.emulators ?? []) file(path, 'emulator', 0o755);
@@ -100,6 +107,7 @@ const samples: Record<string, unknown> = {
   files: [{ path: '/srv/share', to: '/data', write: true, optional: true }, { path: '/opt/legacy', write: false, optional: false }],
   capabilities: ['CAP_SYS_TIME', 'CAP_SYS_ADMIN'],
   cgroups: 'host',
+  'kernel-sources': 'host',
   limits: { cpu: 1.5, memory: '1G', tasks: 100 },
   masked: ['getty@tty1.service'],
   parameters: ['systemd.unit=rescue.target', 'quiet'],
@@ -124,6 +132,7 @@ export const variants: Asked[] = [
   asked('audio', 'playback', { record: '/home/of-somebody/played.wav' }, topics.audio!.playback!.options),
   asked('network', 'private', { ports: ['8080:80', 'udp:53'] }, topics.network!.private!.options),
   asked('network', 'networkd', { ports: ['8080:80'], bridge: 'br0', nameservers: 'host' }, topics.network!.networkd!.options),
+  asked('seat', null, { card: 0, connector: 'DP-1' }, values.seat!.options),
   asked('display', 'nested', { fullscreen: true, title: 'A title' }, topics.display!.nested!.options),
 ];
 
@@ -137,7 +146,7 @@ export const nameOf = ({ topic, kind }: Asked): string => (kind === null ? topic
 
 /** A machine with these grants that suits the host. */
 export const machineWith = (facts: Facts, grants: Asked[], more: Partial<Spec> = {}): Spec => ({
-  name: 'law', engine: 'nspawn', root: { source: 'debian', options: { debian: 'bookworm', packages: [], variant: 'minbase', components: ['main'] } }, user: { name: 'guest' },
+  name: 'law', engine: 'nspawn', engineOptions: Object.fromEntries(Object.entries(engines).map(([name, { options }]) => [name, v.parse(options, {})])), root: { source: 'debian', options: { debian: 'bookworm', packages: [], variant: 'minbase', components: ['main'] } }, user: { name: 'guest' },
   users: facts.kernel.startsWith('5.') ? 'host' : 'own', ephemeral: false, hostname: 'law', boot: grants.some(({ topic, kind }) => kind === null && values[topic]!.onlyBooted), run: ['/bin/sh'], accept: ['no-device-policy', 'no-hooks', 'xhost'], grants, ...more,
 });
 

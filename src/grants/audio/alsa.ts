@@ -14,6 +14,8 @@ const cardOf = (facts: Facts, machine: string, card: string | number | undefined
 /** Where programs inside look for the default card; alsa.conf of alsa-lib reads it. */
 const settings = '/etc/asound.conf';
 
+const playback = { say: 'audio = "playback"', loses: 'the card itself: the shortest delay, its mixer, MIDI' };
+
 export default defineGrant({
   summary: "a sound card itself, without a sound server; nobody else on the host may be using it",
   options: v.strictObject({
@@ -49,7 +51,7 @@ export default defineGrant({
   },
 
   exposes: ({ record }) => [
-    { risk: 'medium', what: "the kernel's sound driver takes commands straight from programs inside, and the mixer of the card is theirs" },
-    ...(record ? [{ risk: 'high' as const, what: 'programs inside can listen to the microphones of the card' }] : []),
+    { can: 'driver', what: "the kernel's sound driver takes commands straight from programs inside, and the mixer of the card is theirs", smaller: playback },
+    ...(record ? [{ can: 'microphone' as const, what: 'programs inside can listen to the microphones of the card', at: ['record'], smaller: { say: 'leave record out', loses: 'recording' } }] : []),
   ],
 });

@@ -65,5 +65,5 @@ export default defineGrant({
     };
   },
 
-  exposes: () => [{ risk: 'low', what: 'programs inside can make any sound, at any hour' }],
+  exposes: () => [{ can: 'sound', what: 'programs inside can make any sound, at any hour', smaller: { say: 'audio = "none"', loses: 'all sound' } }],
 });

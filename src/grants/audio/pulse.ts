@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { lacks } from '../../errors.ts';
 import { defineGrant } from '../../grant.ts';
-import { soundFrom } from '../../sounds.ts';
+import { opensSoundServer, soundFrom } from '../../sounds.ts';
 
 export default defineGrant({
   summary: "the host's own sound server, with all that its programs may do",
@@ -22,5 +22,5 @@ export default defineGrant({
     };
   },
 
-  exposes: () => [{ risk: 'high', what: 'programs inside can listen to the microphones and to all that the host plays, and load modules into its sound server' }],
+  exposes: () => opensSoundServer.map((exposure) => ({ ...exposure, smaller: { say: 'audio = "playback"', loses: 'recording, and seeing the volume of other programs' } })),
 });

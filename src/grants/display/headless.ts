@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { lacksProgram } from '../../errors.ts';
 import { defineGrant } from '../../grant.ts';
-import { freeDisplay, ownDisplay } from '../../displays.ts';
+import { freeDisplay, oneEach, ownDisplay } from '../../displays.ts';
 import { says, size } from '../../schema.ts';
 
 export default defineGrant({
@@ -20,5 +20,5 @@ export default defineGrant({
     });
   },
 
-  exposes: () => [{ risk: 'low', what: 'programs inside can read the keys and windows of one another, and of nothing else' }],
+  exposes: () => [{ can: 'own', what: 'programs inside can read the keys and windows of one another, and of nothing else', smaller: oneEach }],
 });

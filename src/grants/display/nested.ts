@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { lacks, lacksProgram } from '../../errors.ts';
 import { defineGrant } from '../../grant.ts';
-import { displayNumber, freeDisplay, hostCookie, ownDisplay } from '../../displays.ts';
+import { displayNumber, freeDisplay, hostCookie, oneEach, ownDisplay } from '../../displays.ts';
 import { line, says, size } from '../../schema.ts';
 
 export default defineGrant({
@@ -29,5 +29,5 @@ export default defineGrant({
     return { ...edits, before: [...edits.before, cookie] };
   },
 
-  exposes: () => [{ risk: 'low', what: 'programs inside can read the keys and windows of one another; keys typed into other windows of the host never reach them' }],
+  exposes: () => [{ can: 'own', what: 'programs inside can read the keys and windows of one another; keys typed into other windows of the host never reach them', smaller: oneEach }],
 });

@@ -1,8 +1,10 @@
 import * as v from 'valibot';
 import { lacks, type Problem, warns } from '../../errors.ts';
 import { defineGrant } from '../../grant.ts';
-import { clientCookie, displayFolder, displayNumber, insideCookie, socketOf } from '../../displays.ts';
+import { clientCookie, displayFolder, displayNumber, insideCookie, opensDisplay, socketOf } from '../../displays.ts';
 import { says } from '../../schema.ts';
+
+const nested = { say: 'display = "nested"', loses: 'windows among those of the host, and its OpenGL' };
 
 export default defineGrant({
   summary: "the host's own display",
@@ -40,6 +42,6 @@ export default defineGrant({
   },
 
   exposes: ({ access }) => access === 'untrusted'
-    ? [{ risk: 'medium', what: 'programs inside see the titles of all windows of the host' }]
-    : [{ risk: 'high', what: 'programs inside can read every key typed on the host, see its whole screen, and type into any window' }],
+    ? [{ can: 'windows', what: 'programs inside see the titles of all windows of the host', at: ['access'], smaller: { ...nested, loses: 'windows among those of the host' } }]
+    : opensDisplay.map((exposure) => ({ ...exposure, smaller: nested })),
 });

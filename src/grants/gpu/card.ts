@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { defineGrant } from '../../grant.ts';
-import { cardOption, freeCards, needsCard, needsFree } from '../../graphics.ts';
+import { cardOption, freeCards, needsCard, needsFree, withoutCard } from '../../graphics.ts';
 import { nodeEdit } from '../../nodes.ts';
 import { nvidiaCards, nvidiaEdits, nvidiaPaths } from '../../nvidia.ts';
 
@@ -19,7 +19,7 @@ export default defineGrant({
   },
 
   exposes: () => [
-    { risk: 'medium', what: "the kernel's graphics driver takes commands straight from programs inside" },
-    { risk: 'high', what: 'programs inside become master of the screen when nobody else is, and then decide what it shows' },
+    { can: 'driver', what: "the kernel's graphics driver takes commands straight from programs inside", smaller: withoutCard },
+    { can: 'display', what: 'programs inside become master of the screen when nobody else is, and then decide what it shows', smaller: { say: 'gpu = "render"', loses: 'drawing on the screen itself' } },
   ],
 });

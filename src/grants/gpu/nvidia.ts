@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { lacks } from '../../errors.ts';
 import type { Facts } from '../../facts.ts';
 import { defineGrant } from '../../grant.ts';
-import { cardOption, chosenCards } from '../../graphics.ts';
+import { cardOption, chosenCards, withoutCard } from '../../graphics.ts';
 import { nodeEdit } from '../../nodes.ts';
 import { nvidiaCards, nvidiaEdits, nvidiaNeeds, nvidiaPaths } from '../../nvidia.ts';
 import { says } from '../../schema.ts';
@@ -32,5 +32,5 @@ export default defineGrant({
     return { devices: [...cards.flatMap(({ render }) => (render ? [nodeEdit(facts, render)] : [])), ...devices], ...more };
   },
 
-  exposes: () => [{ risk: 'medium', what: "the kernel's part of NVIDIA's driver takes commands straight from programs inside" }],
+  exposes: () => [{ can: 'driver', what: "the kernel's part of NVIDIA's driver takes commands straight from programs inside", smaller: withoutCard }],
 });

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { defineGrant } from '../../grant.ts';
-import { cardOption, chosenCards, needsCard } from '../../graphics.ts';
+import { cardOption, chosenCards, needsCard, withoutCard } from '../../graphics.ts';
 import { nodeEdit } from '../../nodes.ts';
 import { nvidiaCards, nvidiaEdits, nvidiaPaths } from '../../nvidia.ts';
 
@@ -18,5 +18,5 @@ export default defineGrant({
     return { devices: [...chosen.map(({ render }) => nodeEdit(facts, render!)), ...devices], ...libraries };
   },
 
-  exposes: () => [{ risk: 'medium', what: "the kernel's graphics driver takes commands straight from programs inside" }],
+  exposes: () => [{ can: 'driver', what: "the kernel's graphics driver takes commands straight from programs inside", smaller: withoutCard }],
 });

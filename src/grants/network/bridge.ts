@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { lacks, lacksProgram } from '../../errors.ts';
 import { defineGrant } from '../../grant.ts';
+import { onBridge } from '../../ports.ts';
 import { bridgeName, says } from '../../schema.ts';
 
 const octets = /^((25[0-5]|2[0-4]\d|1?\d?\d)(\.(?!\/|$)|(?=\/|$))){4}/.source;
@@ -26,5 +27,5 @@ export default defineGrant({
     network: { kind: 'link', address, gateway: gateway ?? null, bridge: name, nat: false, nameservers: facts.nameservers, ports: [] },
   }),
 
-  exposes: () => [{ risk: 'medium', what: 'programs inside are a computer of their own on that network, and can send as any other there' }],
+  exposes: () => [onBridge],
 });

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { lacks, type Problem, warns } from '../../errors.ts';
 import { defineGrant } from '../../grant.ts';
-import { exposesPorts, needsOfPorts, ports, reachesOut } from '../../ports.ts';
+import { exposesPorts, needsOfPorts, onBridge, ports, reachesOut } from '../../ports.ts';
 import { bridgeName, says } from '../../schema.ts';
 
 const isBridge = (name: string): string => `/sys/class/net/${name}/bridge`;
@@ -26,5 +26,5 @@ export default defineGrant({
 
   edits: ({ ports = [], bridge, nameservers }, { facts }) => ({ network: { kind: 'networkd', bridge: bridge ?? null, nameservers: nameservers === 'host' ? facts.nameservers : null, ports } }),
 
-  exposes: ({ ports, bridge }) => [...(bridge ? [{ risk: 'medium' as const, what: 'programs inside are a computer of their own on that network, and can send as any other there' }] : reachesOut), ...exposesPorts(ports)],
+  exposes: ({ ports, bridge }) => [...(bridge ? [onBridge] : reachesOut), ...exposesPorts(ports)],
 });
