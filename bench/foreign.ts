@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync,
 import { nativeName } from '../src/foreign/binfmt.ts';
 import { differing, hasTimes, treeOf } from '../test/trees.ts';
 import { inFolder, machineFile, nestbox, planned, remove } from './machines.ts';
-import { measure, must, options, report } from './measure.ts';
+import { type Measured, measure, must, options, report, type Variant } from './measure.ts';
 
 const { rounds, json, words } = options();
 const sets: Record<string, string[]> = {
@@ -23,6 +23,16 @@ const inside = (...argv: string[]): string[] => ['env', 'DEBIAN_FRONTEND=noninte
 /** The disk is the same for both, and on a busy computer takes longer than all else: dpkg does not wait for it, as when nestbox builds a root. */
 const install = (packages: string[], ...more: string[]): string[] => inside('apt-get', 'install', '-y', '--no-install-recommends', '-o', 'Dpkg::Options::=--force-unsafe-io', ...more, ...packages);
 
+/** Runs its arguments, and writes down the nanoseconds that they took, and their processor time as sh has it: times of POSIX, "0m1.234s" each, of the shell and of what it has run. */
+const timed = 'began=$(date +%s%N); "$@"; ended=$(date +%s%N); { echo $((ended - began)); times; } > /srv/times/times';
+
+/** Milliseconds of both. */
+function timesIn(text: string): [clock: number, processor: number] {
+  const [clock, , children] = text.split('\n');
+  const used = [...children!.matchAll(/(\d+)m([\d.]+)s/g)].reduce((sum, [, minutes, seconds]) => sum + Number(minutes) * 60 + Number(seconds), 0);
+  return [Number(clock) / 1e6, used * 1e3];
+}
+
 await inFolder((folder) => {
   const debian = machineFile(folder, 'nestbox-bench-arm64', `[root]\ndebian = "bookworm"\narchitecture = "${architecture}"\n`);
   must(nestbox('create', debian));
@@ -38,7 +48,9 @@ function one(folder: string, name: string, packages: string[], lower: string): v
   const root = `${folder}/${name}`;
   must(['cp', '-a', lower, root]);
   const from = fetched(folder, name, packages, root);
-  const files = `files = [{ path = "${from}", to = "/srv/packages" }]\n`;
+  const out = `${folder}/${name}-times`;
+  mkdirSync(out);
+  const files = `files = [{ path = "${from}", to = "/srv/packages" }, { path = "${out}", to = "/srv/times", write = true }]\n`;
   // Above [root]: the network is "none" in machineFile().
   const machine = (title: string, of: string, native: boolean, ephemeral: boolean): string => {
     const file = machineFile(folder, title, `[root]\ndirectory = "${of}"\n[foreign]\nnative = ${native}\n`);
@@ -49,10 +61,26 @@ function one(folder: string, name: string, packages: string[], lower: string): v
   must(nestbox('run', machine('nestbox-bench-lists', root, false, false), '--', 'apt-get', 'update'));
   must(nestbox('rm', 'nestbox-bench-lists'));
   if (parts.includes(name)) {
-    const variants = [false, true].map((native) => ({ name: native ? 'native = true' : 'native = false', argv: nestbox('run', machine(`nestbox-bench-${native ? 'native' : 'plain'}`, root, native, true), '--', ...install(packages)) }));
+    const processor: Measured[] = [];
+    const variants = [false, true].map((native): Variant => {
+      const title = native ? 'native = true' : 'native = false';
+      const spent: Measured = { name: title, times: [] };
+      processor.push(spent);
+      return {
+        name: title, argv: nestbox('run', machine(`nestbox-bench-${native ? 'native' : 'plain'}`, root, native, true), '--', 'sh', '-ec', timed, 'sh', ...install(packages)),
+        took() {
+          const [clock, used] = timesIn(readFileSync(`${out}/times`, 'utf8'));
+          spent.times.push(used);
+          return clock;
+        },
+      };
+    });
     const count = readdirSync(from).filter((file) => file.endsWith('.deb')).length;
     const bytes = readdirSync(from).reduce((sum, file) => sum + statSync(`${from}/${file}`).size, 0);
-    report(`apt-get install ${packages.join(' ')} for ${architecture}`, measure(variants, { rounds: rounds ?? 5, warmups: 0 }), [{ name: 'native = true', to: 'native = false', goal: name === 'python' ? null : 0.333 }], { packages: `${count}, ${(bytes / 1e6).toFixed(0)} MB` }, json);
+    const goals = [{ name: 'native = true', to: 'native = false', goal: name === 'python' ? null : 0.333 }];
+    const title = `apt-get install ${packages.join(' ')} for ${architecture}`;
+    report(title, measure(variants, { rounds: rounds ?? 5, warmups: 0 }), goals, { packages: `${count}, ${(bytes / 1e6).toFixed(0)} MB` }, json);
+    report(`\n${title}, processor time`, processor, goals.map((goal) => ({ ...goal, goal: null })), {}, json);
   }
   if (name === 'compilers' && parts.includes('trees')) trees(folder, root, packages, machine);
 }

@@ -12,6 +12,8 @@ export interface Variant {
   /** Before and after each run, outside of the measured time. */
   before?(): void;
   after?(): void;
+  /** Milliseconds of a run that has just ended, where it has measured itself what is of interest. */
+  took?(): number;
 }
 
 export interface Measured {
@@ -44,7 +46,7 @@ export function measure(variants: Variant[], { rounds, warmups }: { rounds: numb
   try {
     for (let round = -warmups; round < rounds; round++) {
       for (const i of shuffled(variants.length)) {
-        const { name, argv: words, environment: more, before, after } = variants[i]!;
+        const { name, argv: words, environment: more, before, after, took } = variants[i]!;
         before?.();
         const argv = typeof words === 'function' ? words() : words;
         // A file, not a pipe: that would end only with the last process that holds it.
@@ -55,7 +57,7 @@ export function measure(variants: Variant[], { rounds, warmups }: { rounds: numb
         closeSync(errors);
         if (status !== 0) throw new Error(`${name}: ${error?.message ?? `exit status ${status ?? signal}`}\n${argv.join(' ')}\n${readFileSync(log, 'utf8')}`);
         after?.();
-        if (round >= 0) measured[i]!.times.push(time);
+        if (round >= 0) measured[i]!.times.push(took?.() ?? time);
       }
     }
   } finally {

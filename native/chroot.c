@@ -123,11 +123,12 @@ static void mount_proc(void) {
 
 static void make_mounts(struct chamber *chamber, int outside) {
 	umask(0);
+	/* The first that is mounted, and so the last that is unmounted: chroot-unmount goes by it. */
+	mount_new("tmpfs", "/run", MS_NOSUID | MS_NODEV | MS_STRICTATIME, "mode=0755");
 	make_place("/sys", 1);
 	if (mount("nestbox", "/sys", "sysfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
 		die("sysfs on /sys");
 	make_devices();
-	mount_new("tmpfs", "/run", MS_NOSUID | MS_NODEV | MS_STRICTATIME, "mode=0755");
 	mount_new("tmpfs", "/tmp", MS_NOSUID | MS_NODEV | MS_STRICTATIME, "mode=1777");
 	if (mkdir("/run/user", 0755) < 0 || mkdir("/run/user/0", 0700) < 0)
 		die("/run/user");
@@ -195,11 +196,13 @@ int chroot_mounts_job(int argc, char **argv) {
 	return 0;
 }
 
-/* chroot-unmount ROOT [BEFORE]...: whatever is mounted below ROOT, the last first, but for what was there BEFORE. The names are the
- * kernel's, which has followed all links: no link in the root leads to a mount elsewhere. */
+/* chroot-unmount ROOT [BEFORE]...: whatever is mounted below ROOT, the last first, but for what was there BEFORE; nothing where none of
+ * our own is there any more, as after the host was started anew. The names are the kernel's, which has followed all links: no link in the
+ * root leads to a mount elsewhere. */
 int chroot_unmount_job(int argc, char **argv) {
 	char root[PATH_MAX], *line = NULL;
 	size_t room = 0, count = 0;
+	int ours = 0;
 	static char *found[4096];
 	if (argc < 2)
 		die("chroot-unmount ROOT");
@@ -209,13 +212,16 @@ int chroot_unmount_job(int argc, char **argv) {
 	if (!mounts)
 		die("/proc/self/mountinfo");
 	while (getline(&line, &room, mounts) > 0 && count < sizeof found / sizeof *found) {
-		char *at = line;
+		char *at = line, *end = strstr(line, " - "); /* type and source: proc_pid_mountinfo(5) */
+		char source[16] = "";
+		if (end)
+			sscanf(end, " - %*s %15s", source);
 		for (int field = 1; at && field < 5; field++)
 			at = (at = strchr(at, ' ')) ? at + 1 : NULL;
 		if (!at)
 			continue;
 		at[strcspn(at, " ")] = '\0';
-		char *to = at; /* \040 and the like: proc_pid_mountinfo(5) */
+		char *to = at; /* \040 and the like */
 		for (char *from = at; *from; to++)
 			if (from[0] == '\\' && from[1] && from[2] && from[3])
 				*to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0')), from += 4;
@@ -227,11 +233,14 @@ int chroot_unmount_job(int argc, char **argv) {
 		for (int i = 2; i < argc && !known; i++) /* each once: the same place can be mounted over again, and the older comes first */
 			if (strcmp(argv[i], at) == 0)
 				known = 1, argv[i] = "";
-		if (!known && !(found[count++] = strdup(at)))
+		if (known)
+			continue;
+		ours |= strcmp(source, "nestbox") == 0;
+		if (!(found[count++] = strdup(at)))
 			die("memory");
 	}
 	fclose(mounts);
-	while (count-- > 0)
+	while (ours && count-- > 0)
 		if (umount2(found[count], UMOUNT_NOFOLLOW) < 0 && (errno != EBUSY || umount2(found[count], UMOUNT_NOFOLLOW | MNT_DETACH) < 0) && errno != EINVAL)
 			die("%s", found[count]);
 	return 0;
@@ -296,7 +305,7 @@ static _Noreturn void become_program(const struct wish *wish, const struct perso
 
 /* The first process of the namespace: it has the program for its child, and waits for all that lose their parents. It may do no more than
  * the program, which can look into it. */
-static int first_process(const struct wish *wish, const struct person *person, int alive) {
+static int first_process(const struct wish *wish, const struct person *person, int alive, int argc, char **argv) {
 	sigset_t heard;
 	sigemptyset(&heard);
 	sigaddset(&heard, SIGTERM);
@@ -316,6 +325,8 @@ static int first_process(const struct wish *wish, const struct person *person, i
 		take_terminal();
 		become_program(wish, person);
 	}
+	for (int i = 1; i < argc; i++) /* paths of the host, for all inside to be read in /proc/1/cmdline */
+		memset(argv[i], 0, strlen(argv[i]));
 	close_range(0, ~0U, 0); /* the program's descriptors are the program's alone: else its end would never be seen */
 	for (;;) {
 		int signal = sigwaitinfo(&heard, NULL), how;
@@ -415,7 +426,7 @@ int chroot_job(int argc, char **argv) {
 		die("a process inside");
 	if (first == 0) {
 		close(alive[1]);
-		return first_process(&wish, &person, alive[0]);
+		return first_process(&wish, &person, alive[0], argc, argv);
 	}
 	close(alive[0]);
 	return carry(first);

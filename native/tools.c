@@ -18,6 +18,7 @@ struct tool {
 	const char *one_of; /* letters of which one must be there, or a word of `words` that begins with + */
 	const char *const *words;
 	const char *first; /* words of which the first argument must be one, between spaces; the others must not begin with '-' */
+	const char *own; /* where the root's is, if no $PATH leads to it */
 };
 
 #define WORDS(...) (const char *const[]){ __VA_ARGS__, NULL }
@@ -41,6 +42,8 @@ static const struct tool tools[] = {
 	{ .name = "sha256sum", .letters = "bct", .words = SUMS },
 	{ .name = "sha384sum", .letters = "bct", .words = SUMS },
 	{ .name = "sha512sum", .letters = "bct", .words = SUMS },
+	/* It is told by apt what to do, in messages that all versions understand: Debian's libapt-pkg-doc, method.html. */
+	{ .name = "apt-method-file", .letters = "", .words = (const char *const[]){ NULL }, .own = "/usr/lib/apt/methods/file" },
 };
 
 static int is_first(const char *words, const char *argument) {
@@ -111,15 +114,17 @@ static int takes_argv0(void) {
 
 int tool(const char *name, int argc, char **argv) {
 	char own[PATH_MAX], program[PATH_MAX];
-	if (!find_own(name, own, sizeof own)) {
-		errno = 0;
-		fprintf(stderr, "%s: not found\n", name);
-		return 127;
-	}
 	const struct tool *known = NULL;
 	for (size_t i = 0; i < sizeof tools / sizeof *tools; i++)
 		if (strcmp(tools[i].name, name) == 0)
 			known = &tools[i];
+	if (known && known->own) {
+		snprintf(own, sizeof own, "%s", known->own);
+	} else if (!find_own(name, own, sizeof own)) {
+		errno = 0;
+		fprintf(stderr, "%s: not found\n", name);
+		return 127;
+	}
 	if (known && !preloads() && is_known(known, argc, argv)) {
 		snprintf(program, sizeof program, FOLDER "/programs/%s", name);
 		setenv("LOCPATH", FOLDER "/none", 1); // the root's locales are for its own C library: another may stop at them

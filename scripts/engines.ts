@@ -34,6 +34,7 @@ const rows = ([
     const { topic, kind } = asked;
     return { name: kind === null ? topic : `${topic} = "${kind}"`, spec: {}, grants: topic === 'network' ? [asked] : [hostNetwork, asked] };
   }),
+  { name: 'display.vt.input = "visible"', spec: {}, grants: [hostNetwork, { topic: 'display', kind: 'vt', options: { input: 'visible' } }] },
   ...['add_key', '~mount'].map((call): Row => ({ name: `syscalls = ["${call}"]`, spec: {}, grants: [hostNetwork, { topic: 'syscalls', kind: null, options: [call] }] })),
 ] satisfies Row[] as Row[]).filter(({ name }) => name !== 'syscalls');
 

@@ -1,16 +1,18 @@
 import { parseArgs } from 'node:util';
-import { Complaint, reasons } from './errors.ts';
+import { readKept } from './elevation.ts';
+import { Complaint, NeedsRoot, reasons } from './errors.ts';
+import { examplesOf, groups } from './groups.ts';
 import { version } from './version.ts';
 import { nearest } from './words.ts';
 
-interface Option {
+export interface Option {
   type: 'boolean' | 'string';
   short?: string;
   takes?: string;
   does: string;
 }
 
-interface Command {
+export interface Command {
   takes: string;
   does: string;
   options: Record<string, Option>;
@@ -35,7 +37,7 @@ export const commands: Record<string, Command> = {
   restart: { takes: 'FILE|NAME...', does: 'stop machines and start them as their files say now', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/restart.ts') },
   enable: { takes: 'FILE|NAME...', does: 'let machines come up with this host', options: { now: { type: 'boolean', does: 'and start them' }, 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/enable.ts') },
   disable: { takes: 'NAME...', does: 'let machines not come up with this host', options: { now: { type: 'boolean', does: 'and stop them' }, verbose }, load: () => import('./commands/disable.ts') },
-  create: { takes: 'FILE', does: 'make a machine and install its file, to be used by name', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/create.ts') },
+  create: { takes: 'FILE|ARCHIVE', does: 'make a machine and install its file, to be used by name; also of an archive that nestbox export has made', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/create.ts') },
   plan: { takes: 'FILE|NAME [-- PROGRAM [ARGUMENT]...]', does: 'print all that run would do, and which line asked for it', options: { json }, load: () => import('./commands/plan.ts') },
   logs: {
     takes: 'NAME', does: 'show what a machine that systemd runs has written',
@@ -52,7 +54,7 @@ export const commands: Record<string, Command> = {
   status: { takes: 'NAME', does: 'tell what a machine is made of and whether it runs', options: { json }, load: () => import('./commands/status.ts') },
   exec: {
     takes: 'NAME [--] PROGRAM [ARGUMENT]...', does: 'run a program in a machine that runs; its exit status is that of nestbox', own: 1,
-    options: { user: { type: 'string', short: 'u', takes: 'USER', does: "as this user, by name or number; the machine's own if absent" }, root: { type: 'boolean', does: 'as root' } }, load: () => import('./commands/exec.ts'),
+    options: { start: { type: 'boolean', does: 'where the machine does not run: in a run of its own' }, user: { type: 'string', short: 'u', takes: 'USER', does: "as this user, by name or number; the machine's own if absent" }, root: { type: 'boolean', does: 'as root' } }, load: () => import('./commands/exec.ts'),
   },
   shell: { takes: 'NAME [USER]', does: 'open a login shell in a machine that runs', options: {}, load: () => import('./commands/shell.ts') },
   attach: {
@@ -92,28 +94,44 @@ export const commands: Record<string, Command> = {
     takes: 'info|check FILE, grow FILE [SIZE|+SIZE], shrink FILE [SIZE], compress FILE, mount FILE FOLDER, unmount FILE', does: 'look at a disk image or a card, and change the size of what is in it',
     options: {
       partition: { type: 'string', takes: 'NUMBER', does: 'the one that grows or shrinks, the last one if absent; mount: the one with the root' }, margin: { type: 'string', takes: 'SIZE', does: 'shrink: what stays free besides what is used; a tenth of that, at least 16M, if absent' },
-      as: { type: 'string', takes: 'xz|zst|gz', does: 'compress: how; xz if absent' }, repair: { type: 'boolean', does: 'check: repair what can be repaired without a loss' }, 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, json, verbose,
+      as: { type: 'string', takes: 'xz|zst|gz', does: 'compress: how; xz if absent' }, repair: { type: 'boolean', does: 'check: repair what can be repaired without a loss' },
+      'passphrase-fd': passphrase, 'key-file': { type: 'string', takes: 'KEY', does: 'mount: the file with the key of an encrypted root' }, 'dry-run': { type: 'boolean', does: 'only tell what would be done' }, json, verbose,
     },
     load: () => import('./commands/image.ts'),
   },
+  export: {
+    takes: 'NAME [PROGRAM]...', does: "list what a machine offers to be started, or put programs of it into the host's menu; or pack the machine into one file",
+    options: {
+      remove: { type: 'boolean', does: 'take them out of the menu; all if none is named' }, system: { type: 'boolean', does: 'the menu of everybody on this host' }, 'no-icon': { type: 'boolean', does: 'without its picture, which the host would have to read' },
+      archive: { type: 'string', takes: 'FILE.tar.zst', does: 'root and machine file in one file, which nestbox create takes on another computer' }, json, verbose,
+    },
+    load: () => import('./commands/export.ts'),
+  },
   clean: { takes: '[NAME]...', does: 'take back what crashed runs have left', options: { verbose }, load: () => import('./commands/clean.ts') },
+  completion: { takes: 'bash|zsh|fish', does: 'print what lets a shell complete the words of nestbox', options: {}, load: () => import('./commands/completion.ts') },
+  help: { takes: '[COMMAND|TOPIC|TOPIC.KIND]', does: 'tell the options of a command, or what a word of the machine file means', options: {}, load: () => import('./commands/help.ts') },
   doctor: { takes: '', does: 'print what is known of this host', options: { json }, load: () => import('./commands/doctor.ts') },
 };
 
-const usage = (): string => `Usage: nestbox COMMAND [OPTION]...\n\n${Object.entries(commands).map(([name, { takes, does }]) => `  ${`${name} ${takes}`.trimEnd()}\n      ${does}`).join('\n')}
-
-  nestbox COMMAND --help tells the options of one. --stack before the command shows where an error came from.
+/** What nestbox says when it is asked for nothing. */
+export const usage = (): string => `Usage: nestbox COMMAND [OPTION]...
+${groups.map(({ title, commands: own }) => `\n${title[0]!.toUpperCase()}${title.slice(1)}:\n${Object.keys(own).map((name) => `  ${`${name} ${commands[name]!.takes}`.trimEnd()}\n      ${commands[name]!.does}\n`).join('')}`).join('')}
+  nestbox COMMAND --help tells the options of one, nestbox help TOPIC what machines can be given. --stack before the command shows where an error came from.
 `;
 
-function help(name: string, { takes, does, options }: Command): string {
-  const rows = Object.entries(options).map(([option, { short, takes: value, does: what }]) => `  ${`${short ? `-${short}, ` : ''}--${option}${value ? ` ${value}` : ''}`.padEnd(28)} ${what}`);
-  return `Usage: nestbox ${name} ${rows.length > 0 ? '[OPTION]... ' : ''}${takes}\n\n${does[0]!.toUpperCase()}${does.slice(1)}.\n${rows.length > 0 ? `\n${rows.join('\n')}\n` : ''}`;
+/** What `nestbox COMMAND --help` says. */
+export function help(name: string, { takes, does, options }: Command): string {
+  const columns = (rows: (readonly [string, string])[], width: number) => rows.map(([left, right]) => (left.length > width ? `  ${left}\n  ${' '.repeat(width)} ${right}\n` : `  ${left.padEnd(width)} ${right}\n`)).join('');
+  const rows = Object.entries(options).map(([option, { short, takes: value, does: what }]) => [`${short ? `-${short}, ` : ''}--${option}${value ? ` ${value}` : ''}`, what] as const);
+  const examples = columns([...examplesOf(name)], 44);
+  const line = `Usage: nestbox ${name} ${rows.length > 0 ? '[OPTION]... ' : ''}${takes}`.trimEnd();
+  return `${line}\n\n${does[0]!.toUpperCase()}${does.slice(1)}.\n${rows.length > 0 ? `\n${columns(rows, 28)}` : ''}${examples ? `\nExamples:\n${examples}` : ''}`;
 }
 
 async function dispatch(words: string[]): Promise<number> {
   const [name, ...args] = words;
   if (name === '--version') return show(`nestbox ${version}\n`);
-  if (!name || name === '--help' || name === '-h' || name === 'help') return show(usage());
+  if (!name || name === '--help' || name === '-h') return show(usage());
   const command = Object.hasOwn(commands, name) ? commands[name]! : undefined;
   if (!command) {
     const meant = nearest(name, Object.keys(commands));
@@ -153,11 +171,25 @@ function parse(args: string[], command: Command) {
   }
 }
 
+/** What root alone may do is done as root, where the person allows it; asked once. */
+async function asAllowed(words: string[], asked: boolean): Promise<number> {
+  try {
+    return await dispatch(words);
+  } catch (error) {
+    const status = error instanceof NeedsRoot && !asked ? await (await import('./host/elevate.ts')).elevate(words) : null;
+    if (status === null) throw error;
+    return status;
+  }
+}
+
 /** The one place that prints an error, and the one that ends the process. */
-export async function main(words: string[]): Promise<void> {
+export async function main(all: string[]): Promise<void> {
+  const { words, folder, env } = readKept(all);
   const stack = words[0] === '--stack';
   try {
-    process.exitCode = await dispatch(stack ? words.slice(1) : words);
+    if (folder !== null) process.chdir(folder);
+    Object.assign(process.env, env);
+    process.exitCode = await asAllowed(stack ? words.slice(1) : words, folder !== null);
   } catch (error) {
     process.exitCode = 1;
     const { code, path, syscall } = error as NodeJS.ErrnoException;

@@ -9,6 +9,9 @@ export class Complaint extends Error {
   }
 }
 
+/** What root alone may do: nestbox asks for root's rights where somebody is there to give them. */
+export class NeedsRoot extends Complaint {}
+
 /** Words that a person puts into `accept = [...]` to say that a loss is understood. */
 export const acceptable = ['emulated-setuid', 'no-device-policy', 'no-hooks', 'xhost'] as const;
 export type Acceptable = (typeof acceptable)[number];
@@ -67,10 +70,12 @@ export const packages = {
   pacstrap: 'arch-install-scripts pacman-package-manager archlinux-keyring makepkg',
   parec: 'pulseaudio-utils',
   pulseaudio: 'pulseaudio',
+  pkexec: 'pkexec',
   'resize.f2fs': 'f2fs-tools',
   resize2fs: 'e2fsprogs',
   rm: 'coreutils',
   rmdir: 'coreutils',
+  sudo: 'sudo',
   sync: 'coreutils',
   systemctl: 'systemd',
   'systemd-ask-password': 'systemd',

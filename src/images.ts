@@ -6,14 +6,14 @@ import { type Beside, besides } from './image/fstab.ts';
 import { type Inside, type Part, partName } from './image/parts.ts';
 import { rootPart } from './roots/image.ts';
 import type { Spec } from './spec.ts';
-import { type Besides, driverOf, imageFolder } from './volumes.ts';
+import { type Besides, driverOf, imageFolder, linkOf } from './volumes.ts';
 
 /** Machines whose root is in a disk image: what comes with the root (pure). */
 
 /** What could be read of a root without opening it. */
 export const insideOfPart = (part: Part | null): Inside | null => (part && part.root !== 'unknown' ? part.root : null);
 
-const chosen = ({ root }: Spec, facts: Facts): Part | null => rootPart(facts.volume?.image, (root.options as { partition?: number }).partition ?? null);
+const chosen = ({ root }: Spec, facts: Facts): Part | null => rootPart(facts.volume?.image, root.options as { partition?: number; 'logical-volume'?: string });
 
 /** What can be mounted besides a root, by formats. */
 const mountable = ['ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'f2fs', 'fat'];
@@ -26,7 +26,8 @@ export function besidesIn(inside: Inside | null, image: ImageVolume, root: Part,
   const found = mounts.filter(({ part, at }) => {
     const { content } = part;
     const why = !content ? 'there is nothing on it that nestbox knows'
-      : !mountable.includes(content.format) ? `it holds ${formatNames[content.format]}`
+      : part.apart ? `it is a logical volume that cannot be opened here: ${part.apart}`
+        : !mountable.includes(content.format) ? `it holds ${formatNames[content.format]}`
         : content.complaints.length > 0 ? `it is damaged: ${content.complaints.join('; ')}`
           : !image.drivers.includes(driverOf(content.format)) ? `this kernel (${kernel}) has no driver for ${driverOf(content.format)}` : null;
     if (why) problems.push(tells(`${partName(part, image.path)} belongs on ${at} and is not mounted: ${why}`, at));
@@ -43,7 +44,7 @@ export function besidesOf(spec: Spec, facts: Facts, run: string): { mounts: Besi
   const { mounts, problems } = besidesIn(facts.insideImage ?? insideOfPart(root), image, root, facts.kernel);
   const kept = spec.ephemeral ? mounts.map(({ part, at }): Problem => ({ ...warns(`${partName(part, image.path)} is read-only on ${at}`, 'ephemeral = true keeps no changes, and has no layer for it, going on'), at: ['ephemeral'] })) : [];
   return {
-    mounts: mounts.map(({ part: { number, start, size }, at }) => ({ number: number!, start, size, to: at, from: `${imageFolder(run)}/at-${number}`, write: !spec.ephemeral })), // one that is mounted besides the root is in a table
+    mounts: mounts.map(({ part, part: { number, volume, start, size }, at }) => ({ number, ...(volume !== undefined && { volume }), start, size, to: at, from: `${imageFolder(run)}/at-${linkOf(part)}`, write: !spec.ephemeral })),
     problems: [...problems, ...kept],
   };
 }

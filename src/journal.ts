@@ -1,3 +1,4 @@
+import { smallerEnd } from './names.ts';
 import type { Step } from './step.ts';
 import { machinesFolder } from './volumes.ts';
 
@@ -16,7 +17,7 @@ export interface Journal {
 }
 
 /** Steps whose effects are on the disk after a power cut: their way back must be there too. The others end with the boot. */
-const outlastsPower = (inverse: Step[]): boolean => inverse.some((step) => step.kind === 'remove-tree' || step.kind === 'accounts-end' || step.kind === 'owners' || ('layer' in step && step.layer.startsWith(`${machinesFolder}/`)) || step.kind === 'onward' || step.kind.startsWith('image-') || (step.kind === 'remove' && step.path.startsWith('/etc/')));
+const outlastsPower = (inverse: Step[]): boolean => inverse.some((step) => step.kind === 'remove-tree' || step.kind === 'accounts-end' || step.kind === 'owners' || ('layer' in step && step.layer.startsWith(`${machinesFolder}/`)) || step.kind === 'onward' || step.kind.startsWith('image-') || (step.kind === 'remove' && (step.path.startsWith('/etc/') || step.path.endsWith(smallerEnd))));
 
 export const journalOn = (file: JournalFile): Journal => ({
   append: (inverse) => file.append(`${JSON.stringify(inverse)}\n`, outlastsPower(inverse)),

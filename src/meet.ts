@@ -44,15 +44,17 @@ export function readMachineFile(argument: string, facts: Facts): MachineFile {
       ? new Complaint(`there is no machine '${argument}'`, meant ? `did you mean '${meant}'?` : `neither ${file} nor a machine made before; a path has a / or ends in .toml`)
       : new Complaint(`there is no file ${file}`);
   }
-  const shown = named ? file : argument;
-  return {
-    file, text, spec: readSpec(text, shown),
-    place(path) {
-      const { line, column } = positionOf(text, path);
-      return `${shown}:${line}:${column}: ${path.join('.')}: `;
-    },
-  };
+  return machineFile(text, file, named ? file : argument);
 }
+
+/** Text of a machine file, from the path `file`, which complaints call `shown`. */
+export const machineFile = (text: string, file: string, shown: string): MachineFile => ({
+  file, text, spec: readSpec(text, shown),
+  place(path) {
+    const { line, column } = positionOf(text, path);
+    return `${shown}:${line}:${column}: ${path.join('.')}: `;
+  },
+});
 
 /** A machine for one image, as a rescue needs it: a shell, the network, and nothing of the host besides. Nothing is kept of it. */
 function imageFile(path: string, { store: { machines } }: Facts): MachineFile {

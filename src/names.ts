@@ -80,3 +80,6 @@ export function pickShift(machine: string, taken: readonly { start: number; coun
 
 /** The id, within the machine's own range, that host programs run under for a person who is root: it owns nothing inside. */
 export const helperId = 65533;
+
+/** What the copy of an image is called in which its file system gets smaller, behind the image's own name. */
+export const smallerEnd = '.nestbox-smaller';

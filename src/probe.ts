@@ -36,11 +36,12 @@ const lines = (path: string): string[] => text(path).split('\n').filter(Boolean)
 /** Where programs of the host are looked for: never the caller's PATH, as we may be root. */
 export const programFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
+/** Whether there is a file that may be run. */
+export const isProgram = (path: string): boolean => existsSync(path) && attempt(() => (accessSync(path, constants.X_OK), true), false); // first whether it is there: an exception costs ten times as much
+
 /** nestbox-native is beside the program itself; in the source tree, tests run from elsewhere and name its folder. */
 function findPrograms(ownFolder: string): Facts['programs'] {
-  // First whether it is there: most are not, and an exception costs ten times as much.
-  const find = (name: string, folders: string[]) =>
-    folders.map((folder) => `${folder}/${name}`).find((path) => existsSync(path) && attempt(() => (accessSync(path, constants.X_OK), true), false));
+  const find = (name: string, folders: string[]) => folders.map((folder) => `${folder}/${name}`).find(isProgram);
   const found = (Object.keys(packages) as ProgramName[]).map((name) => [name, find(name, name === 'nestbox-native' ? [ownFolder, '/usr/lib/nestbox'] : programFolders)] as const);
   return Object.fromEntries(found.filter(([, path]) => path));
 }

@@ -86,7 +86,7 @@ async function refuseStrangers({ files, image, folder }: Units, host: Host): Pro
     if (text !== null && !text.startsWith(`# ${mark}`)) throw new Complaint(`${path} is there already, and nestbox did not write it`, `it says what a machine of this name is: give this one another name, or move the file away.\nnestbox import ${path} writes a machine file that says the same`);
   }
   // A container without a configuration that is ours, and what is left of one.
-  if (folder !== null && (await host.kind(folder)) !== null && !((await host.read(`${folder}/config`)) ?? '').startsWith(`# ${mark}`)) throw new Complaint(`${folder}/ is there already: LXC has another container of this name`, 'give this machine another name, or move the folder away.\nnestbox cannot take such a container over yet: nestbox import will');
+  if (folder !== null && (await host.kind(folder)) !== null && !((await host.read(`${folder}/config`)) ?? '').startsWith(`# ${mark}`)) throw new Complaint(`${folder}/ is there already: LXC has another container of this name`, `give this machine another name, or move the folder away.\nnestbox import ${folder}/config makes a machine file of it`);
   const there = image && (await host.stat(image.path));
   if (image && there && image.path !== image.to && !(there.kind === 'link' && (await host.resolve(image.path)) === (await host.resolve(image.to)))) throw new Complaint(`${image.path} is there already: systemd has another machine of this name`, 'give this one another name, or move that one away');
 }

@@ -12,8 +12,8 @@ export interface Volume {
   path: string;
   /** VG/LV, where it is a logical volume that may have to be activated. */
   lv: string | null;
-  /** Where it is in a disk image, in bytes. `number`: of the partition; null: it is all of the image. */
-  image?: { number: number | null; start: number; size: number };
+  /** Where it is in a disk image, in bytes. `number`: of the partition; null: it is all of the image. `volume`: the logical volume in there, GROUP/NAME. */
+  image?: { number: number | null; start: number; size: number; volume?: string };
   /** null: it is not encrypted. */
   luks: { keyFile: string | null; discard: boolean } | null;
 }
@@ -78,7 +78,9 @@ const looped = (machine: string, file: string, { start, size }: { start: number;
 
 /** A partition that is mounted besides the root, as the image's own fstab says. */
 export interface Besides {
-  number: number;
+  number: number | null;
+  /** The logical volume in there. */
+  volume?: string;
   start: number;
   size: number;
   /** Inside. */
@@ -88,11 +90,16 @@ export interface Besides {
   write: boolean;
 }
 
+/** What the link to its loop device is called. */
+export const linkOf = ({ number, volume }: Pick<Besides, 'number' | 'volume'>): string => [...(number === null ? [] : [`${number}`]), ...(volume === undefined ? [] : [volume.replace('/', '-')])].join('-');
+
 /** What opens it. It is not mounted below the root: there the kernel would not let the root's ids be mapped. `shift`: of the machine's ids. */
-export function openingBesides(machine: string, { path }: Volume, { number, start, size, from, write }: Besides, shift: number, run: string): Step[] {
-  const [device, volume] = [`${imageFolder(run)}/${number}`, partName({ number }, path)];
+export function openingBesides(machine: string, { path }: Volume, one: Besides, shift: number, run: string): Step[] {
+  const { start, size, from, write } = one;
+  const link = linkOf(one);
+  const [device, volume] = [`${imageFolder(run)}/${link}`, partName(one, path)];
   return [
-    ...looped(machine, path, { start, size }, `${number}`, run),
+    ...looped(machine, path, { start, size }, link, run),
     { kind: 'check-file-system', device, at: from, volume, beside: true },
     { kind: 'mount-volume', device, at: from, volume, beside: { shift, write } },
   ];
@@ -114,7 +121,7 @@ export const isThere = ({ luks, lv, image }: Volume, { kind, format, image: foun
 /** The same volume as an image is now: its partition may have been made larger since. */
 export function renewed(volume: Volume, { image }: VolumeFact): Volume {
   const part = image?.content?.parts.find(({ number, start }) => number === volume.image?.number && start === volume.image.start);
-  return part ? { ...volume, image: { number: part.number, start: part.start, size: part.size } } : volume;
+  return part ? { ...volume, image: { number: part.number, start: part.start, size: part.size, ...(part.volume !== undefined && { volume: part.volume }) } } : volume;
 }
 
 /** Whether a step of a way back is about what is in the volume, so that it must be open. */

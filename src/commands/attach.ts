@@ -2,7 +2,7 @@ import { apply, undo } from '../apply.ts';
 import { attaching, udevEntry } from '../attach.ts';
 import { isClass } from '../classes.ts';
 import { isInEveryContainer } from '../devices.ts';
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import type { Host } from '../host.ts';
 import { openAttachments } from '../host/attachments.ts';
@@ -53,7 +53,7 @@ export async function read(command: string, [name, path, ...more]: string[], { n
   if (!/^\/dev\/./.test(path) && !isClass(path)) throw new Complaint(`${path} is not a path below /dev`, `nestbox ${command} ${name} /dev/...`);
   if (/\p{Cc}|\/\.{0,2}(\/|$)/u.test(path)) throw new Complaint('a path with //, . or .. in it is not taken', 'write it out');
   const base = probe(process.env);
-  if (!base.root) throw new Complaint(`only root can ${command} devices`, `sudo nestbox ${process.argv.slice(2).join(' ')}`);
+  if (!base.root) throw new NeedsRoot(`only root can ${command} devices`, `sudo nestbox ${process.argv.slice(2).join(' ')}`);
   const facts = look(base, [path]);
   const running = (await findServed(name, base))?.running ?? findRunning(name);
   const record = facts.store.machines.find((machine) => machine.name === name) ?? null;

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import { linux } from '../host/linux.ts';
 import { Busy, openSession, removeEmptyStore, type Session } from '../host/session.ts';
 import { wayOfImage } from '../image/plan.ts';
@@ -14,7 +14,7 @@ import { closing, mappingOf, mountPointOf } from '../volumes.ts';
 /** Takes back what runs that were cut off have left, of one machine or of all. */
 export default async function clean(names: string[], { verbose }: { verbose?: boolean }): Promise<number> {
   const facts = probe(process.env);
-  if (!facts.root) throw new Complaint('only root can take back what root has done', `sudo nestbox clean ${names.join(' ')}`.trimEnd());
+  if (!facts.root) throw new NeedsRoot('only root can take back what root has done', `sudo nestbox clean ${names.join(' ')}`.trimEnd());
   const list = (folder: string) => {
     try {
       return readdirSync(folder);

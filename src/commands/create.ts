@@ -1,5 +1,9 @@
+import { resolve as absolute } from 'node:path';
+import { isArchiveName, peeking, withArchive } from '../archives.ts';
 import { Complaint } from '../errors.ts';
-import { readMachineFile } from '../meet.ts';
+import type { Facts } from '../facts.ts';
+import { linux } from '../host/linux.ts';
+import { type MachineFile, machineFile, readMachineFile } from '../meet.ts';
 import { probe } from '../probe.ts';
 import { store } from '../store.ts';
 import { note } from '../text.ts';
@@ -9,7 +13,7 @@ import { type Asks, inSession, make } from './run.ts';
 export default async function create([argument, ...more]: string[], options: Asks): Promise<number> {
   if (!argument || more.length > 0) throw new Complaint('which machine file?', 'nestbox create FILE');
   const facts = probe(process.env);
-  const read = readMachineFile(argument, facts);
+  const read = isArchiveName(argument) ? await readArchive(argument, facts) : readMachineFile(argument, facts);
   const file = { ...read, spec: { ...read.spec, fleeting: false } }; // also of an image
   const { name } = file.spec;
   const installed = `${store.files}/${name}.toml`;
@@ -21,4 +25,11 @@ export default async function create([argument, ...more]: string[], options: Ask
     note(`'${name}' is made: nestbox ${file.spec.boot ? 'start' : 'run'} ${name}`);
     return 0;
   });
+}
+
+/** The machine that an archive holds, which nestbox export has made. */
+async function readArchive(argument: string, facts: Facts): Promise<MachineFile> {
+  const { code, stdout, stderr } = await linux(facts.programs).run(peeking(absolute(argument)));
+  if (code !== 0 || stdout === '') throw new Complaint(`${argument} is no archive that nestbox export has made`, stderr.trim().split('\n')[0] ?? '');
+  return machineFile(withArchive(stdout, absolute(argument)), absolute(argument), argument);
 }

@@ -1,5 +1,5 @@
 import { apply, describe } from '../apply.ts';
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import { linux } from '../host/linux.ts';
 import { openSession } from '../host/session.ts';
 import { enabledLink } from '../names.ts';
@@ -12,7 +12,7 @@ import { note } from '../text.ts';
 export default async function disable(names: string[], { verbose, now }: { verbose?: boolean; now?: boolean }): Promise<number> {
   if (names.length === 0) throw new Complaint('which machine?', 'nestbox disable NAME...');
   const facts = probe(process.env);
-  if (!facts.root) throw new Complaint('only root can disable machines', `sudo nestbox disable ${names.join(' ')}`);
+  if (!facts.root) throw new NeedsRoot('only root can disable machines', `sudo nestbox disable ${names.join(' ')}`);
   const host = linux(facts.programs, note);
   const tell = (step: Step) => (verbose ? note(describe(step)) : undefined);
   for (const name of names) {

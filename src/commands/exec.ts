@@ -1,22 +1,26 @@
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import { enter, type Entry } from '../host/enter.ts';
 import { linux } from '../host/linux.ts';
-import { mustRun, type RunningMachine } from '../host/running.ts';
+import { findRunning, mustRun, type RunningMachine } from '../host/running.ts';
 import { probe } from '../probe.ts';
 import { findServed, somebody } from '../service.ts';
+import run from './run.ts';
 import { execInside, loginInside, olderLoginInside, opensTerminals } from '../units/inside.ts';
 
 /** Runs a program in a machine that runs already; its exit status is nestbox's. */
-export default async function exec([name, ...program]: string[], options: { user?: string; root?: boolean }): Promise<number> {
+export default async function exec([name, ...program]: string[], { start, ...options }: { user?: string; root?: boolean; start?: boolean }): Promise<number> {
   if (!name || program.length === 0) throw new Complaint('which machine, and which program?', 'nestbox exec NAME -- PROGRAM [ARGUMENT]...');
+  if (start && options.user === undefined && !options.root && !(await runs(name))) return run([name, ...program], {});
   return enterMachine(name, options, { program });
 }
+
+const runs = async (name: string): Promise<boolean> => findRunning(name) !== null || (await findServed(name, probe(process.env))) !== null;
 
 /** As the machine's user unless it is said otherwise, with a terminal of its own where we have one. */
 export async function enterMachine(name: string, { user, root }: { user?: string; root?: boolean }, does: Exclude<Entry['does'], { open: string }>): Promise<number> {
   if (user !== undefined && root) throw new Complaint('--user and --root name two users', 'leave one of the two out');
   const facts = probe(process.env);
-  if (!facts.root) throw new Complaint('only root can go into machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
+  if (!facts.root) throw new NeedsRoot('only root can go into machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
   const served = await findServed(name, facts);
   const running = served?.running ?? mustRun(name);
   const terminal = Boolean(process.stdin.isTTY && process.stdout.isTTY);

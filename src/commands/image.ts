@@ -6,6 +6,8 @@ export interface ImageOptions {
   margin?: string;
   as?: string;
   repair?: boolean;
+  'passphrase-fd'?: string;
+  'key-file'?: string;
   'dry-run'?: boolean;
   json?: boolean;
   verbose?: boolean;

@@ -1,5 +1,6 @@
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import { linux } from '../host/linux.ts';
+import { exportedOf, menuOf } from '../host/exports.ts';
 import { openSession } from '../host/session.ts';
 import type { Host } from '../host.ts';
 import { type Journal, keptJournal, parseJournal } from '../journal.ts';
@@ -20,7 +21,7 @@ export default async function rm(names: string[], options: Asks): Promise<number
   if (names.length === 0) throw new Complaint('which machine?', 'nestbox rm NAME...');
   mustBeOne(names, options);
   const facts = probe(process.env);
-  if (!facts.root) throw new Complaint('only root can remove machines', `sudo nestbox rm ${names.join(' ')}`);
+  if (!facts.root) throw new NeedsRoot('only root can remove machines', `sudo nestbox rm ${names.join(' ')}`);
   const host = linux(facts.programs, note, passphraseOf(options));
   const tell = (step: Step) => (options.verbose ? note(describe(step)) : undefined);
   for (const name of names) {
@@ -47,6 +48,7 @@ export default async function rm(names: string[], options: Asks): Promise<number
       await host.removeTree(store.machine(name));
       if ((await host.kind(installed)) !== null) await host.remove(installed);
       await host.removeLeftover(store.files);
+      if (exportedOf(name, menuOf(facts.person)).length > 0) note(`programs of '${name}' are in your menu still: nestbox export ${name} --remove takes them out, going on`);
     } finally {
       await undo(host, session.journal, tell).finally(() => session.close());
     }

@@ -1,6 +1,6 @@
 import { fstatSync, writeFileSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import type { Host } from '../host.ts';
 import { linux } from '../host/linux.ts';
@@ -75,7 +75,7 @@ export async function inSession(
   { spec, file }: MachineFile, facts: Facts, options: Asks,
   work: (session: Session, host: Host & Processes, tell: (step: Step) => void, facts: Facts) => Promise<number>,
 ): Promise<number> {
-  if (!facts.root) throw new Complaint('only root can start machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
+  if (!facts.root) throw new NeedsRoot('only root can start machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);
   const host = linux(facts.programs, note, passphraseOf(options));
   const { name } = spec;
   const session = openSession(name, facts.programs);

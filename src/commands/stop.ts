@@ -1,4 +1,4 @@
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { linux } from '../host/linux.ts';
 import { openSession, readState } from '../host/session.ts';
@@ -13,7 +13,7 @@ import { nearest } from '../words.ts';
 export default async function stop(names: string[], { verbose }: { verbose?: boolean }): Promise<number> {
   if (names.length === 0) throw new Complaint('which machine?', 'nestbox stop NAME...');
   const facts = probe(process.env);
-  if (!facts.root) throw new Complaint('only root can stop machines', `sudo nestbox stop ${names.join(' ')}`);
+  if (!facts.root) throw new NeedsRoot('only root can stop machines', `sudo nestbox stop ${names.join(' ')}`);
   const host = linux(facts.programs, note);
   const tell = verbose ? (step: Parameters<typeof describe>[0]) => note(describe(step)) : () => {};
   for (const name of names) {

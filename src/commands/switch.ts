@@ -1,4 +1,4 @@
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import { linux } from '../host/linux.ts';
 import { readState } from '../host/session.ts';
 import { probe, readTerminals } from '../probe.ts';
@@ -14,7 +14,7 @@ export default async function switchTo([name, ...more]: string[]): Promise<numbe
   const facts = probe(process.env);
   const terminals = readTerminals(facts);
   if (!terminals) throw new Complaint('this computer has no virtual terminals');
-  if (!facts.root) throw new Complaint('only root can switch screens from here', `sudo nestbox switch ${name}; Ctrl, Alt and F1 to F12 do it on the keyboard`);
+  if (!facts.root) throw new NeedsRoot('only root can switch screens from here', `sudo nestbox switch ${name}; Ctrl, Alt and F1 to F12 do it on the keyboard`);
   const host = linux(facts.programs, note);
   const runs = (machine: string) => readState(machine) !== null || Boolean(recordOf(machine, facts)?.leader);
   const before = terminals.machines.find(({ number }) => number === terminals.active);

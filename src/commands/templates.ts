@@ -1,4 +1,4 @@
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { linux } from '../host/linux.ts';
 import { openSession, readState } from '../host/session.ts';
@@ -13,7 +13,7 @@ const doomed = '.pruned-';
 /** What machines are made from: each template with its size and the machines that use it; `--prune` removes those that none does, or these of them. */
 export default async function templates(keys: string[], { json, prune }: { json?: boolean; prune?: boolean }): Promise<number> {
   const facts = probe(process.env);
-  if (!facts.root) throw new Complaint('only root can look into templates', 'sudo nestbox templates');
+  if (!facts.root) throw new NeedsRoot('only root can look into templates', 'sudo nestbox templates');
   const known = facts.store.templates;
   for (const key of keys)
     if (!known.includes(key)) {

@@ -1,7 +1,7 @@
 import { dirname, resolve as absolute } from 'node:path';
 import { apply, describe, undo } from '../apply.ts';
 import { digest } from '../digest.ts';
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import type { Host } from '../host.ts';
 import { linux } from '../host/linux.ts';
@@ -49,7 +49,7 @@ export interface Preview {
 export default async function unshift([argument, ...more]: string[], options: Options): Promise<number> {
   if (!argument || more.length > 0) throw new Complaint('which root?', 'nestbox unshift NAME|DIRECTORY');
   const facts = probe(process.env);
-  if (!facts.root) throw new Complaint('only root can give files other owners', `sudo nestbox unshift ${argument}`);
+  if (!facts.root) throw new NeedsRoot('only root can give files other owners', `sudo nestbox unshift ${argument}`);
   const host = linux(facts.programs, note);
   const directory = await directoryOf(argument, facts, host);
   const sharing = await machinesOn(directory, facts);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { unitRules } from '../classes.ts';
 import { ruleLine, rulesOf } from '../devices.ts';
-import { Complaint } from '../errors.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { attachedTo } from '../host/attachments.ts';
 import { tryToOpen } from '../host/enter.ts';
@@ -33,7 +33,7 @@ export default async function why([argument, path, ...more]: string[], { json }:
   const running = started ?? (await findServed(machine.name, base))?.running ?? findRunning(machine.name);
   // A machine that cannot be started gives nothing: then that is the answer, unless there is no such device in the first place.
   if (!running && reason(path, machine, facts)[0]!.passes) plan(machine, facts, file.place);
-  if (running && !base.root) throw new Complaint('only root can try it inside', `sudo nestbox why ${argument} ${path}`);
+  if (running && !base.root) throw new NeedsRoot('only root can try it inside', `sudo nestbox why ${argument} ${path}`);
   const tried = running && !notToBeTried.test(path) ? await tryInside(running, path, facts) : null;
   const found = answer(path, machine, { ...facts, paths: { ...met.facts.paths, ...facts.paths } }, { shown: file.file, text: file.text, spec: file.spec }, tried);
   if (json) console.log(JSON.stringify(found, null, 2));

@@ -19,6 +19,7 @@ const lacks: Lacks = {
   networkd: { why: 'a chroot shares the network of the host, and has none of its own', ...sharedNetwork() },
   ports: { why: 'a chroot shares the network of the host: no port can lead to another one inside', mend: 'leave ports out, and let the program listen at the port itself' },
   interfaces: { why: 'a chroot shares the network of the host: no interface can be moved into it', mend: 'name a device that asks for no interface, or say engine = "nspawn"' },
+  'visible-input': { why: 'a chroot shares the network of the host, over which it would be told of the keyboards and mice that are not to be its own', mend: 'say input = "all", or engine = "nspawn"' },
   'fewer-calls': {
     why: 'a chroot has no filter of system calls: none can be forbidden', mend: 'leave those with ~ out of syscalls', accept: 'no-call-filter',
     exposes: { can: 'calls', what: 'programs inside may make every system call of the kernel that their capabilities let them' },

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { closeSync, constants, fchmodSync, fchownSync, fdatasyncSync, fstatSync, fsyncSync, ftruncateSync, linkSync, openSync, readFileSync, readSync, realpathSync, renameSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, fchmodSync, fchownSync, fdatasyncSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, realpathSync, renameSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Complaint, lacksProgram, packages, type ProgramName, reasons } from '../errors.ts';
 import type { Facts, VolumeFact } from '../facts.ts';
@@ -157,12 +157,42 @@ export function readInsideExt(debugfs: string, path: string, start: number, name
   }
 }
 
+/** open(2): a file without a name. The number is that of all processors that Node runs on. */
+const nameless = 0o20000000 | constants.O_DIRECTORY;
+
+/** A new file in the folder of `to`, that is not there under that name yet, and what gives it the name: never over what is there by then. It is gone with us until then, where its file system has files without a name; else `clear` removes it. */
+function unnamed(programs: Facts['programs'], to: string): { file: number; give(): void; clear(): void } {
+  try {
+    const file = openSync(dirname(to), constants.O_WRONLY | nameless, 0o600);
+    const give = () => {
+      // linkat(2) with AT_SYMLINK_FOLLOW; Node has link(2) alone.
+      const { status, stderr } = spawnSync(programs.ln!, ['--logical', '--no-target-directory', '/proc/self/fd/3', to], { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'ignore', 'pipe', file], encoding: 'utf8', cwd: '/' });
+      if (status !== 0) throw new Complaint(`${to} cannot be made`, stderr.trim());
+    };
+    return { file, give, clear: () => {} };
+  } catch (error) {
+    // EISDIR: a kernel, EOPNOTSUPP: a file system (FAT, NFS) that has none.
+    if (!['EOPNOTSUPP', 'ENOTSUP', 'EISDIR', 'EINVAL'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+  // Always the same name: what was cut off is written over by the next.
+  const partial = `${to}.packing`;
+  const file = openSync(partial, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  if (!lockOn(file, programs)) {
+    closeSync(file);
+    throw new Complaint(`${partial} is being written by another nestbox`, 'wait for its end');
+  }
+  ftruncateSync(file, 0);
+  const give = () => {
+    if (existsSync(to)) throw new Complaint(`${to} is there already`, 'move it away');
+    renameSync(partial, to);
+  };
+  return { file, give, clear: () => rmSync(partial, { force: true }) };
+}
+
 /** Writes what a program makes of an image to `to`, whole or not at all; returns its size. The file has the image's owner. */
 export async function pack(programs: Facts['programs'], argv: readonly string[], { file }: OpenImage, to: string): Promise<number> {
-  const partial = `${to}.${process.pid}.new`;
   const source = openSync(file.path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  const target = openSync(partial, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
-  const forget = () => rmSync(partial, { force: true });
+  const { file: target, give, clear } = unnamed(programs, to);
   let stopped: NodeJS.Signals | null = null;
   try {
     const child = spawn(programs['nestbox-native']!, ['launch', '--die-with', `${process.pid}`, '--', programs[argv[0] as ProgramName]!, ...argv.slice(1)], { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: [source, target, 'pipe'], cwd: '/' });
@@ -176,10 +206,10 @@ export async function pack(programs: Facts['programs'], argv: readonly string[],
     fchownSync(target, uid, gid);
     fchmodSync(target, mode & 0o666);
     fsyncSync(target);
-    linkSync(partial, to); // never over what is there by now
+    give();
     return statSync(to).size;
   } finally {
-    forget();
+    clear();
     closeSync(target);
     closeSync(source);
   }

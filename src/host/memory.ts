@@ -302,7 +302,7 @@ export class MemoryHost implements Host {
 
   /** As native/chroot.c: what a root needs, and what is bound into it; a file tells that all is there. */
   private chrootMounts([root = '', ...words]: string[]): void {
-    for (const name of ['sys', 'dev', 'dev/pts', 'dev/shm', 'run', 'tmp', 'proc']) {
+    for (const name of ['run', 'sys', 'dev', 'dev/pts', 'dev/shm', 'tmp', 'proc']) {
       this.makePlace(`${root}/${name}`, 'directory');
       this.mount(`${root}/${name}`, name, node('directory', 0o755));
     }

@@ -116,8 +116,8 @@ const storeFolders: [path: string, mode: number][] = [[store.base, 0o711], [stor
 
 /** Removes the folders that machines share when there is no machine, no template and nothing running. */
 export function removeEmptyStore(): void {
-  tryRemove(store.runs);
-  if (tryRemove(store.journals)) for (const [path] of [...storeFolders].reverse()) tryRemove(path);
+  // Who has a session has a folder there, and is about to write its journal.
+  if (tryRemove(store.runs) && tryRemove(store.journals)) for (const [path] of [...storeFolders].reverse()) tryRemove(path);
 }
 
 function mkdirUnlessThere(path: string, mode: number): void {

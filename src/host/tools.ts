@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { type Needs, needsOf } from '../elf.ts';
-import { toolNames, type Tools } from '../foreign/tools.ts';
+import { toolNames, toolPlaces, type Tools } from '../foreign/tools.ts';
 import { type CacheEntry, readCache } from '../linker.ts';
 import { programFolders } from '../probe.ts';
 import { findInside } from './foreign.ts';
@@ -35,9 +35,10 @@ export function readTools(layers: readonly string[], chooser: string | undefined
   const libraries = new Map<string, string>();
   let loader: string | null = null;
   const programs = toolNames.flatMap((name) => {
-    const path = programFolders.map((folder) => `${folder}/${name}`).find((found) => attempt(() => isForAll(found), false));
+    const place = toolPlaces[name];
+    const path = (place ? [place] : programFolders.map((folder) => `${folder}/${name}`)).find((found) => attempt(() => isForAll(found), false));
     // What the root does not have is not there inside either.
-    if (!path || !['/usr/bin', '/bin'].some((folder) => findInside(layers, `${folder}/${name}`))) return [];
+    if (!path || !(place ? [place] : [`/usr/bin/${name}`, `/bin/${name}`]).some((own) => findInside(layers, own))) return [];
     const needs = read(path);
     const linker = needs?.interpreter;
     const all = needs && librariesOf(needs, cache);

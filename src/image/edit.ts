@@ -20,7 +20,7 @@ const change = (read: Read, at: number, after: Buffer): Change => {
 };
 
 /** The way back. */
-export const reversed = (changes: readonly Change[]): Change[] => changes.toReversed().map(({ before, after, ...same }) => ({ ...same, before: after, after: before }));
+export const reversed = (changes: readonly Change[]): Change[] => [...changes].reverse().map(({ before, after, ...same }) => ({ ...same, before: after, after: before }));
 
 /** Heads and sectors of the geometry that everybody pretends to have. */
 const [heads, perTrack] = [255, 63];

@@ -26,6 +26,9 @@ function numbered(path: string): { disk: string; number: number } | null {
   return disk ? { disk, number: Number(number) } : null;
 }
 
+/** What device mapper calls a logical volume: a hyphen of a name is two (lvm(8)). */
+const mapped = (volume: string): string => volume.replaceAll('-', '--').replace('/', '-');
+
 /** The partition that a line means; null: none of these. `disk`: what the image's own disk is called in it, where that is known. */
 export function partOf({ what }: Pick<FstabLine, 'what'>, parts: readonly Part[], disk: string | null): Part | null {
   const [, key, value = ''] = /^(PARTUUID|PARTLABEL|UUID|LABEL)=(.+)$/.exec(what) ?? /^\/dev\/disk\/by-(partuuid|partlabel|uuid|label)\/(.+)$/.exec(what) ?? [];
@@ -36,8 +39,10 @@ export function partOf({ what }: Pick<FstabLine, 'what'>, parts: readonly Part[]
     case 'UUID': return parts.find(({ content }) => same(content?.uuid)) ?? null;
     case 'LABEL': return parts.find(({ content }) => content?.label === value) ?? null;
     default: {
+      const logical = parts.find(({ volume }) => volume !== undefined && (what === `/dev/${volume}` || what === `/dev/mapper/${mapped(volume)}`));
+      if (logical) return logical;
       const found = numbered(what);
-      return found && (disk === null || disk === found.disk) ? (parts.find(({ number }) => number === found.number) ?? null) : null;
+      return found && (disk === null || disk === found.disk) ? (parts.find(({ number, volume }) => number === found.number && volume === undefined) ?? null) : null;
     }
   }
 }

@@ -1,4 +1,5 @@
 import { Complaint } from '../errors.ts';
+import { smallerEnd } from '../names.ts';
 import type { Extent, ImageFile, Step } from '../step.ts';
 import { sizeOf } from '../text.ts';
 import { listed } from '../words.ts';
@@ -71,7 +72,7 @@ interface Chosen {
 /** The part that is meant: the one that was named, or the last one. */
 function choose(subject: Subject, number: number | null, formats: readonly Format[], does: 'grow' | 'shrink'): Chosen {
   const { file, layout } = subject;
-  const parts = layout.parts.toSorted((a, b) => a.start - b.start);
+  const parts = [...layout.parts].sort((a, b) => a.start - b.start);
   const takes = ({ content }: Part) => content !== null && formats.includes(content.format);
   const last = parts.at(-1);
   if (!last) throw new Complaint(`there is no partition in ${file.path}`);
@@ -201,7 +202,7 @@ export function shrinking(subject: Subject, { part, content }: Chosen, least: nu
   const after = { image, partition: room, fileSystem };
   const number = partition?.number ?? null;
   if (before.image - image < 2 ** 20) return { number, format: content.format, before, after: before, steps: [] };
-  const copy = `${file.path}.nestbox-smaller`;
+  const copy = `${file.path}${smallerEnd}`;
   const work = { image: { path: copy, inode: null }, number, format: content.format };
   const extent: Extent = { start: part.start, size: part.size };
   const steps: Step[] = [
@@ -218,6 +219,6 @@ export function shrinking(subject: Subject, { part, content }: Chosen, least: nu
 /** What `clean` does about a change that was cut off, by its journal. */
 export function wayOfImage(entries: readonly Step[][]): string {
   const steps = entries.flat();
-  const paths = steps.flatMap((step) => (step.kind === 'onward' ? step.steps : [step])).flatMap((step) => ('image' in step ? [step.image.path] : step.kind === 'remove' ? [step.path.replace(/\.nestbox-smaller$/, '')] : []));
+  const paths = steps.flatMap((step) => (step.kind === 'onward' ? step.steps : [step])).flatMap((step) => ('image' in step ? [step.image.path] : step.kind === 'remove' ? [step.path.endsWith(smallerEnd) ? step.path.slice(0, -smallerEnd.length) : step.path] : []));
   return `a change of ${paths[0] ?? 'a disk image'} was cut off: ${steps.some(({ kind }) => kind === 'onward') ? 'finishing it' : 'taking it back'}`;
 }

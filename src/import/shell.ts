@@ -45,7 +45,7 @@ interface Scope {
   left: number;
 }
 
-const mostExpanded = 2 ** 24;
+const mostExpanded = 2 ** 20;
 
 const assignmentForm = /^([A-Za-z_]\w*)(\+?)=$/;
 
@@ -134,9 +134,12 @@ function assign(word: RawWord, depth: number, scope: Scope, notes: Map<string, n
   const before = scope.values.get(head.name);
   const array = head.rest.find((part) => part.kind === 'array');
   const value = array ? array.words.flatMap((one) => marked(one.parts, scope, notes, true, word.line)) : [marked(head.rest, scope, notes, false, word.line)[0] ?? ''];
-  const joined = !head.adds || !before ? value : array ? [...before.words, ...value] : [`${before.words[0] ?? ''}${value[0]!}`, ...before.words.slice(1)];
+  if (head.adds && before) scope.left -= lengthOf(before.words);
+  const joined = scope.left <= 0 ? [`${opens}...${closes}`] : !head.adds || !before ? value : array ? [...before.words, ...value] : [`${before.words[0] ?? ''}${value[0]!}`, ...before.words.slice(1)];
   scope.values.set(head.name, { words: bounded(joined), line: word.line, branch: depth > 0 });
 }
+
+const lengthOf = (words: readonly string[]): number => words.reduce((sum, word) => sum + word.length, words.length);
 
 /** A script that doubles a variable again and again must not fill the memory. */
 function bounded(words: readonly string[]): string[] {
@@ -190,7 +193,7 @@ const splitText = (text: string): string[] => text.match(new RegExp(`(?:${opens}
 
 function valueOf({ name, all, operator, argument, source, quoted }: Extract<Part, { kind: 'variable' }>, scope: Scope, notes: Map<string, number>, depth: number, at: number): string[] {
   const value = scope.left > 0 ? scope.values.get(name) : undefined;
-  scope.left -= value ? value.words.reduce((sum, word) => sum + word.length, value.words.length) : 0;
+  scope.left -= value ? lengthOf(value.words) : 0;
   const inner = (): string[] => (depth > 8 ? [`${opens}${source}${closes}`] : [wordsOf(quoted ? `"${argument.replaceAll('"', '')}"` : argument).map((word) => marked(word.parts, scope, notes, false, at, depth + 1).join(' ')).join(' ')]);
   if (value && (value.words.join('') !== '' || !operator.startsWith(':'))) {
     if (operator.endsWith('+')) return inner();

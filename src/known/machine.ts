@@ -31,8 +31,14 @@ export function placeIn({ shown, text }: Pick<MachineText, 'shown' | 'text'>, pa
 /** A machine as the rules of audit see it. `facts`: of the host that it has met; what that lacks for a run is no matter here. */
 export function knownMachine(file: MachineText, machine: Machine, facts: Facts, host: Surroundings): Known {
   const { spec } = file;
-  const at = (...path: (string | number)[]): Where => placeIn(file, path);
   const isHostRoot = machine.shift === 0;
+  const asksForHosts = spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host');
+  // Where the engine has no namespace of its own for it, the line that accepts that has opened it, and no default.
+  const accepted = hasPosition(file.text, [spec.engine, 'accept']) ? placeIn(file, [spec.engine, 'accept']) : null;
+  const at = (...path: (string | number)[]): Where => {
+    const isLost = path[0] === 'users' ? isHostRoot && spec.users !== 'host' : path[0] === 'network' && path[1] === 'host' && !asksForHosts;
+    return accepted && isLost ? accepted : placeIn(file, path);
+  };
   const limits = spec.grants.find(({ topic }) => topic === 'limits')?.options as { cpu?: number; memory?: number; tasks?: number } | undefined;
   const bound = (limit: 'cpu' | 'memory' | 'tasks'): Said<boolean> => ({ is: limits?.[limit] !== undefined, where: at('limits', ...(limits?.[limit] === undefined ? [] : [limit])) });
   const files = spec.grants.flatMap(({ topic, options }) => (topic === 'files' ? (options as { path: string; to?: string; write: boolean }[]) : []));
@@ -44,7 +50,7 @@ export function knownMachine(file: MachineText, machine: Machine, facts: Facts, 
     name: spec.name, made: 'nestbox', file: file.shown,
     hostRoot: { is: isHostRoot, where: at('users') },
     asRoot: { is: machine.user === null || spec.boot, where: spec.boot ? at('boot') : at('user') },
-    ownNetwork: { is: !spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host'), where: at('network', 'host') },
+    ownNetwork: { is: !asksForHosts && !machine.exposures.some(({ by }) => by === 'network.host'), where: at('network', 'host') },
     shares: [],
     deviceList: { is: isListed, where: spec.accept.includes('no-device-policy') ? at('accept', spec.accept.indexOf('no-device-policy')) : at('users') },
     devices: [], capabilities: [], syscalls: [],

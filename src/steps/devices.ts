@@ -101,7 +101,7 @@ const ways: { [K in Place['kind']]: {
       // A file of our own with this one line: `systemctl set-property DeviceAllow=` would leave a frozen copy of the whole list.
       if (allowed) {
         if ((await host.kind(folder)) === null) await host.mkdir(folder, 0o755);
-        await host.write(file, iniText([], [['Service', [['DeviceAllow', `${numbered({ type, major, minor })} rw`]]]]), 0o644);
+        await host.write(file, iniText([], [[name.endsWith('.scope') ? 'Scope' : 'Service', [['DeviceAllow', `${numbered({ type, major, minor })} rw`]]]]), 0o644);
       } else if ((await host.kind(file)) !== null) {
         await host.remove(file);
         await host.removeLeftover(folder);
@@ -119,6 +119,16 @@ const ways: { [K in Place['kind']]: {
     },
   },
 };
+
+/** What gave devices to a unit while it ran is of no use to the next of that name, and would be its as well: the files do not end with it. */
+export async function forgetAttached(host: Host, unit: string): Promise<void> {
+  const folder = `/run/systemd/system/${unit}.d`;
+  const files = (await host.list(folder)).filter((name) => name.startsWith(attachedPrefix));
+  for (const name of files) await host.remove(`${folder}/${name}`);
+  if (files.length === 0) return;
+  await host.removeLeftover(folder);
+  await must(host, ['systemctl', 'daemon-reload']);
+}
 
 /** What systemd takes without looking whether the node is there: systemd.resource-control(5). */
 const numbered = ({ type, major, minor }: Pick<DeviceRule, 'type' | 'major' | 'minor'>) => `/dev/${type === 'c' ? 'char' : 'block'}/${major}:${minor}`;

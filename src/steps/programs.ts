@@ -1,6 +1,7 @@
 import { Complaint } from '../errors.ts';
 import type { Host } from '../host.ts';
 import { makeLink, removeLink } from '../links.ts';
+import { forgetAttached } from './devices.ts';
 import { forgetCommands, portText } from '../ports.ts';
 import type { Kinds, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
@@ -32,7 +33,10 @@ export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'lin
     describe: ({ place }) => `stop ${place.kind === 'unit' ? place.name : `all that runs in ${place.folders.join(' ')}`}`,
     done: never,
     inverse: nothing,
-    do: ({ place, grace }, host) => host.stop(place, grace),
+    async do({ place, grace }, host) {
+      await host.stop(place, grace);
+      if (place.kind === 'unit') await forgetAttached(host, place.name);
+    },
   },
   link: {
     describe: ({ name, peer, address, bridge, nat }) =>

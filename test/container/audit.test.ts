@@ -34,6 +34,7 @@ const groups = groupsOf(facts, 'nestbox-audit-tried', ['systemd', 'unified']);
 const inGroups = groups.map((path) => `mkdir -p ${path}; echo $$ > ${path}/cgroup.procs;`).join(' ');
 after(() => { for (const path of groups.filter((one) => existsSync(one))) execFileSync('find', [path, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']); });
 
+mkdirSync('/tmp/.X11-unix', { recursive: true, mode: 0o1777 }); // an X server makes it, and leaves it
 const before = snapshot();
 after(() => assert.deepEqual(differences(before), []));
 
@@ -230,10 +231,9 @@ test('private-files: root inside with the ids of the host reads the passwords of
 
 test('x11-folder: root inside takes the socket of a display away where the folder may be written to', options, async (t) => {
   const socket = '/tmp/.X11-unix/X9871';
-  mkdirSync('/tmp/.X11-unix', { recursive: true, mode: 0o1777 });
   const server = createServer((client) => client.end()).listen(socket);
   await once(server, 'listening');
-  t.after(() => server.close());
+  t.after(() => { server.close(); rmSync(socket, { force: true }); });
   // The rule goes by the folder; what is bound there for the try is its one socket's own.
   const open = await trying(t, ['--private-network', '--bind=/tmp/.X11-unix'], 'rm /tmp/.X11-unix/X9871 && echo removed');
   assert.match(open.said, /^removed$/m);

@@ -40,10 +40,10 @@ test('the demo machine shows and sounds in a chroot as it does with systemd-nspa
   const demo = readFileSync(new URL('../../examples/demo.toml', import.meta.url), 'utf8');
   const pictures: Buffer[] = [];
   for (const engine of ['nspawn', 'chroot']) {
-    const file = machineFile(t, demo.replace('name      = "demo"', `name = "demo-${engine}"\nengine = "${engine}"`).replace(/\[root\][^]*/, `${accepted}${root}`).replace('| pacat', '| tee /tmp/tone | pacat').replace(/xclock[^\\]*\\\n/, '\\\n'));
+    const file = machineFile(t, demo.replace('name      = "demo"', `name = "chroot-demo-${engine}"\nengine = "${engine}"`).replace(/\[root\][^]*/, `${accepted}${root}`).replace('| pacat', '| tee /tmp/tone | pacat').replace(/xclock[^\\]*\\\n/, '\\\n'));
     const wav = `${file}.wav`;
     const run = running(t, ['run', file, '--record-audio', wav]);
-    const picture = await pictureOf(t, `demo-${engine}`, (found) => colourAt(found, 190, 50) === 'ffcc00' && found.rgb.includes(Buffer.from('336699', 'hex')));
+    const picture = await pictureOf(t, `chroot-demo-${engine}`, (found) => colourAt(found, 190, 50) === 'ffcc00' && found.rgb.includes(Buffer.from('336699', 'hex')));
     assert.deepEqual([picture.width, picture.height], [740, 380]);
     pictures.push(picture.rgb);
     const { status, stderr } = await run.end(null);
@@ -79,7 +79,7 @@ test('boot, services of systemd and ports are refused with the reason', (t) => {
 
 test('a program inside has the mounts of a root, a process tree of its own, and no more than root of a container may', (t) => {
   const look = 'id -un; hostname; echo $$ $(ls -d /proc/[0-9]* | wc -l); for p in / /proc /proc/sys /sys /dev /dev/pts /dev/shm /run /tmp; do grep -m1 " $p " /proc/mounts | cut -d" " -f2,3,4 | cut -d, -f1; done; '
-    + 'ls /dev | tr "\\n" " "; echo; grep -E "^(CapBnd|CapEff|NoNewPrivs)" /proc/self/status | tr "\\n" " "; echo; true > /proc/sys/kernel/hostname; echo 1 > /sys/kernel/profiling; chmod 777 /sys/power; stat -c %a /tmp /dev/shm /run/user/0; readlink /dev/fd /dev/ptmx; wc -c < /proc/kallsyms; ls /proc/self/fd | wc -l; [ "$(readlink /proc/self/ns/net)" = NET ] && echo "the host\'s network"';
+    + 'ls /dev | tr "\\n" " "; echo; grep -E "^(CapBnd|CapEff|NoNewPrivs)" /proc/self/status | tr "\\n" " "; echo; true > /proc/sys/kernel/hostname; echo 1 > /sys/kernel/profiling; chmod 777 /sys/power; stat -c %a /tmp /dev/shm /run/user/0; readlink /dev/fd /dev/ptmx; wc -c < /proc/kallsyms; grep -c hostname= /proc/1/cmdline; ls /proc/self/fd | wc -l; [ "$(readlink /proc/self/ns/net)" = NET ] && echo "the host\'s network"';
   const net = spawnSync('readlink', ['/proc/self/ns/net'], { encoding: 'utf8' }).stdout.trim();
   const { stdout, stderr } = nestbox(['run', machine(t, 'chroot-look', 'hostname = "inner"'), '--', 'sh', '-c', look.replace('NET', net)]);
   const lines = stdout.split('\n');
@@ -92,7 +92,7 @@ test('a program inside has the mounts of a root, a process tree of its own, and 
   assert.equal(bounding, effective);
   for (const number of [12, 16, 17, 25]) assert.equal((BigInt(`0x${bounding}`) >> BigInt(number)) & 1n, 0n, `capability ${number}`);
   assert.equal(stderr.match(/Read-only file system/g)?.length, 3, stderr);
-  assert.deepEqual(lines.slice(14, 22), ['1777', '1777', '700', '/proc/self/fd', 'pts/ptmx', '0', '4', "the host's network"]);
+  assert.deepEqual(lines.slice(14, 23), ['1777', '1777', '700', '/proc/self/fd', 'pts/ptmx', '0', '0', '4', "the host's network"]);
 });
 
 test('the environment is that of a login: /etc/profile is read, what the file grants counts more, and no text of it is a command', (t) => {
@@ -193,8 +193,9 @@ test('nestbox killed while it runs: its processes and mounts are gone at once, a
   mkdirSync(`${shared}/games`);
   const run = await up(t, 'chroot-killed', `user = "someone"\ndisplay = "headless"\nfiles = ["${shared}/games"]`, 'sleep 1000 & trap "" TERM INT HUP; echo ready; while :; do sleep 1; done');
   await run.end('SIGKILL');
-  const alive = () => spawnSync('pgrep', ['-f', 'nestbox-native chroot'], { encoding: 'utf8' }).stdout;
+  const alive = () => spawnSync('pgrep', ['-f', 'chroot /run/nestbox/chroot-killed/root'], { encoding: 'utf8' }).stdout;
   for (const limit = Date.now() + 5000; alive() !== '' && Date.now() < limit; ) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(alive(), '');
   assert.equal(nestbox(['clean', 'chroot-killed']).status, 0);
   assert.deepEqual(differences(before), []);
 });
@@ -243,6 +244,11 @@ test('keep = true: the mounts stay on the host and are used again, stop takes th
   assert.deepEqual(mountsIn(tree), ['/boot']);
   assert.equal(spawnSync('umount', [`${tree}/boot`]).status, 0);
   assert.deepEqual(differences(before).filter((line) => line.includes('chroot-keep') || line.includes(tree)), []);
+  // A way back that is gone once more, as after a start of the host, does not touch what somebody has mounted since.
+  assert.equal(spawnSync('mount', ['-t', 'tmpfs', 'mine', `${tree}/boot`]).status, 0);
+  assert.equal(spawnSync('dist/nestbox-native', ['chroot-unmount', tree], { cwd: new URL('../..', import.meta.url).pathname }).status, 0);
+  assert.deepEqual(mountsIn(tree), ['/boot']);
+  assert.equal(spawnSync('umount', [`${tree}/boot`]).status, 0);
   // And from a run straight to rm.
   const third = run();
   assert.equal(third.status, 5, third.stderr);

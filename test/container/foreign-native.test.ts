@@ -96,6 +96,7 @@ test('the host\'s programs unpack and add up; packing, and whatever else, is lef
   const cases: [string, string, string?][] = [
     ['gzip -dc', 'host'], ['gzip -c', 'root'], ['gzip -9', 'root'], ['sha256sum', 'host'], ['sha256sum -b -', 'host'], ['sha256sum --zero', 'root'],
     ['tar -x -m -f - --warning=no-timestamp -C /tmp', 'root'], ['tar -x -m -f - --warning=no-timestamp', 'host'], ['tar -c -f - -T -', 'root'],
+    ['apt-method-file', 'host'], ['apt-method-file --other', 'root'],
     // What is loaded into every program is for the root's processor.
     ['sha256sum', 'root', 'export LD_PRELOAD=/usr/lib/aarch64-linux-gnu/libc.so.6;'], ['sha256sum', 'root', 'export LD_LIBRARY_PATH=/tmp;'],
   ];
@@ -106,12 +107,13 @@ test('the host\'s programs unpack and add up; packing, and whatever else, is lef
 test('the programs are in the way of dpkg alone: other programs have the root\'s own, and these can be replaced', { skip }, (t) => {
   const file = machine(t, 'foreign-native-way', 'ephemeral = true');
   const host = snapshot();
-  const said = inside(file, `command -v tar; apt-config dump DPkg::Path; ls ${tools}/bin | tr '\\n' ' '; echo
+  const said = inside(file, `command -v tar; apt-config dump DPkg::Path; apt-config dump Dir::Bin::Methods::file; ls ${tools}/bin | tr '\\n' ' '; echo
     cp -p /usr/bin/tar /usr/bin/tar.new; mv /usr/bin/tar.new /usr/bin/tar; cp -p /usr/bin/dpkg-deb /usr/bin/dpkg-deb.new; mv /usr/bin/dpkg-deb.new /usr/bin/dpkg-deb
     rm /usr/bin/md5sum; PATH=${tools}/bin:$PATH; echo | md5sum 2>&1 || echo $?
     touch ${tools}/bin/tar 2>&1 || true; dpkg --print-architecture; uname -m`).split('\n');
   assert.match(said[0]!, /^(\/usr)?\/bin\/tar$/);
   assert.match(said[1]!, new RegExp(`"${tools}/bin:/usr/local/sbin:`));
+  assert.equal(said.splice(2, 1)[0], `Dir::Bin::methods::file "${tools}/bin/apt-method-file";`);
   const names = said[2]!.trim().split(' ');
   assert.ok(['dpkg-deb', 'dpkg-split', 'tar', 'rm', 'gzip', 'sha256sum'].every((name) => names.includes(name)) && names.every((name) => (toolNames as readonly string[]).includes(name)), said[2]);
   assert.deepEqual(said.slice(3, 5), ['md5sum: not found', '127']);

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, tru
 import { dirname } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { asks, bootAt, loopsOver, type Made, makeImage, mistakes, names, rootAt, sum, type TableKind } from '../images.ts';
+import { extent, firstExtent, lvmHead } from '../lvm.ts';
 import { folder, nestbox, program, root as debian, running } from '../nestbox.ts';
 import { create, left, machine, says, succeeds, templateOf } from '../roots.ts';
 import { differences, snapshot } from '../snapshot.ts';
@@ -351,4 +352,30 @@ test('a disk is taken as an image is, unless something of it is mounted', (t) =>
     says('losetup', '--detach', disk);
   }
   assert.deepEqual([asks(made, rootAt, 'cat /srv/card'), mistakes(made), left('loop')], ['card\n', [], []]);
+});
+
+test('an image with LVM in it: the volume with the root, and another where its fstab says', (t) => {
+  const made = image(t, 'none', 'lvm.img', (root) => {
+    mkdirSync(`${root}/home`, { recursive: true });
+    writeFileSync(`${root}/etc/fstab`, '/dev/mapper/deb--ian-root / ext4 defaults 0 1\n/dev/deb-ian/home /home ext4 defaults 0 2\n');
+  });
+  // The file system of 63 MiB becomes a volume of 16 extents behind the other.
+  const path = `${folder(t)}/group.img`;
+  const [homeAt, at] = [firstExtent, firstExtent + 2 * extent];
+  writeFileSync(path, lvmHead('deb-ian', { home: [{ from: 0, count: 2 }], root: [{ from: 2, count: 16 }], apart: [{ from: 18, count: 1 }, { from: 20, count: 1 }] }, 24));
+  truncateSync(path, firstExtent + 24 * extent);
+  says('dd', `if=${made.path}`, `of=${path}`, 'bs=1M', `seek=${at / 2 ** 20}`, 'conv=notrunc,sparse', 'status=none');
+  says('mke2fs', '-q', '-t', 'ext4', '-E', `offset=${homeAt}`, path, '8M');
+  const group = { path, kind: 'none' as const, root: at };
+  const before = snapshot();
+  assert.equal(succeeds(nestbox(['run', path, '--', 'sh', '-c', 'echo 1 > /home/made; echo 2 > /srv/made; id -u'])).stdout, '0\n');
+  untouched(group, before);
+  assert.deepEqual([asks(group, homeAt, 'cat /made'), asks(group, at, 'cat /srv/made')], ['1\n', '2\n']);
+  const named = machine(t, 'image-lvm', `ephemeral = true\n[root]\nimage = "${path}"\nlogical-volume = "apart"\n`);
+  assert.match(nestbox(['run', named, '--', 'true']).stderr, /deb-ian\/apart in \S+ cannot be opened by itself: it is in several pieces\n {2}losetup --find --show/);
+  const look = `${folder(t)}/look`;
+  succeeds(nestbox(['image', 'mount', path, look]));
+  assert.equal(readFileSync(`${look}/home/made`, 'utf8'), '1\n');
+  succeeds(nestbox(['image', 'unmount', path]));
+  untouched(group, before);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, statSync, truncateSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, rmdirSync, statSync, truncateSync, writeSync } from 'node:fs';
 import test, { type TestContext } from 'node:test';
 import { imageSession as sessionName } from '../../src/names.ts';
 import { bootOf, copySparse, digestOf, diskImage, type FileSystem, hashOf, type Kind, looked, type Made, MiB, sizeOfPartition, smallTree } from '../disk-images.ts';
@@ -415,4 +415,25 @@ test('a packed copy is written beside an image, and is the image', (t) => {
     says('rm', `${pi.path}.${as}`);
   }
   assert.deepEqual(left(pi), []);
+});
+
+test('killed while it packs an image, nothing of the packed copy is left', async (t) => {
+  const pi = made(t);
+  says('dd', 'if=/dev/urandom', `of=${pi.path}`, 'bs=1M', 'seek=64', 'count=40', 'conv=notrunc', 'status=none'); // takes xz some time
+  const child = spawn(process.execPath, [program, 'image', 'compress', pi.path], { stdio: 'ignore' });
+  const over = once(child, 'exit');
+  const opens = () => readdirSync(`/proc/${child.pid}/fd`).some((file) => {
+    try {
+      return readlinkSync(`/proc/${child.pid}/fd/${file}`).endsWith(' (deleted)');
+    } catch {
+      return false;
+    }
+  });
+  while (!opens()) await new Promise((resolve) => setTimeout(resolve, 5));
+  child.kill('SIGKILL');
+  await over;
+  assert.ok(!existsSync(`${pi.path}.xz`), 'it was not killed early enough');
+  assert.deepEqual(left(pi), []);
+  assert.match(succeeds('compress', '--as', 'gz', pi.path), /pi\.img\.gz/);
+  says('rm', `${pi.path}.gz`);
 });

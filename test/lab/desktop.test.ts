@@ -50,6 +50,7 @@ for (const host of hosts)
       await computer.until(...isVisible('tty1'));
     }
     await computer.does('nestbox', 'switch', 'private');
+    await computer.until('sh', '-c', 'ls -l /proc/$(pgrep -x labwc)/fd | grep -q /dev/input/event'); // it has them again a moment later
     await types(computer, plain('private'), 'again');
     await computer.press('ctrl-alt-f8');
     await computer.until(...isVisible('tty8'));

@@ -86,4 +86,30 @@ for (const host of hosts)
     assert.equal(await left(computer), '');
     assert.deepEqual((await computer.runWith({ input: 'wrong\n' }, 'nestbox', 'run', '--passphrase-fd', '0', '/root/safe.img', '--', 'true')).stderr, 'nestbox: the passphrase that was given does not open partition 1 of /root/safe.img\n  nothing has been opened\n');
     assert.equal(await left(computer), '');
+
+    // To be looked at from outside.
+    const mounted = await computer.runWith({ input: 'horse staple\n' }, 'nestbox', 'image', 'mount', '--passphrase-fd', '0', '/root/safe.img', '/mnt/safe');
+    assert.equal(mounted.status, 0, mounted.stderr);
+    assert.equal(await computer.get('/mnt/safe/srv/made'), '1\n');
+    assert.match((await computer.run('nestbox', 'image', 'grow', '/root/safe.img', '+8M')).stderr, /is in use/);
+    await computer.does('nestbox', 'image', 'unmount', '/root/safe.img');
+    assert.equal(await left(computer), '');
+    await computer.does('nestbox', 'image', 'mount', '--key-file', '/root/key', '/root/safe.img', '/mnt/safe');
+    await computer.does('nestbox', 'image', 'unmount', '/root/safe.img');
+    const closed = await computer.runWith({ input: 'wrong\n' }, 'nestbox', 'image', 'mount', '--passphrase-fd', '0', '/root/safe.img', '/mnt/safe');
+    assert.deepEqual([closed.status, closed.stderr], [1, 'nestbox: the passphrase that was given does not open partition 1 of /root/safe.img\n  nothing has been opened\n']);
+    assert.equal(await left(computer), '');
+
+    // A volume group as LVM itself makes it, of the name of another that this host could have; it is not activated.
+    await computer.does('sh', '-ec', `truncate -s 128M /root/group.img; printf 'label: gpt\\nsize=8M,type=linux\\ntype=lvm\\n' | sfdisk --quiet /root/group.img
+      loop=$(losetup --find --show --offset 9437184 --sizelimit 121634816 /root/group.img); pvcreate -q "$loop"; vgcreate -q --setautoactivation n debian-vg "$loop"
+      lvcreate -q -y -n home -L 8M debian-vg; lvcreate -q -y -n root -L 92M debian-vg; lvextend -q -L +4M debian-vg/root; lvcreate -q -y -n swap_1 -L 4M debian-vg
+      echo '/dev/mapper/debian--vg-home /home ext4 defaults 0 2' > /root/tree/etc/fstab
+      mke2fs -q -t ext4 -d /root/tree /dev/debian-vg/root; mke2fs -q /dev/debian-vg/home; vgchange -q -an debian-vg; losetup --detach "$loop"`);
+    assert.equal(await left(computer), '');
+    const grouped = await computer.run('nestbox', 'run', '/root/group.img', '--', 'sh', '-c', 'touch /home/made; echo 1 > /srv/made; id -u');
+    assert.deepEqual([grouped.status, grouped.stdout], [0, '0\n'], grouped.stderr);
+    assert.equal(await left(computer), '');
+    await computer.does('sh', '-ec', `loop=$(losetup --find --show --offset 9437184 --sizelimit 121634816 /root/group.img); vgchange -q -ay debian-vg; e2fsck -fn /dev/debian-vg/root; mount -o ro /dev/debian-vg/home /mnt; test -e /mnt/made; umount /mnt; mount -o ro /dev/debian-vg/root /mnt; test -e /mnt/srv/made; umount /mnt; vgchange -q -an debian-vg; losetup --detach "$loop"`);
+    assert.equal(await left(computer), '');
   });

@@ -103,10 +103,12 @@ test('trixie: two connectors of one card, a machine on each, with its own pictur
   // The connector is lent again to one who starts, by the holder that is left; and to an X server that takes the place of one that was killed.
   await computer.does('nestbox', 'start', 'upper');
   await computer.until(...there(`${home('upper')}/.session`));
-  await shell(computer, `kill -KILL $(pgrep -x Xorg -u $(stat -c %u /run/nestbox-services/lower/lease/socket))`);
-  await reads(lower, /Log ?In/);
-  await upper.press('ctrl-alt-t');
-  await reads(upper, /ready/);
+  await shell(computer, `rm ${home('lower')}/.session; kill -KILL $(pgrep -x Xorg -u $(stat -c %u /run/nestbox-services/lower/lease/socket))`);
+  await computer.until(...there(`${home('lower')}/.session`));
+  for (const place of [upper, lower]) {
+    await place.press('ctrl-alt-t');
+    await reads(place, /ready/);
+  }
 
   await computer.does('nestbox', 'stop', 'upper', 'lower');
   assert.equal(await traces(computer), before);

@@ -146,7 +146,7 @@ function reportOf(example: string, hostName: string): Report {
   return audit(knownMachine({ shown, text, spec }, machine, facts, { ...quietHost, home: facts.person.home }));
 }
 
-const golden = ['work-desktop', 'steam', 'music', 'pi', 'banking', 'xhost', 'studio'];
+const golden = ['work-desktop', 'steam', 'music', 'pi', 'banking', 'xhost', 'studio', 'steam-gentoo'];
 
 test('the audit of these examples is the same as before', () => {
   for (const example of golden) {
@@ -164,6 +164,12 @@ test('an audit does not depend on what a host lacks for a run, apart from what k
     const opened = hosts.map((name) => reportOf(example, name).findings.map(({ can }) => can).filter((can) => can !== 'disks' && can !== 'hints').join(' '));
     assert.ok(opened.every((one) => one === opened[0]), `${example}:\n${hosts.map((name, i) => `${name}: ${opened[i]}`).join('\n')}`);
   }
+});
+
+test('what an engine does not keep away is opened by the line that accepts it', () => {
+  const report = reportOf('steam-gentoo', 'laptop');
+  const line = exampleText('steam-gentoo').split('\n').findIndex((text) => text.startsWith('accept')) + 1;
+  assert.deepEqual(report.findings.filter(({ where: { line: found } }) => found === line).map(({ can }) => can).sort(), ['files', 'root', 'services']);
 });
 
 test('each finding in an example stands at a line of it that has to do with it, or says that none does', () => {

@@ -16,6 +16,12 @@ test('the program that chooses knows the same tools, in the same place', () => {
   assert.ok(binds.every(({ write, passes }) => !write && passes));
 });
 
+test('apt is told of a method of the host where the host has it', () => {
+  const text = (...names: string[]) => toolEdits({ chooser: '/chooser', loader: '/loader', programs: names.map((name) => ({ name, path: `/usr/bin/${name}` })), libraries: [] }).texts?.[0]?.text ?? '';
+  assert.match(text('dpkg-deb', 'apt-method-file'), /^Dir::Bin::Methods::file "\/run\/nestbox\/tools\/bin\/apt-method-file";\n/m);
+  assert.doesNotMatch(text('dpkg-deb'), /Methods/);
+});
+
 test('tools are for a root that is emulated, unless the file says no', () => {
   const bound = (host: string, architecture: string | undefined, native: boolean) => {
     const spec = machineWith(storedHost(host), [{ topic: 'foreign', kind: null, options: { native } }], { root: { source: 'debian', options: { debian: 'bookworm', packages: [], variant: 'minbase', components: ['main'], ...(architecture && { architecture }) } } });

@@ -1,5 +1,5 @@
 import { apply, describe, undo } from '../../apply.ts';
-import { Complaint, lacksProgram } from '../../errors.ts';
+import { Complaint, lacksProgram, NeedsRoot } from '../../errors.ts';
 import type { Facts } from '../../facts.ts';
 import { type OpenImage, openImage, usesOfImage } from '../../host/images.ts';
 import { linux } from '../../host/linux.ts';
@@ -46,7 +46,7 @@ export async function change(named: string, options: ImageOptions, facts: Facts,
   try {
     mustBeFree(image);
     if (!dry) {
-      if (!facts.root) throw new Complaint('only root can work on the file systems in an image', 'sudo puts it right; --dry-run tells what would be done');
+      if (!facts.root) throw new NeedsRoot('only root can work on the file systems in an image', 'sudo puts it right; --dry-run tells what would be done');
       session = openSessionOf(path, facts);
       if (await session.interrupted()) {
         note(wayOfImage(await session.journal.entries()));

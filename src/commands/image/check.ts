@@ -1,4 +1,4 @@
-import { Complaint } from '../../errors.ts';
+import { Complaint, NeedsRoot } from '../../errors.ts';
 import { openImage } from '../../host/images.ts';
 import { linux } from '../../host/linux.ts';
 import { formatNames } from '../../image/filesystems.ts';
@@ -23,7 +23,7 @@ export default async function check([file, ...more]: string[], options: ImageOpt
     const subject = subjectOf(image);
     mustBeFree(image);
     mustBeWhole(subject);
-    if (!facts.root) throw new Complaint('only root can look through the file systems in an image', 'sudo puts it right');
+    if (!facts.root) throw new NeedsRoot('only root can look through the file systems in an image', 'sudo puts it right');
     for (const remark of subject.layout.table.remarks) note(`${remark}, going on`);
     const wrong: string[] = [];
     for (const { partition, start, size, content } of subject.layout.parts) {

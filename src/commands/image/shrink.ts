@@ -1,4 +1,4 @@
-import { Complaint } from '../../errors.ts';
+import { Complaint, NeedsRoot } from '../../errors.ts';
 import { isExt } from '../../image/filesystems.ts';
 import { leastMargin, readSize, shrinking, toShrink } from '../../image/plan.ts';
 import { probe } from '../../probe.ts';
@@ -16,7 +16,7 @@ export default async function shrink([file, size, ...more]: string[], options: I
   const margin = options.margin === undefined ? null : readSize(options.margin).bytes;
   const number = numberOf(options);
   const facts = probe(process.env);
-  if (!facts.root) throw new Complaint('only root can ask the file system in an image how small it can be', 'sudo puts it right');
+  if (!facts.root) throw new NeedsRoot('only root can ask the file system in an image how small it can be', 'sudo puts it right');
   return change(file, options, facts, async (image, host) => {
     const subject = subjectOf(image);
     const chosen = toShrink(subject, number);
