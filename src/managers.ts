@@ -15,6 +15,9 @@ export interface Manager {
   text(terminal: number | null): Text | null;
 }
 
+/** LightDM names terminal 7 to the X server also where there is none, and that would end for want of it. */
+const withoutTerminal = `sh -c 'for word; do shift; case "$word" in vt[0-9]*) ;; *) set -- "$@" "$word" ;; esac; done; exec X -nolisten local "$@"' X`;
+
 export const managers: Record<string, Manager> = {
   lightdm: {
     summary: 'LightDM',
@@ -23,7 +26,7 @@ export const managers: Record<string, Manager> = {
     // host's devices. An abstract socket would be the host's as well, where the machine shares its network.
     text: (terminal) => ({
       path: '/etc/lightdm/lightdm.conf.d/60-nestbox.conf',
-      text: `[LightDM]\n${terminal === null ? '' : `minimum-vt=${terminal}\n`}logind-check-graphical=false\n[Seat:*]\nxserver-command=X -nolisten local\nallow-user-switching=false\n`,
+      text: `[LightDM]\n${terminal === null ? '' : `minimum-vt=${terminal}\n`}logind-check-graphical=false\n[Seat:*]\nxserver-command=${terminal === null ? withoutTerminal : 'X -nolisten local'}\nallow-user-switching=false\n`,
     }),
   },
   sddm: {

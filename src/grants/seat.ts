@@ -1,7 +1,8 @@
 import * as v from 'valibot';
 import { classEdit } from '../classes.ts';
 import { lacks, lacksProgram, type Problem, warns } from '../errors.ts';
-import type { Facts } from '../facts.ts';
+import type { Text } from '../edits.ts';
+import type { Facts, GraphicsCard } from '../facts.ts';
 import { allExposed, defineGrant } from '../grant.ts';
 import { needsCard } from '../graphics.ts';
 import { container, inputGroup, logind, uinput } from '../inputs.ts';
@@ -84,7 +85,7 @@ export default defineGrant({
       limits: { ...(hasCpu && { weight: seat.weight }), ...(seat.memory !== undefined && { memory: seat.memory }) },
       // LightDM keeps passwords in memory that is never swapped, and ends where it cannot.
       syscalls: ['@memlock'],
-      texts: [...(lent?.texts ?? managerTexts(null, undefined)), logind, ...(lent ? [] : [primary])],
+      texts: [...(lent?.texts ?? managerTexts(null, undefined)), logind, ...(lent ? [] : [screenOf(card, nvidiaCards([card]).length > 0)])],
     };
   },
 
@@ -107,8 +108,9 @@ function needsConnector(facts: Facts, card: number, connector: string | undefine
   return found.connected ? [] : [{ ...warns(`no monitor is at ${connector}`, 'the seat shows nothing before one is, going on'), at: ['connector'] }];
 }
 
-/** An X server takes the computer's first card where nobody says another one: xorg.conf(5), OutputClass. There is one in the machine. */
-const primary = {
-  path: '/etc/X11/xorg.conf.d/60-nestbox.conf',
-  text: 'Section "OutputClass"\n  Identifier "seat"\n  Option "PrimaryGPU" "yes"\nEndSection\n',
-};
+/** An X server takes the computer's first card where nobody says another one: xorg.conf(5), BusID, whose numbers are decimal. */
+function screenOf({ card, pci }: GraphicsCard, isNvidia: boolean): Text {
+  const [, domain, bus, device, unit] = (/^(\w+):(\w+):(\w+)\.(\w)$/.exec(pci ?? '') ?? []).map((part) => Number.parseInt(part, 16));
+  const which = pci === null ? `Option "kmsdev" "${card}"` : `BusID "PCI:${bus}@${domain}:${device}:${unit}"`;
+  return { path: '/etc/X11/xorg.conf.d/60-nestbox.conf', text: `Section "Device"\n  Identifier "seat"\n  Driver "${isNvidia ? 'nvidia' : 'modesetting'}"\n  ${which}\nEndSection\n` };
+}

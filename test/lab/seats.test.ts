@@ -136,8 +136,9 @@ test('trixie: two seats at one computer, each with a screen, keys, sounds and ha
   // When the last one ends, the host has its terminals, keyboards and mice again.
   await computer.does('nestbox', 'stop', 'right', 'left');
   assert.equal(await visible(computer), 'tty1');
-  await computer.type('nobody');
-  await right.type('zak');
-  await computer.until('sh', '-c', "tr -d '\\n' < /dev/vcs1 | grep -q 'nobodyzak *$'");
+  for (const [at, name] of [[computer, 'nobody'], [right, 'zak']] as const) {
+    await at.type(name);
+    await computer.until('sh', '-c', `tr -d '\\n' < /dev/vcs1 | grep -q '${name} *$'`);
+  }
   assert.equal((await computer.run('ls', '/run/nestbox-seats')).stdout, '');
 });
