@@ -9,9 +9,9 @@ import { type Computer, hosts, power } from './computer.ts';
 const traces = (computer: Computer): Promise<string> => computer.does('sh', '-c', `
   systemctl list-units --all --plain --no-legend 'nestbox*' 'lxc@*' 'machine-*' | cut -d' ' -f1; systemctl list-unit-files --plain --no-legend 'nestbox*'
   find /etc/systemd /run/systemd/system /run/systemd/system.control /run/nestbox /run/nestbox-services /var/lib/nestbox /var/lib/lxc /etc/nestbox /run/lxc 2>/dev/null | grep -v '/run/lxc/lock/var\\|/var/lib/lxc$\\|/run/lxc$\\|/run/lxc/lock$' | sort
-  find /sys/fs/cgroup -name 'lxc.*' -o -name 'nestbox*'; grep nestbox /proc/self/mountinfo; nft list tables; ip -br link | cut -d' ' -f1`);
+  find /sys/fs/cgroup -name 'lxc.*' -o -name 'nestbox*'; grep nestbox /proc/self/mountinfo; nft list tables; ip -br link | cut -d' ' -f1 | sort`);
 
-const unit = '[Service]\nUser=listener\nExecStart=/usr/bin/aplay -q -D plughw:0 /srv/music/tone.wav\nRestart=always\nRestartSec=100ms\n[Install]\nWantedBy=multi-user.target\n';
+const unit = '[Unit]\nStartLimitIntervalSec=0\n[Service]\nUser=listener\nExecStart=/usr/bin/aplay -q -D plughw:0 /srv/music/tone.wav\nRestart=always\nRestartSec=100ms\n[Install]\nWantedBy=multi-user.target\n';
 
 for (const host of hosts) {
   test(`${host}: a system in LXC plays music, comes up with the computer, and is gone when disabled`, async (t) => {

@@ -4,7 +4,7 @@ import { imported, readForeign } from '../../src/import.ts';
 import { plan, preparing } from '../../src/plan.ts';
 import { readSpec } from '../../src/spec.ts';
 import { unitsOf } from '../../src/units/files.ts';
-import { meetStored, storedHost } from './hosts.ts';
+import { exampleNames, exampleText, meetStored, storedHost } from './hosts.ts';
 
 /** What nestbox has rendered is imported, and rendered again: the two must be the same files. A few here, a thousand in test/container/import.test.ts. */
 
@@ -17,6 +17,9 @@ export function hostOf(name: string): Facts {
   const known = { ...Object.fromEntries(Object.keys(host.nodes).map((path) => [path, { ...folder, kind: 'device' as const }])), ...host.paths };
   return { ...host, paths: new Proxy(known, { has: () => true, get: (paths, path) => paths[String(path)] ?? folder }) as Facts['paths'] };
 }
+
+/** The examples that systemd-nspawn runs: of what LXC is given a machine of systemd-nspawn is made, and a chroot is no service. */
+export const comparedExamples = exampleNames.filter((name) => readSpec(exampleText(name), name).engine === 'nspawn');
 
 /** The files with which systemd runs a machine on that host. */
 export function render(text: string, host: Facts): Files {
