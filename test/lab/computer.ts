@@ -12,7 +12,7 @@ import { keysOf, keysOfCharacter } from './monitor.ts';
 import { boot, resume, screenFile } from './qemu.ts';
 import type { Host } from './recipe.ts';
 
-export { type Host, hosts } from './recipe.ts';
+export { type Host, hosts, newest } from './recipe.ts';
 
 /** A virtual computer with systemd, a screen, a sound card and a keyboard, and nestbox installed on it. */
 export interface Computer {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { assertSomeTone, samplesOf, wav } from '../sound.ts';
-import { type Computer, hosts, power } from './computer.ts';
+import { type Computer, newest, power } from './computer.ts';
 import { desktop, home, logIn, plain, there, types } from './desktops.ts';
 import { reads } from './screen.ts';
 
@@ -25,7 +25,7 @@ const traces = (computer: Computer): Promise<string> => computer.does('sh', '-c'
   find /run/nestbox /run/nestbox-services /run/systemd/nspawn /run/systemd/machines /var/lib/machines /etc/systemd/nspawn /etc/systemd/system '(' -name work -o -name '.#work*' -o -name 'nestbox-work*' -o -name '*@work.service*' -o -name work.nspawn ')' -prune -print 2>/dev/null
   ps -e -o args= | grep -E 'nestbox|systemd-nspawn|Xorg|lightdm' | grep -v grep; nft list tables; true`);
 
-for (const host of hosts)
+for (const host of newest)
   test(`${host}: a desktop on an encrypted volume, from the passphrase to a tone in the host's sound server`, async (t) => {
     const computer = await power(t, host);
     await encrypt(computer);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { assertSomeTone, assertTone, wav } from '../sound.ts';
-import { type Computer, hosts, power } from './computer.ts';
+import { type Computer, newest, power } from './computer.ts';
 
 /** Machines on LXC where systemd is PID 1: they are LXC's own units, come up with the computer, and have real device rights. */
 
@@ -13,7 +13,7 @@ const traces = (computer: Computer): Promise<string> => computer.does('sh', '-c'
 
 const unit = '[Unit]\nStartLimitIntervalSec=0\n[Service]\nUser=listener\nExecStart=/usr/bin/aplay -q -D plughw:0 /srv/music/tone.wav\nRestart=always\nRestartSec=100ms\n[Install]\nWantedBy=multi-user.target\n';
 
-for (const host of hosts) {
+for (const host of newest) {
   test(`${host}: a system in LXC plays music, comes up with the computer, and is gone when disabled`, async (t) => {
     const computer = await power(t, host);
     const inside = (...argv: string[]) => computer.run('nestbox', 'exec', 'music', '--', ...argv);

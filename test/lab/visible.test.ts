@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Job } from './agent.ts';
-import { type Computer, hosts, power } from './computer.ts';
+import { type Computer, newest, power } from './computer.ts';
 
 /** A machine that is given keys and mice while its terminal is visible, with a program inside that never closes a device. */
 
@@ -62,7 +62,7 @@ async function typesAtHost(computer: Computer, name: string): Promise<void> {
   await shows('');
 }
 
-for (const host of hosts)
+for (const host of newest)
   for (const [what, more] of [['ids of its own', ''], ["the host's ids and network", 'users = "host"\nnetwork = "host"']] as const)
     test(`${host}: with ${what}, keys and mice are heard while its terminal is visible, and not otherwise`, async (t) => {
       const computer = await power(t, host);
