@@ -14,7 +14,7 @@ export interface Result {
 
 /** Runs nestbox to its end. */
 export function nestbox(args: string[], options: { env?: NodeJS.ProcessEnv; input?: string; timeout?: number } = {}): Result {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], { encoding: 'utf8', timeout: options.timeout ?? 120_000, env: { ...process.env, ...options.env }, input: options.input ?? '' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], { encoding: 'utf8', timeout: options.timeout ?? 300_000, env: { ...process.env, ...options.env }, input: options.input ?? '' });
   return { status, stdout, stderr };
 }
 

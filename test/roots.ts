@@ -92,7 +92,7 @@ export function succeeds(result: Result): Result {
 export function create(t: TestContext, name: string, text: string): string {
   const file = machine(t, name, text);
   nestbox(['rm', name]); // of a test that was cut off
-  succeeds(nestbox(['create', file]));
+  succeeds(nestbox(['create', file], { timeout: 900_000 })); // an emulated build takes minutes
   return file;
 }
 

@@ -23,7 +23,7 @@ const prepare = `
 /** Begins a change of a copy again and again, each time up to the next step: it stands still there. The last one is not stopped. Says how many there are. */
 const change = (from: string, words: string, size: string) => `cd ${at}
   n=0; while n=$((n + 1)); do
-    cp --sparse=always ${from} ${words}-$n.img
+    cp --sparse=always ${from} ${words}-$n.img; sync ${words}-$n.img . # as what somebody has had for a while
     KILL_AT=step:$n KILL_WITH=SIGSTOP node --require /root/kill-at.cjs /usr/lib/nestbox/dist/nestbox.cjs image ${words} --verbose ${at}/${words}-$n.img ${size} > /dev/null 2> /root/${words}-$n & child=$!
     while grep -qs '^State:.[RSD]' /proc/$child/status; do sleep 0.05; done
     grep -qs '^State:.T' /proc/$child/status || break
