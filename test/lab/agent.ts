@@ -13,7 +13,7 @@ export interface Outcome {
 export interface Job {
   stdout(): string;
   stderr(): string;
-  /** Waits for what it prints; fails when it ends without having said it, or is silent for half a minute. */
+  /** Waits for what it prints; fails when it ends without having said it, or is silent for a minute and a half. */
   says(pattern: RegExp): Promise<RegExpExecArray>;
   /** Passes on what it prints, as it comes. */
   pipe(stdout: NodeJS.WritableStream, stderr: NodeJS.WritableStream): void;
@@ -122,7 +122,7 @@ export function agent(socket: Socket): Agent {
       stdout: () => text(line.o),
       stderr: () => text(line.e),
       says: (pattern) => new Promise((resolve, reject) => {
-        const limit = setTimeout(() => stop('it is silent'), 30_000);
+        const limit = setTimeout(() => stop('it is silent'), 90_000);
         const stop = (why: string | null) => {
           clearTimeout(limit);
           watchers.delete(look);

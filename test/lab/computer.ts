@@ -20,11 +20,11 @@ export interface Computer {
   run(...argv: string[]): Promise<Outcome>;
   /** As run(), and it must succeed; what it printed. */
   does(...argv: string[]): Promise<string>;
-  /** As run(), with this as its input and a limit other than two minutes. */
+  /** As run(), with this as its input and a limit other than five minutes. */
   runWith(options: { input?: Uint8Array | string; seconds?: number }, ...argv: string[]): Promise<Outcome>;
   /** Starts a program, which goes on meanwhile; it ends with the computer at the latest. */
   start(...argv: string[]): Job;
-  /** Waits until a program succeeds there: for what tells nobody that it has happened. Fails after two minutes. */
+  /** Waits until a program succeeds there: for what tells nobody that it has happened. Fails after five minutes. */
   until(...argv: string[]): Promise<void>;
   /** Copies a file of this machine, or a folder with all that is in it, to `path`. The folder that it lies in is made. */
   put(local: string, path: string, mode?: number): Promise<void>;
@@ -39,7 +39,7 @@ export interface Computer {
   move(right: number): Promise<void>;
   /** What its screen shows; three bytes a pixel. encodePng() makes a file of it. */
   screen(): Promise<ReturnType<typeof decodePng>>;
-  /** Waits until the screen shows it; fails after half a minute. */
+  /** Waits until the screen shows it; fails after a minute and a half. */
   shows(what: (screen: ReturnType<typeof decodePng>) => boolean): Promise<void>;
   /** The same computer, as it is used at its second graphics card, and heard at its second sound card: secondPlace of qemu.ts. */
   right: Pick<Computer, 'type' | 'press' | 'screen' | 'sound'>;
@@ -96,11 +96,11 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host, more: rea
     },
     second: { screen: () => pictureOf({ device: 'right', head: 1 }) },
     run: (...argv) => computer.runWith({}, ...argv),
-    runWith: ({ input = '', seconds = 120 }, ...argv) => running.agent.run(argv, input, seconds),
+    runWith: ({ input = '', seconds = 300 }, ...argv) => running.agent.run(argv, input, seconds),
     does: async (...argv) => succeeded(argv, await computer.run(...argv)),
     start: (...argv) => running.agent.start(argv),
     async until(...argv) {
-      succeeded(argv, await computer.runWith({ seconds: 150 }, 'timeout', '120', 'sh', '-c', 'until "$@" > /dev/null; do sleep 0.2; done', 'sh', ...argv));
+      succeeded(argv, await computer.runWith({ seconds: 330 }, 'timeout', '300', 'sh', '-c', 'until "$@" > /dev/null; do sleep 0.2; done', 'sh', ...argv));
     },
     async put(local, path, mode) {
       const status = statSync(local);
@@ -120,7 +120,7 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host, more: rea
     move: async (right) => void (await running.monitor.command('input-send-event', { events: [{ type: 'rel', data: { axis: 'x', value: right } }] })),
     screen: () => pictureOf({}),
     async shows(what) {
-      for (const limit = Date.now() + 30_000; !what(await computer.screen()); await computer.run('sleep', '0.05')) {
+      for (const limit = Date.now() + 90_000; !what(await computer.screen()); await computer.run('sleep', '0.05')) {
         if (Date.now() > limit) throw new Error('the screen does not come to show it');
       }
     },
