@@ -17,7 +17,7 @@ export function personAt(t: TestContext) {
   const runtime = `/run/user/${person}`;
   const there = existsSync('/run/user');
   mkdirSync(runtime, { recursive: true });
-  t.after(() => rmSync(there ? runtime : '/run/user', { recursive: true }));
+  t.after(() => rmSync(there ? runtime : '/run/user', { recursive: true, force: true, maxRetries: 5 }));
   mkdirSync(`${home}/.config/pulse`, { recursive: true });
   const cookie = `${home}/.config/pulse/cookie`;
   writeFileSync(cookie, Buffer.from(Array.from({ length: 256 }, (_, i) => (i * 7 + 3) & 255)), { mode: 0o600 });
