@@ -231,14 +231,14 @@ test('private-files: root inside with the ids of the host reads the passwords of
 
 test('x11-folder: root inside takes the socket of a display away where the folder may be written to', options, async (t) => {
   const socket = '/tmp/.X11-unix/X9871';
-  const server = createServer((client) => client.end()).listen(socket);
+  const server = createServer((client) => client.destroy()).listen(socket);
   await once(server, 'listening');
   t.after(() => { server.close(); rmSync(socket, { force: true }); });
   // The rule goes by the folder; what is bound there for the try is its one socket's own.
   const open = await trying(t, ['--private-network', '--bind=/tmp/.X11-unix'], 'rm /tmp/.X11-unix/X9871 && echo removed');
   assert.match(open.said, /^removed$/m);
   assert.deepEqual([found(open, 'x11-folder'), existsSync(socket)], [['display'], false]);
-  const other = createServer((client) => client.end()).listen(socket);
+  const other = createServer((client) => client.destroy()).listen(socket);
   await once(other, 'listening');
   t.after(() => other.close());
   const shut = await trying(t, ['--private-network', '--bind-ro=/tmp/.X11-unix'], 'rm -f /tmp/.X11-unix/X9871 && echo removed');
