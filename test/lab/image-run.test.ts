@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { folder } from '../nestbox.ts';
-import { type Computer, hosts, power } from './computer.ts';
+import { type Computer, newest, power } from './computer.ts';
 
 /** What needs a kernel that knows FAT, partitions and device mapper: a card with a boot partition, and an encrypted partition. */
 
@@ -30,7 +30,7 @@ const tree = `
 const left = (computer: Computer): Promise<string> => computer.does('sh', '-c', `
   losetup --list --noheadings --output NAME,BACK-FILE; dmsetup ls | grep -v 'No devices'; grep -E 'vdc|loop|mapper' /proc/self/mountinfo; ls -A /var/lib/machines /run/nestbox /run/nestbox-services 2>/dev/null | grep -v ':$'; true`).then((text) => text.trim());
 
-for (const host of hosts)
+for (const host of newest)
   test(`${host}: a card with a boot partition (FAT), in a program's run and as a service, and an encrypted partition`, async (t) => {
     const computer = await power(t, host);
     await computer.does('sh', '-ec', tree);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { type Computer, hosts, power } from './computer.ts';
+import { type Computer, newest, power } from './computer.ts';
 
 /** Whole systems on the network of computers where systemd is PID 1, networkd runs, and the version of control groups is 2. */
 
@@ -15,7 +15,7 @@ const beyond = (computer: Computer) => computer.does('sh', '-ec', `
 const tell = 'use IO::Socket::INET; $| = 1; my $l = IO::Socket::INET->new(LocalPort => 7777, Listen => 5, ReuseAddr => 1) or die; print "ready\\n"; while (my $s = $l->accept) { print $s "inside, " . $s->peerhost . "\\n"; close $s }';
 const ask = 'use IO::Socket::INET; my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], Timeout => 5); print $s ? <$s> : "$@\\n"';
 
-for (const host of hosts) {
+for (const host of newest) {
   test(`${host}: networkd of the host gives a system its address, which goes out under the host's and is reached at a port of the host`, async (t) => {
     const computer = await power(t, host);
     await beyond(computer);

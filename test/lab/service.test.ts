@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { assertTone } from '../sound.ts';
-import { type Computer, hosts, power } from './computer.ts';
+import { type Computer, newest, power } from './computer.ts';
 
 /** Machines that systemd runs, on computers where systemd is PID 1 and device rights are real. */
 
@@ -25,7 +25,7 @@ const traces = (computer: Computer): Promise<string> => computer.does('sh', '-c'
 const inside = (computer: Computer, ...argv: string[]) => computer.run('nestbox', 'exec', 'jukebox', '--', ...argv);
 const tone = ['speaker-test', '-D', 'hw:0', '-t', 'sine', '-f', '440', '-l', '1', '-c', '2', '-b', '200000'];
 
-for (const host of hosts) {
+for (const host of newest) {
   test(`${host}: a booted machine plays on the sound card, an ordinary machine to systemd, and nothing of it is left`, async (t) => {
     const computer = await power(t, host);
     await computer.does('nestbox', 'clean'); // the store's own folders
