@@ -58,6 +58,12 @@ export function audit(known: Known): Report {
 /** The word that would do, as it is said in the files of who made the container; where it makes none, nothing is advised. */
 export const smallerFor = ({ made }: Known, words: Partial<Record<Made, string>>, loses: string): { smaller?: Smaller } => (words[made] === undefined ? {} : { smaller: { say: words[made], loses } });
 
+/** Where nothing bounds how much of one thing of the host is used; `does`: what programs inside can do then. */
+export const unbounded = (known: Known, bound: keyof Known['bounds'], can: Danger, does: string, words: Partial<Record<Made, string>>, loses: string): Found[] => {
+  const said = known.bounds[bound];
+  return said?.is === false ? [{ can, where: said.where, what: does, ...smallerFor(known, words, loses) }] : [];
+};
+
 /** What is looked for besides what is written: nothing is open that is not in the report. Those of these levels are told where they are shut. */
 const shut = ({ findings }: Report): Danger[] => (Object.keys(dangers) as Danger[]).filter((danger) => levelOf(danger) !== 'contained' && !findings.some(({ can }) => can === danger));
 

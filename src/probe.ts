@@ -1,6 +1,7 @@
 import { accessSync, closeSync, constants, existsSync, lstatSync, openSync, readdirSync, readSync, readFileSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { release } from 'node:os';
 import { basename, dirname, resolve } from 'node:path';
+import { attempt } from './attempt.ts';
 import { parseAccounts } from './accounts.ts';
 import { classEdit, parseClasses } from './classes.ts';
 import { type Library, libraryOf } from './elf.ts';
@@ -21,14 +22,6 @@ import { lastTerminal } from './terminals.ts';
 import { driverOf, rootLink } from './volumes.ts';
 
 /** The only reader of /proc, /sys, /dev and the environment. It runs no program: all of it takes a few milliseconds. */
-
-const attempt = <T>(read: () => T, otherwise: T): T => {
-  try {
-    return read();
-  } catch {
-    return otherwise;
-  }
-};
 const text = (path: string): string => attempt(() => readFileSync(path, 'utf8'), '');
 const list = (path: string): string[] => attempt(() => readdirSync(path), []);
 const lines = (path: string): string[] => text(path).split('\n').filter(Boolean);

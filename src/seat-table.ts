@@ -1,5 +1,5 @@
 import type { Claim, Facts, InputDevice } from './facts.ts';
-import { cardOf, inputsOf, soundOf } from './seats.ts';
+import { cardOf, inputsOf, playsOn, soundOf } from './seats.ts';
 
 /** What seats can be made of on this computer, and who has it. */
 export interface SeatRow {
@@ -45,7 +45,7 @@ export function seatRows(facts: Pick<Facts, 'graphics' | 'sound' | 'seats'>): Se
     }),
     ...facts.sound.cards.map((card): SeatRow => {
       const seat = claims.find((claim) => claim.seat?.sound !== undefined && soundOf(facts, claim.seat.sound)?.index === card.index)?.machine ?? null;
-      const shared = names(claims.filter(({ alsa }) => alsa && (alsa.card === undefined ? facts.sound.cards[0] : soundOf(facts, alsa.card))?.index === card.index));
+      const shared = names(claims.filter((claim) => playsOn(facts, claim, card)));
       return { kind: 'sound', name: card.name ?? card.id, place: sounds.find(({ index }) => index === card.index)?.path ?? card.id, state: card.id, seat, shared: seat ? [] : shared };
     }),
   ];

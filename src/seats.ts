@@ -73,6 +73,9 @@ export function seatOfCard(facts: Facts, machine: string, card: GraphicsCard, co
 export const seatOfSound = (facts: Facts, machine: string, sound: SoundCard): Claim | undefined =>
   othersOf(facts, machine).find(({ seat }) => seat?.sound !== undefined && soundOf(facts, seat.sound)?.index === sound.index);
 
+/** Whether a machine has this sound card by `audio = "alsa"`, which takes the first where none is named. */
+export const playsOn = (facts: Pick<Facts, 'sound' | 'seats'>, { alsa }: Claim, { index }: SoundCard): boolean => alsa !== undefined && (alsa.card === undefined ? facts.sound.cards[0] : soundOf(facts, alsa.card))?.index === index;
+
 const taken = (what: string, machine: string, at: (string | number)[]): Problem => ({ ...lacks(`the machine '${machine}' has ${what}`, `nestbox seats shows what is free; nestbox rm ${machine} gives up that machine`), at });
 
 /** What of a seat another machine has. A device belongs to one machine. */
@@ -81,7 +84,7 @@ export function conflictsOf(facts: Facts, machine: string, seat: SeatOptions): P
   const card = cardOf(facts, seat.card);
   const owner = card && (seatOfCard(facts, machine, card, seat.connector) ?? others.find(({ screen }) => screen?.card !== undefined && cardOf(facts, screen.card)?.index === card.index));
   const sound = seat.sound === undefined ? undefined : soundOf(facts, seat.sound);
-  const player = sound && (seatOfSound(facts, machine, sound) ?? others.find(({ alsa }) => alsa && (alsa.card === undefined ? facts.sound.cards[0] : soundOf(facts, alsa.card))?.index === sound.index));
+  const player = sound && (seatOfSound(facts, machine, sound) ?? others.find((claim) => playsOn(facts, claim, sound)));
   return [
     ...(owner ? [taken(seat.connector && owner.seat?.connector ? `the connector ${seat.connector} of that graphics card` : 'that graphics card', owner.machine, [seat.connector && owner.seat?.connector ? 'connector' : 'card'])] : []),
     ...seat.input.flatMap((text, i) => {

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
+import { attempt } from '../src/attempt.ts';
 
 /** All of a host that a machine could have left something in, as lines that can be compared. */
 export interface Snapshot {
@@ -7,14 +8,6 @@ export interface Snapshot {
   /** Of every process: number and start time. */
   processes: Set<string>;
 }
-
-const attempt = <T>(read: () => T, otherwise: T): T => {
-  try {
-    return read();
-  } catch {
-    return otherwise;
-  }
-};
 
 function tree(path: string, wanted: (path: string) => boolean = () => true, depth = 12): string[] {
   if (depth === 0) return [];

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { attempt } from '../attempt.ts';
 import { Complaint } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import type { Seen } from '../known/process.ts';
@@ -9,21 +10,8 @@ import { groupsOf } from './running.ts';
 
 /** Containers of this host that nestbox has not made: where they are, and what the kernel shows of one that runs. */
 
-const list = (folder: string): string[] => {
-  try {
-    return readdirSync(folder).sort();
-  } catch {
-    return [];
-  }
-};
-
-const text = (path: string): string | null => {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
-};
+const list = (folder: string): string[] => attempt(() => readdirSync(folder).sort(), []);
+const text = (path: string): string | null => attempt(() => readFileSync(path, 'utf8'), null);
 
 /** The first process of a container that runs: as systemd-machined has it, or by the control group that LXC makes; null: there is none of that name. */
 export function leaderOf(name: string): number | null {

@@ -1,4 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { attempt } from '../attempt.ts';
 import { Complaint } from '../errors.ts';
 import type { Person } from '../facts.ts';
 import { entryOf, exportedName, iconPlace, isLauncherOf, launcherName, launcherOf, type Program } from '../desktop.ts';
@@ -20,14 +21,6 @@ export function become({ uid, gid }: Person): void {
   process.setgid!(gid);
   process.setuid!(uid);
 }
-
-const attempt = <T>(read: () => T, otherwise: T): T => {
-  try {
-    return read();
-  } catch {
-    return otherwise;
-  }
-};
 
 /** Ids of the programs of a machine that are in the menu. */
 export function exportedOf(machine: string, { applications }: Menu): string[] {

@@ -1,16 +1,9 @@
 import { closeSync, constants, fstatSync, lstatSync, opendirSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
+import { attempt } from '../attempt.ts';
 import { type Binfmt, binfmtFolder, type Emulator, emulatorPaths, parseEntry, qemuOf } from '../foreign/binfmt.ts';
 import { type Architecture, architectureOf, architectures, interpreterOf } from '../foreign/elf.ts';
 
 /** What a root's programs are for, and what this host has to run them. No program is run. */
-
-const attempt = <T>(read: () => T, otherwise: T): T => {
-  try {
-    return read();
-  } catch {
-    return otherwise;
-  }
-};
 
 /** In every root there is one of these at least. */
 const wellKnown = ['/usr/lib/systemd/systemd', '/lib/systemd/systemd', '/bin/sh', '/usr/bin/env', '/sbin/init', '/bin/busybox', '/usr/bin/bash'];

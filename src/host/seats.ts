@@ -1,15 +1,8 @@
 import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { attempt } from '../attempt.ts';
 import type { InputKind, SeatFacts } from '../facts.ts';
 
 /** What seats can be made of, as the kernel and udev know it. */
-
-const attempt = <T>(read: () => T, otherwise: T): T => {
-  try {
-    return read();
-  } catch {
-    return otherwise;
-  }
-};
 const text = (path: string): string => attempt(() => readFileSync(path, 'utf8').trim(), '');
 const list = (folder: string): string[] => attempt(() => readdirSync(folder), []).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
 

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { attempt } from '../attempt.ts';
 import type { Facts } from '../facts.ts';
 import type { Surroundings } from '../known.ts';
 import { connectX, listHosts } from '../x11.ts';
@@ -7,13 +8,7 @@ import { linux } from './linux.ts';
 
 /** What of the host around a container decides on what that can do. Nothing is changed, and no root is needed. */
 
-const list = (folder: string): string[] => {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-};
+const list = (folder: string): string[] => attempt(() => readdirSync(folder), []);
 
 /** FamilyLocalHost of the X server (include/misc.h): what `xhost +local:` adds. */
 const everybodyHere = 252;

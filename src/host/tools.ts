@@ -1,17 +1,10 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { attempt } from '../attempt.ts';
 import { type Needs, needsOf } from '../elf.ts';
 import { toolNames, toolPlaces, type Tools } from '../foreign/tools.ts';
 import { type CacheEntry, readCache } from '../linker.ts';
 import { programFolders } from '../probe.ts';
 import { findInside } from './foreign.ts';
-
-const attempt = <T>(read: () => T, otherwise: T): T => {
-  try {
-    return read();
-  } catch {
-    return otherwise;
-  }
-};
 
 const read = (path: string): Needs | null => attempt(() => {
   const file = openSync(path, 'r');

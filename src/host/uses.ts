@@ -1,15 +1,8 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { attempt } from '../attempt.ts';
 import { readMounts } from '../probe.ts';
 
 /** Who on this host has a directory before them, whichever program has put them there. */
-
-const attempt = <T>(read: () => T, otherwise: T): T => {
-  try {
-    return read();
-  } catch {
-    return otherwise; // it has ended in the meantime
-  }
-};
 
 const isWithin = (path: string, folder: string): boolean => folder === '/' || path === folder || path.startsWith(`${folder}/`);
 

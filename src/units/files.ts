@@ -1,5 +1,5 @@
 import { dirname } from 'node:path/posix';
-import type { Service } from '../edits.ts';
+import type { Network, Service } from '../edits.ts';
 import { engines } from '../engines/index.ts';
 import { filesOf, statusSteps, withoutIdTools } from '../engines/lxc.ts';
 import { Complaint, lacksProgram, type ProgramName } from '../errors.ts';
@@ -116,26 +116,20 @@ function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, 
 function networkUnit(machine: Machine, facts: Facts, comment: readonly string[]): string | null {
   const { name, edits: { network }, linkNames } = machine;
   if (network.kind !== 'link') return null;
-  const { host } = linkNames;
+  const ends = hostEnd(name, linkNames.host, network, facts);
   const inside = (...words: string[]) => ['nestbox-native', 'in-network', name, '--', ...found(facts, ['ip', ...words])];
   const start = [
     inside('link', 'set', 'lo', 'up'), // waits for the machine
-    network.bridge ? ['ip', 'link', 'set', host, 'master', network.bridge] : ['ip', 'address', 'add', privateNetwork(name).host, 'dev', host],
-    ['ip', 'link', 'set', host, 'up'],
-    ...(network.nat ? [
-      ['nft', tableCommand(host, natOf(name, network.ports))],
-      ['nestbox-native', 'forwarding', 'on', ...found(facts, ['nft'])],
-    ] : []),
+    ...ends.start,
     inside('address', 'add', network.address, 'dev', insideLink), inside('link', 'set', insideLink, 'up'),
     ...(network.gateway ? [inside('route', 'add', 'default', 'via', network.gateway)] : []),
   ];
-  const stop = network.nat ? [['nft', dropCommand(natOf(name, []).table)], ['nestbox-native', 'forwarding', 'off', ...found(facts, ['nft'])]] : [];
   return iniText(comment, [
     ['Unit', [['Description', `Network of the machine ${name}`], ['StopWhenUnneeded', 'yes'], ['PartOf', serviceOf(name)]]],
     ['Service', [
       ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', '2min'],
       ...start.map((argv) => ['ExecStart', commandLine(found(facts, argv))] as const),
-      ...stop.map((argv) => ['ExecStopPost', `-${commandLine(found(facts, argv))}`] as const),
+      ...ends.stop.map((argv) => ['ExecStopPost', `-${commandLine(found(facts, argv))}`] as const),
     ]],
   ]);
 }
@@ -143,14 +137,19 @@ function networkUnit(machine: Machine, facts: Facts, comment: readonly string[])
 /** Both ends of the link, before LXC moves one into its container. */
 function linkLines({ name, edits: { network }, linkNames: { host, inside } }: Machine, facts: Facts): Pick<Lines, 'start' | 'stop'> {
   if (network.kind !== 'link') return { start: [], stop: [] };
+  const { start, stop } = hostEnd(name, host, network, facts);
+  return { start: [['ip', 'link', 'add', host, 'type', 'veth', 'peer', 'name', inside], ...start], stop: [['ip', 'link', 'delete', host], ...stop] };
+}
+
+/** The host's end of a link that is there: on its bridge, or with its address and the way out for the machine. */
+function hostEnd(name: string, host: string, { bridge, nat, ports }: Extract<Network, { kind: 'link' }>, facts: Facts): Pick<Lines, 'start' | 'stop'> {
   return {
     start: [
-      ['ip', 'link', 'add', host, 'type', 'veth', 'peer', 'name', inside],
-      network.bridge ? ['ip', 'link', 'set', host, 'master', network.bridge] : ['ip', 'address', 'add', privateNetwork(name).host, 'dev', host],
+      bridge ? ['ip', 'link', 'set', host, 'master', bridge] : ['ip', 'address', 'add', privateNetwork(name).host, 'dev', host],
       ['ip', 'link', 'set', host, 'up'],
-      ...(network.nat ? [['nft', tableCommand(host, natOf(name, network.ports))], ['nestbox-native', 'forwarding', 'on', ...found(facts, ['nft'])]] : []),
+      ...(nat ? [['nft', tableCommand(host, natOf(name, ports))], ['nestbox-native', 'forwarding', 'on', ...found(facts, ['nft'])]] : []),
     ],
-    stop: [['ip', 'link', 'delete', host], ...(network.nat ? [['nft', dropCommand(natOf(name, []).table)], ['nestbox-native', 'forwarding', 'off', ...found(facts, ['nft'])]] : [])],
+    stop: nat ? [['nft', dropCommand(natOf(name, []).table)], ['nestbox-native', 'forwarding', 'off', ...found(facts, ['nft'])]] : [],
   };
 }
 
