@@ -1,10 +1,10 @@
 /* verify: what can be done at a sound server of PulseAudio's protocol: play (silence, a twentieth of a second), record (a stream that
- * is held before its first sample), and load a module (of a name that there is not). The frames: src/pulsecore/pstream.c and
+ * is held before its first sample), and load a module (of a name that there is not, but for the machine's own server). The frames: src/pulsecore/pstream.c and
  * tagstruct.c; the commands and errors: native-common.h and def.h; their fields as a client of version 13 sends them. */
 #include "verify.h"
 #include <arpa/inet.h>
 
-enum { VERSION = 13, ERROR = 0, REPLY = 2, PLAY = 3, RECORD = 5, AUTH = 8, SET_CLIENT_NAME = 9, LOAD_MODULE = 51, KEY = 256, RATE = 8000 };
+enum { VERSION = 13, ERROR = 0, REPLY = 2, PLAY = 3, RECORD = 5, AUTH = 8, SET_CLIENT_NAME = 9, LOAD_MODULE = 51, UNLOAD_MODULE = 52, KEY = 256, RATE = 8000 };
 enum { ERROR_ACCESS = 1, ERROR_EXISTS = 4, ERROR_NO_ENTITY = 5, ERROR_MODULE = 14 };
 
 static struct {
@@ -135,6 +135,24 @@ static const char *load(int file) {
 	return error == ERROR_EXISTS || error == ERROR_NO_ENTITY || error == ERROR_MODULE ? "OK" : name_of(error);
 }
 
+/* One that does nothing where there is a sink, taken out again at once: only one that is there tells whether it may be loaded, as the
+ * error is the same (14) for one that is not and for a server that loads none (--disallow-module-loading). */
+static const char *really_load(int file) {
+	uint32_t index, nothing;
+	begin(LOAD_MODULE, 2);
+	text("module-always-sink");
+	text("");
+	int error = answered(file, 2, &index);
+	if (error == ERROR_MODULE)
+		return "refused";
+	if (error == 0) {
+		begin(UNLOAD_MODULE, 3);
+		word(index);
+		answered(file, 3, &nothing);
+	}
+	return name_of(error);
+}
+
 const char *try_sound(const char *socket, const char *does) {
 	int file = connect_to(socket);
 	if (file < 0)
@@ -153,7 +171,7 @@ const char *try_sound(const char *socket, const char *does) {
 		put("PN", 2);
 		error = answered(file, 1, &value);
 	}
-	const char *how = error != 0 ? name_of(error) : strcmp(does, "play") == 0 ? play(file) : strcmp(does, "record") == 0 ? record(file) : load(file);
+	const char *how = error != 0 ? name_of(error) : strcmp(does, "play") == 0 ? play(file) : strcmp(does, "record") == 0 ? record(file) : strcmp(does, "module") == 0 ? load(file) : really_load(file);
 	close(file);
 	return how;
 }

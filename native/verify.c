@@ -21,7 +21,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-enum { WORDS = 6, PATIENCE = 2000 /* milliseconds, of one try that waits for somebody */ };
+enum { WORDS = 8, PATIENCE = 2000 /* milliseconds, of one try that waits for somebody */ };
 
 const char *error_name(int error) {
 	const char *name = strerrorname_np(error);
@@ -44,8 +44,18 @@ static int flags_of(const char *way) {
 	return (strcmp(way, "r") == 0 ? O_RDONLY : strcmp(way, "w") == 0 ? O_WRONLY : O_RDWR) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
 }
 
+/* A node of that number, c:10:229; anything where none is named. What is no device, or another one, is not what was asked about. */
 static const char *try_open(char **words) {
-	return opened(open(words[0], flags_of(words[1])));
+	struct stat stat;
+	char id[64] = "";
+	int file = open(words[0], flags_of(words[1]));
+	if (file >= 0 && fstat(file, &stat) == 0 && (S_ISCHR(stat.st_mode) || S_ISBLK(stat.st_mode)))
+		snprintf(id, sizeof id, "%c:%u:%u", S_ISCHR(stat.st_mode) ? 'c' : 'b', major(stat.st_rdev), minor(stat.st_rdev));
+	if (file >= 0 && *words[2] && strcmp(id, words[2]) != 0) {
+		close(file);
+		return "other";
+	}
+	return opened(file);
 }
 
 /* A node of root's own, wherever one opens: nspawn's /tmp and the root itself may be mounted without devices. */
@@ -95,6 +105,14 @@ static const char *try_write(char **words) {
 	if (file < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
 		return result(access(words[0], W_OK));
 	return opened(file);
+}
+
+/* Whether anybody could write there: no mount that is read-only keeps them from it, whatever the owners say. */
+static const char *try_writable(char **words) {
+	struct statvfs mount;
+	if (statvfs(words[0], &mount) < 0)
+		return result(-1);
+	return mount.f_flag & ST_RDONLY && strcmp(try_write(words), "OK") != 0 ? "EROFS" : "OK";
 }
 
 /* Whether a path leads to that file of the host. */
@@ -289,26 +307,39 @@ static const char *try_mount(char **words) {
 	return result(mount("nestbox-verify", "/proc", what, MS_NOSUID | MS_NOEXEC | MS_RDONLY, NULL));
 }
 
-/* What the programs of the machine were started with: process 1, or what it has started first. */
+/* Whether a process is the first one or has been started by it: the fourth field of proc_pid_stat(5). */
+static int is_first(int pid) {
+	char path[32], text[512];
+	snprintf(path, sizeof path, "/proc/%d/stat", pid);
+	int file = open(path, O_RDONLY | O_CLOEXEC), parent = 0;
+	ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+	if (file >= 0)
+		close(file);
+	text[length < 0 ? 0 : length] = '\0';
+	char *name = strrchr(text, ')');
+	return pid == 1 || (name && sscanf(name, ") %*c %d", &parent) == 1 && parent == 1);
+}
+
+/* What the programs of the machine were started with: process 1, or one of those that it has started. "other": each has another value. */
 static const char *try_variable(char **words) {
-	char wanted[8192], text[65536];
-	size_t length = (size_t)snprintf(wanted, sizeof wanted, "%s=%s", words[0], words[1]);
+	char wanted[8192];
+	static char text[1 << 17];
+	size_t length = (size_t)snprintf(wanted, sizeof wanted, "%s=%s", words[0], words[1]), name = strlen(words[0]) + 1;
 	const char *how = "absent";
-	for (int pid = 1; pid <= 3; pid++) {
+	for (int pid = 1; pid < 100; pid++) {
 		char path[32];
 		snprintf(path, sizeof path, "/proc/%d/environ", pid);
-		int file = open(path, O_RDONLY | O_CLOEXEC);
+		int file = is_first(pid) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 		size_t end = 0;
-		for (ssize_t count; file >= 0 && end < sizeof text && (count = read(file, text + end, sizeof text - end)) > 0;)
+		for (ssize_t count; file >= 0 && end < sizeof text - 1 && (count = read(file, text + end, sizeof text - 1 - end)) > 0;)
 			end += (size_t)count;
 		if (file >= 0)
 			close(file);
-		for (const char *at = text; at < text + end; at = (const char *)memchr(at, 0, (size_t)(text + end - at)) + 1) {
-			if (!memchr(at, 0, (size_t)(text + end - at)))
-				break;
+		text[end] = '\0';
+		for (const char *at = text; at < text + end; at += strlen(at) + 1) {
 			if (strlen(at) == length && memcmp(at, wanted, length) == 0)
 				return "OK";
-			if (strncmp(at, wanted, strlen(words[0]) + 1) == 0)
+			if (strncmp(at, wanted, name) == 0)
 				how = "other";
 		}
 	}
@@ -356,7 +387,7 @@ static const struct {
 	const char *(*how)(char **words);
 	int apart; /* in a process of its own, which it changes */
 } verbs[] = {
-	{ "open", 2, try_open, 0 }, { "node", 3, try_node, 0 }, { "setting", 1, try_setting, 0 }, { "write", 1, try_write, 0 }, { "same", 2, try_same, 0 }, { "socket", 1, try_socket, 0 },
+	{ "open", 3, try_open, 0 }, { "node", 3, try_node, 0 }, { "setting", 1, try_setting, 0 }, { "write", 1, try_write, 0 }, { "writable", 1, try_writable, 0 }, { "same", 2, try_same, 0 }, { "socket", 1, try_socket, 0 },
 	{ "port", 2, try_port, 0 }, { "neighbour", 1, try_neighbour, 0 }, { "names", 0, try_names, 0 }, { "interfaces", 0, try_interfaces, 0 }, { "call", 1, try_call, 0 },
 	{ "mount", 1, try_mount, 1 }, { "variable", 2, try_variable, 0 }, { "nodes", 1, try_nodes, 0 }, { "hostname", 1, try_name, 0 }, { "x11", 3, try_x, 0 }, { "sound", 2, try_pulse, 0 },
 };

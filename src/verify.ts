@@ -11,12 +11,15 @@ import { type Layer, layers } from './verify/layers.ts';
  * systemd say of the machine. A word of it is never empty.
  */
 export type Try =
-  | readonly ['open', path: string, way: 'r' | 'w' | 'rw']
+  /** `number`: as c:10:229; null: whatever is there. */
+  | readonly ['open', path: string, way: 'r' | 'w' | 'rw', number: string | null]
   /** A node of this number, made by whoever tries. */
   | readonly ['node', type: 'c' | 'b', major: string, minor: string]
   /** A setting of the kernel is given the value that it has. */
   | readonly ['setting', path: string]
   | readonly ['write', path: string]
+  /** Whether no mount keeps anybody from it. */
+  | readonly ['writable', path: string]
   /** Whether the path leads to this file of the host. */
   | readonly ['same', path: string, host: string]
   | readonly ['socket', path: string]
@@ -39,6 +42,10 @@ export type Try =
   | readonly ['limit', of: 'cpu' | 'memory' | 'tasks' | 'weight']
   /** Places inside at which something of the host is mounted. */
   | readonly ['mounts']
+  /** Lines of devices.list of its control group, with dots for blanks. */
+  | readonly ['list']
+  /** A sound server of the host, by the id that it lets in. */
+  | readonly ['behind', socket: string, does: 'load', user: string]
   /** Whether somebody listens at a socket of the host, or a file is there. */
   | readonly ['serves', path: string]
   | readonly ['unit-file', path: string, digest: string]

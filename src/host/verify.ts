@@ -7,6 +7,7 @@ import type { Facts } from '../facts.ts';
 import { capabilitiesIn } from '../powers.ts';
 import { readMounts } from '../probe.ts';
 import type { Answer, Attempt, Try, Who } from '../verify.ts';
+import { dotted } from '../verify/devices.ts';
 import { digestOf } from '../verify/units.ts';
 import { entryArguments } from './enter.ts';
 import { linux } from './linux.ts';
@@ -75,6 +76,7 @@ function lineOf(tried: Try, { port, name }: Listening): string | null {
         const id = idOf(tried[2]);
         return id === null ? null : ['same', tried[1], id];
       }
+      case 'open': return ['open', tried[1], tried[2], tried[3] ?? ''];
       case 'x11': return ['x11', tried[1], tried[2] ?? '', tried[3]];
       default: return tried;
     }
@@ -89,6 +91,7 @@ export async function tryAll(attempts: readonly Attempt[], running: RunningMachi
   const listening = await listen(native);
   const answers: Answer[] = attempts.map(() => ({ found: null }));
   const inside = async (who: Exclude<Who, 'host'>) => {
+    if (attempts.every(({ as }) => as !== who)) return;
     const mine = attempts.flatMap(({ as, try: one }, i) => (as === who ? [[i, lineOf(one, listening)] as const] : []));
     for (const [i, line] of mine) if (line === null) answers[i] = { found: 'nothing' };
     const lines = mine.flatMap(([i, line]) => (line === null ? [] : [`${i} ${line}`]));
@@ -97,11 +100,11 @@ export async function tryAll(attempts: readonly Attempt[], running: RunningMachi
     for (const [i, found] of said) answers[i] = { found };
   };
   try {
-    await Promise.all([inside('user'), inside('root'), ...attempts.map(async ({ as, try: one }, i) => {
+    await Promise.all([inside('user').then(() => inside('root')), ...attempts.map(async ({ as, try: one }, i) => {
       if (as === 'host') answers[i] = { found: await onHost(one, running, facts) };
     })]);
     // What has not come of it inside may not on the host either.
-    const failed = attempts.flatMap(({ host, expect }, i) => (host && expect === 'allowed' && answers[i]!.found !== 'OK' ? [`${i} ${lineOf(host, listening) ?? 'open /nonexistent r'}`] : []));
+    const failed = attempts.flatMap(({ host, expect }, i) => (host && expect === 'allowed' && answers[i]!.found !== 'OK' ? [`${i} ${lineOf(host, listening) ?? 'open /nonexistent r -'}`] : []));
     if (failed.length > 0) for (const [i, host] of (await answered(native, ['verify', 'try'], failed)).answers) answers[i] = { ...answers[i]!, host };
   } finally {
     listening.close();
@@ -120,6 +123,8 @@ async function onHost(tried: Try, { leader: { pid }, groups }: RunningMachine, f
     case 'namespace': return attempt(() => (readlinkSync(`/proc/${pid}/ns/${tried[1]}`) === readlinkSync(`/proc/self/ns/${tried[1]}`) ? 'shared' : 'OK'), null);
     case 'limit': return limitOf(tried[1], groups);
     case 'mounts': return ofTheHost(pid).join(',');
+    case 'list': return groups.flatMap((group) => text(`${group}/devices.list`).split('\n').filter(Boolean)).map(dotted).join(',');
+    case 'behind': return (await answered(facts.programs['nestbox-native']!, ['launch', '--user', tried[3], '--', facts.programs['nestbox-native']!, 'verify', 'try'], [`0 ${['sound', tried[1], tried[2]].map(encoded).join(' ')}`])).answers.get(0) ?? null;
     case 'serves': return serves(tried[1]);
     case 'unit-file': return attempt(() => (digestOf(readFileSync(tried[1], 'utf8')) === tried[2] ? 'OK' : 'other'), 'absent');
     case 'unit': {

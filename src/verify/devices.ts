@@ -1,6 +1,6 @@
 import type { Device } from '../edits.ts';
 import type { DeviceNode, Facts } from '../facts.ts';
-import { covers, type DeviceRule, rulesOf } from '../devices.ts';
+import { covers, type DeviceRule, ruleLine, rulesOf } from '../devices.ts';
 import { modeInside } from '../nodes.ts';
 import { keyed, type Tries } from './common.ts';
 
@@ -18,6 +18,9 @@ const forUser = (device: Device, user: string | null): boolean => device.as === 
 
 /** Whether there is a device list that the kernel holds the machine to. */
 export const isListed = ({ cgroups, supervised }: Pick<Facts, 'cgroups' | 'supervised'>): boolean => supervised || (cgroups.version === 1 && cgroups.own.devices !== undefined);
+
+/** A line of devices.list in one word. */
+export const dotted = (line: string): string => line.replaceAll(' ', '.');
 
 const pattern = ({ type, major, minor }: DeviceRule): string => `${type}:${major}:${minor === '*' ? '*' : `${minor}:*`}`;
 
@@ -38,14 +41,16 @@ export const devices: Tries = (subject) => {
       const { path, from = path, rights = 'rw' } = device;
       const way = rights === '' ? 'r' as const : rights;
       return {
-        what: `open ${path}`, asked: keyed(subject, machine.origin.get(device)), as: forUser(device, user) ? 'user' as const : 'root' as const, try: ['open', path, way] as const, expect: 'allowed' as const,
-        layer: { ENOENT: 'node' as const, ENOTDIR: 'node' as const, EACCES: 'owner' as const, EPERM: 'list' as const, else: 'driver' as const }, host: ['open', from, way] as const,
+        what: `open ${path}`, asked: keyed(subject, machine.origin.get(device)), as: forUser(device, user) ? 'user' as const : 'root' as const, try: ['open', path, way, `${device.type}:${device.major}:${device.minor}`] as const, expect: 'allowed' as const,
+        layer: { ENOENT: 'node' as const, ENOTDIR: 'node' as const, other: 'node' as const, EACCES: 'owner' as const, EPERM: 'list' as const, else: 'driver' as const }, host: ['open', from, way, null] as const,
       };
     }),
-    ...others.filter(([path]) => !isCovered(path)).map(([path]) => ({ what: `open ${path}`, asked: at, as: 'user' as const, try: ['open', path, 'r'] as const, expect: 'denied' as const, layer: 'node' as const, sum: 'other devices of the host, at their paths' })),
+    ...others.filter(([path]) => !isCovered(path)).map(([path, { type, major, minor }]) => ({ what: `open ${path}`, asked: at, as: 'user' as const, try: ['open', path, 'r', `${type}:${major}:${minor}`] as const, expect: 'denied' as const, layer: 'node' as const, sum: 'other devices of the host, at their paths' })),
     ...numbers.map(([path, { type, major, minor }]) => ({
       what: `make a node of ${path} and open it`, asked: at, as: 'root' as const, try: ['node', type, `${major}`, `${minor}`] as const, expect: isListed(facts) || shift !== 0 ? 'denied' as const : 'accepted' as const, layer: 'list' as const, sum: 'other devices of the host, by nodes of its own',
     })),
+    // Only groups of version 1 have a list that can be read; as a service, what systemd was told is asked for: units.ts.
+    ...(machine.place.kind === 'cgroup' && isListed(facts) ? [{ what: 'its device list', asked: at, as: 'host' as const, try: ['list'] as const, expect: { only: rules.map((rule) => dotted(ruleLine(rule))), needs: [] }, layer: 'list' as const }] : []),
     {
       what: 'device nodes in /dev', asked: at, as: 'root', try: ['nodes', '/dev'], layer: 'node',
       expect: {

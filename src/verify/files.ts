@@ -14,12 +14,14 @@ const secrets = (home: string, uid: number): string[] => [
 /** What it is given of the host's files is there, to be read or to be written as asked; nothing else of the host is mounted, and no secret of others is seen. */
 export const files: Tries = (subject) => {
   const { machine, facts } = subject;
-  const { edits, seenBinds, source, origin, name } = machine;
+  const { edits, engine, seenBinds, source, origin, name } = machine;
   const spoken = seenBinds.filter(({ to }) => !to.startsWith('/dev/'));
   const of = (to: string) => edits.binds.find((bind) => bind.to === to) ?? edits.texts.find((text) => text.path === to);
   const others = facts.store.machines.filter((other) => other.name !== name).flatMap((other) => [store.machine(other.name), store.run(other.name), store.serviceRun(other.name)]);
   const hidden = [...new Set([...secrets(facts.person.home, facts.person.uid), ...(facts.x11?.authority ? [facts.x11.authority] : []), ...others])];
   const isGiven = (path: string) => spoken.some(({ from, to }) => [from, to].some((one) => path === one || path.startsWith(`${one}/`) || one.startsWith(`${path}/`)));
+  // What waits for the network, or is process 1 of a program: src/engines/.
+  const ofEngine = engine === 'nspawn' && edits.network.kind === 'link' ? ['/run/nestbox/gate', '/run/nestbox/native'] : engine === 'lxc' ? ['/run/nestbox/native', '/run/nestbox/status'] : [];
   const variables = Object.entries(variablesInside(machine)).filter(([key]) => key in edits.environment);
   return [
     ...spoken.flatMap(({ from, to, write }) => {
@@ -28,13 +30,14 @@ export const files: Tries = (subject) => {
       const isTheirs = bind && 'owner' in bind && bind.owner === 'theirs';
       return [
         { what: `${to}, ${from} of the host`, asked, as: 'root' as const, try: ['same', to, from] as const, expect: 'allowed' as const, layer: 'mount' as const },
-        { what: `write ${to}`, asked, as: isTheirs && write ? 'user' as const : 'root' as const, try: ['write', to] as const, expect: write ? 'allowed' as const : 'denied' as const, layer: 'mount' as const },
+        write ? { what: `write ${to}`, asked, as: isTheirs ? 'user' as const : 'root' as const, try: ['write', to] as const, expect: 'allowed' as const, layer: 'mount' as const }
+          : { what: `write ${to}`, asked, as: 'root' as const, try: ['writable', to] as const, expect: 'denied' as const, layer: 'mount' as const },
       ];
     }),
     ...hidden.filter((path) => !isGiven(path)).map((path) => ({ what: `see ${path} of the host`, asked: 'default', as: 'root' as const, try: ['same', path, path] as const, expect: 'denied' as const, layer: 'mount' as const, sum: 'files of others' })),
     {
       what: 'mounts of the host', asked: keyed(subject, ['files']), as: 'host', try: ['mounts'], layer: 'mount',
-      expect: { only: [...everywhere, ...seenBinds.map(({ to }) => to), ...(source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : []), ...(machine.account.uid === 0 ? ['/run/user/0'] : [])] },
+      expect: { only: [...everywhere, ...seenBinds.map(({ to }) => to), ...ofEngine, ...(source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : []), ...(machine.account.uid === 0 ? ['/run/user/0'] : [])] },
     },
     { what: `host name ${machine.hostname}`, asked: keyed(subject, ['hostname']), as: 'root', try: ['hostname', machine.hostname], expect: 'allowed', layer: 'hostname' },
     ...variables.map(([key, value]) => ({ what: `variable ${key}`, asked: keyed(subject, ['environment', key]), as: 'root' as const, try: ['variable', key, value] as const, expect: 'allowed' as const, layer: 'environment' as const })),

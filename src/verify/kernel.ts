@@ -25,7 +25,7 @@ export const kernel: Tries = (subject) => {
   const held = leftTo(edits);
   const wanted = (name: string, group: string | null) => edits.syscalls.some((one) => one === name || one === group || one === '@known' || one === '@privileged');
   return [
-    ...files.map(([path, way]) => ({ what: `${way === 'r' ? 'read' : 'write'} ${path}`, asked, as: 'root' as const, try: ['open', path, way] as const, expect: 'denied' as const, layer: 'kernel-files' as const })),
+    ...files.map(([path, way]) => ({ what: `${way === 'r' ? 'read' : 'write'} ${path}`, asked, as: 'root' as const, try: ['open', path, way, null] as const, expect: 'denied' as const, layer: 'kernel-files' as const })),
     { what: 'write /proc/sys/kernel/core_pattern', asked, as: 'root', try: ['setting', '/proc/sys/kernel/core_pattern'], expect: 'denied', layer: 'kernel-files' },
     { what: 'mount debugfs', asked, as: 'root', try: ['mount', 'debugfs'], expect: open ? 'accepted' : 'denied', layer: 'ids' },
     { what: 'mount /proc/sys so that it can be written', asked, as: 'root', try: ['mount', 'sysctl'], expect: open ? 'accepted' : 'denied', layer: 'ids' },
