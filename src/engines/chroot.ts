@@ -41,8 +41,8 @@ export default defineEngine({
   }),
   lacks,
 
-  needs: (machine, { programs }, { keep }): Problem[] => [
-    ...(programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'go into the root')]),
+  needs: (machine, { programs, distribution }, { keep }): Problem[] => [
+    ...(programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'go into the root', { distribution })]),
     ...(keep ? needsOfKeeping(machine) : []),
   ],
 
