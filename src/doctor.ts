@@ -103,6 +103,7 @@ export function report(findings: readonly Told[], { facts }: Pick<Patient, 'fact
   return [
     ...told, `${count('works')} work, ${count('limited')} limited, ${count('missing')} missing, ${count('untold')} that only root can tell.`,
     ...(canRun(findings) ? [] : ['No machine can run on this host.']),
+    ...(findings.some(({ mend }) => mend !== undefined) ? ['The commands are for root, and words with a = are for the machine file.'] : []),
     ...(wanted.length > 1 ? [`All packages at once: ${installing(wanted, facts)}`] : []), '',
   ].join('\n');
 }

@@ -36,8 +36,9 @@ const elsewhere = {
   'pulseaudio-utils': ['pulseaudio-utils', 'libpulse', 'pulseaudio-utils', 'media-libs/libpulse'],
   'qemu-user-static': ['qemu-user-static', 'qemu-user-static', 'qemu-linux-user', 'app-emulation/qemu[static-user]'],
   sudo: same('sudo', 'app-admin/sudo'),
-  systemd: same('systemd', 'sys-apps/systemd'),
-  'systemd-container': ['systemd-container', 'systemd', 'systemd-container', 'sys-apps/systemd'],
+  // Arch and Gentoo have nspawn in systemd itself: where it is missing there, another init runs the host, and this would take its place.
+  systemd: ['systemd', null, 'systemd', null],
+  'systemd-container': ['systemd-container', null, 'systemd-container', null],
   tar: same('tar', 'app-arch/tar'),
   'util-linux': same('util-linux', 'sys-apps/util-linux'),
   xfsprogs: same('xfsprogs', 'sys-fs/xfsprogs'),

@@ -10,7 +10,7 @@ const system = /^\/(dev|proc|run|sys)(\/|$)/;
 export default {
   title: 'File systems with mapped ids',
   look({ facts }): Finding[] {
-    const seen = facts.mounts.filter(({ at, type }) => !unreal.test(type) && (!system.test(at) || at.startsWith('/run/media/')) && mountOf(facts, at)?.type === type);
+    const seen = facts.mounts.filter(({ at, type }) => !unreal.test(type) && at !== store.base && (!system.test(at) || at.startsWith('/run/media/')) && mountOf(facts, at)?.type === type);
     const places = [...new Set(seen.map(({ at }) => at))].map((at) => ({ at, type: mountOf(facts, at)!.type, why: cannotMap(facts, at) }));
     const good = places.filter(({ why }) => why === null);
     const own = cannotMap(facts, store.base);

@@ -24,5 +24,5 @@ export default {
 function mirrors({ facts: { nodes }, condition: { drivers } }: Patient): Finding[] {
   const words = ['display.vt.input = "visible"', 'seat'];
   if (nodes[uinput]) return [works(`${uinput}, by which machines get keyboards and mice of their own`, ...words)];
-  return [{ state: 'missing', what: `the host has no ${uinput}, by which machines would get keyboards and mice of their own`, words, mend: drivers.uinput === 'missing' ? 'a kernel with CONFIG_INPUT_UINPUT' : 'modprobe uinput' }];
+  return [{ state: 'missing', what: `the host has no ${uinput}, by which machines would get keyboards and mice of their own`, words, mend: drivers.uinput === 'missing' ? 'a kernel with CONFIG_INPUT_UINPUT' : drivers.uinput === 'loadable' ? 'modprobe uinput' : 'modprobe uinput, or a kernel with CONFIG_INPUT_UINPUT' }];
 }
