@@ -30,6 +30,10 @@ export interface Condition {
   drivers: Record<string, DriverState>;
   /** How the command came to root's rights; null: it has none, or root asked. */
   through: 'sudo' | 'pkexec' | null;
+  /** Why the X display of the person's lets nobody in with their key; null: it does, or there is none on this host. */
+  closed: string | null;
+  /** Whether somebody listens at the socket of the person's sound server, if there is one. */
+  listens: boolean;
   /** A socket of a Wayland compositor of the person's. */
   wayland: string | null;
   /** Graphics cards on the PCI bus that no driver has taken, with their vendor's number. */

@@ -1,3 +1,4 @@
+import type { CdiSpec, ContainerEdits } from './cdi/schema.ts';
 import type { Facts } from './facts.ts';
 import type { Condition, Patient } from './doctor.ts';
 
@@ -44,11 +45,11 @@ export function withoutNames({ facts, condition }: Patient, names: Names): Patie
     mounts: mounts.map(({ at, ...mount }) => ({ at: placeOf(said(at)), ...mount })),
     nameservers: nameservers.map((_one, i) => `192.0.2.${i + 1}`), // of the range for documentation: RFC 5737
     store: storeOf(said(store)), paths: said(paths), accounts: null, init: null,
-    ...(cdi && { cdi: said(cdi) }), ...(terminals !== undefined && { terminals: said(terminals) }),
+    ...(cdi && { cdi: said(cdi).map((file) => ({ ...file, spec: file.spec && unset(file.spec) })) }), ...(terminals !== undefined && { terminals: terminals && { ...said(terminals), used: said(terminals.used).map((one) => ({ ...one, by: one.by.replace(/^a session of .*/, 'a session of somebody') })) } }),
     // What programs begin with is a processor's, and no number of somebody's own.
     ...(binfmt && { binfmt: { ...binfmt, entries: binfmt.entries.map((entry) => ({ ...said(entry), magic: entry.magic, mask: entry.mask })), emulators: said(binfmt.emulators) } }),
   };
-  return { facts: told, condition: { ...condition, wayland: said(condition.wayland), left: said(condition.left) } };
+  return { facts: told, condition: { ...condition, closed: said(condition.closed), wayland: said(condition.wayland), left: said(condition.left) } };
 }
 
 /** What replaces the names in all texts of a value, its keys included. */
@@ -63,6 +64,12 @@ function cleaning({ person, store, terminals }: Facts, { left }: Condition, { ho
   const home = person.uid === 0 || person.home === '/' ? null : person.home;
   const clean = (text: string): string => masked(words(home === null ? text : text.replaceAll(home, '/home/person'), renamed));
   return <T>(value: T) => mapped(value, clean) as T;
+}
+
+/** What programs inside are told by variables is theirs: the names of these are enough. */
+function unset(spec: CdiSpec): CdiSpec {
+  const without = (edits: ContainerEdits): ContainerEdits => ({ ...edits, ...(edits.env && { env: edits.env.map((text) => `${text.split('=')[0]}=...`) }) });
+  return { ...spec, ...(spec.containerEdits && { containerEdits: without(spec.containerEdits) }), devices: spec.devices.map((device) => ({ ...device, containerEdits: without(device.containerEdits) })) };
 }
 
 /** Names as whole words: `al` is not a part of `alsa`. */

@@ -16,7 +16,7 @@ import { look, probe, readCdiTexts, readTerminals } from '../probe.ts';
 
 /** Tells what works on this host, what is missing, for which words of machine files that matters, and what mends it. Exit status 3: no machine can run here. */
 export default async function doctor(_: string[], { json }: { json?: boolean }): Promise<number> {
-  const patient = seen(process.env);
+  const patient = await seen(process.env);
   if (!json) {
     const findings = examine(patient);
     process.stdout.write(report(findings, patient));
@@ -35,9 +35,9 @@ export default async function doctor(_: string[], { json }: { json?: boolean }):
 }
 
 /** All that is asked of this host. */
-function seen(env: NodeJS.ProcessEnv): Patient {
+async function seen(env: NodeJS.ProcessEnv): Promise<Patient> {
   const known = probe(env);
   const cdi = readCdiTexts().map(({ path, text }) => readCdi(path, text));
   const facts = { ...look({ ...known, cdi }, [uinput, ...cdi.flatMap((file) => cdiPaths(devicesOf(file), [file]))]), binfmt: readBinfmt(null), terminals: readTerminals(known) };
-  return { facts, condition: readCondition(facts, env) };
+  return { facts, condition: await readCondition(facts, env) };
 }

@@ -7,12 +7,12 @@ const words = ['display = "nested"', 'display = "x11"'];
 export default {
   title: 'Display',
   look(patient): Finding[] {
-    const { facts, condition: { wayland } } = patient;
+    const { facts, condition: { wayland, closed, through } } = patient;
     const { x11 } = facts;
     if (!x11) return [{ state: 'missing', what: wayland ? `there is a Wayland compositor (${wayland}), and no X display that is told of` : 'there is no X display that nestbox was told of (DISPLAY)', words, mend: whereFrom(patient) }];
     if (displayNumber(facts) === null) return [{ state: 'missing', what: `the X display '${x11.display}' is on another computer`, words, mend: 'display = "headless", and nestbox screenshot' }];
-    if (!x11.authority) return [{ state: 'limited', what: `the X display '${x11.display}' is there, and the key to it is not (XAUTHORITY): only a server that asks for none lets nestbox in`, words, mend: whereFrom(patient) }];
-    return [works(`the X display '${x11.display}'${wayland ? ' (of a Wayland compositor)' : ''}, with the key in ${x11.authority}${patient.condition.through ? `, also from ${patient.condition.through}` : ''}`, ...words)];
+    if (closed) return [{ state: 'missing', what: `the X display '${x11.display}' lets nestbox not in ${x11.authority ? `with the key in ${x11.authority}` : 'without the key to it (XAUTHORITY)'}\n${closed}`, words, mend: whereFrom(patient) }];
+    return [works(`the X display '${x11.display}'${wayland ? ' (of a Wayland compositor)' : ''}, ${x11.authority ? `with the key in ${x11.authority}` : 'which asks for no key'}${through ? `, also from ${through}` : ''}`, ...words)];
   },
 } satisfies Check;
 

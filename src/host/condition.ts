@@ -3,6 +3,7 @@ import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, 
 import { release } from 'node:os';
 import { gunzipSync } from 'node:zlib';
 import { attempt } from '../attempt.ts';
+import { displayNumber } from '../displays.ts';
 import type { Condition, DriverState, Left } from '../doctor.ts';
 import { wanted } from '../doctor/kernel.ts';
 import type { Facts } from '../facts.ts';
@@ -10,13 +11,14 @@ import { nvidiaVersionsIn } from '../nvidia/probe.ts';
 import { hasLoop } from '../probe.ts';
 import { store } from '../store.ts';
 import { mappingOf, mountPointOf } from '../volumes.ts';
+import { whyClosed } from './displays.ts';
 import { readState, textOf } from './session.ts';
 
 /** What doctor alone asks of a host. Nothing is changed, and no root is needed: what only root may see is said to be so. */
 
 const list = (folder: string): string[] => attempt(() => readdirSync(folder), []);
 
-export function readCondition(facts: Facts, env: NodeJS.ProcessEnv): Condition {
+export async function readCondition(facts: Facts, env: NodeJS.ProcessEnv): Promise<Condition> {
   const modules = existsSync(`/lib/modules/${release()}/modules.dep`) ? 'there' : list('/lib/modules').length > 0 ? 'others' : 'none';
   const isOther = facts.root && facts.person.uid !== 0;
   return {
@@ -24,6 +26,7 @@ export function readCondition(facts: Facts, env: NodeJS.ProcessEnv): Condition {
     userNamespaces: attempt(() => Number(readFileSync('/proc/sys/user/max_user_namespaces', 'utf8')), null),
     modules, drivers: driversOf(modules),
     through: isOther ? (env.SUDO_UID ? 'sudo' : 'pkexec') : null,
+    closed: await closed(facts), listens: facts.sound.pulse !== null && isListening(facts.sound.pulse),
     wayland: waylandOf(facts, env), undriven: undriven(), nvidiaLibraries: nvidiaVersionsIn(['/'], list), left: leftBy(facts),
   };
 }
@@ -46,6 +49,14 @@ function driversOf(modules: Condition['modules']): Record<string, DriverState> {
 
 /** What the kernel was built with, where that is told: CONFIG_IKCONFIG_PROC, or beside the kernel itself. */
 const configOf = (): string | null => attempt(() => gunzipSync(readFileSync('/proc/config.gz')).toString(), null) ?? attempt(() => readFileSync(`/boot/config-${release()}`, 'utf8'), null);
+
+const closed = async (facts: Facts): Promise<string | null> => {
+  const number = displayNumber(facts);
+  return number === null ? null : await whyClosed(number, facts.x11!.authority);
+};
+
+/** /proc/net/unix, proc(5): flag 10000 is a socket that listens (__SO_ACCEPTCON). It is not asked itself: systemd would start what is behind it. */
+const isListening = (path: string): boolean => attempt(() => readFileSync('/proc/net/unix', 'utf8'), '').split('\n').some((line) => line.endsWith(` ${path}`) && line.split(/\s+/)[3] === '00010000');
 
 /** A compositor's socket, where the person's own are. */
 function waylandOf({ person }: Facts, env: NodeJS.ProcessEnv): string | null {

@@ -12,7 +12,7 @@ import { here, hostNames, storedCdi, storedHost } from './hosts.ts';
 
 const healthy: Condition = {
   namespaces: ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts'], userNamespaces: 62514, modules: 'there', drivers: { overlay: 'there', loop: 'loadable', dm_crypt: 'loadable', veth: 'loadable', bridge: 'loadable', nf_tables: 'there', uinput: 'loadable' },
-  through: 'sudo', wayland: null, undriven: [], nvidiaLibraries: [], left: [],
+  through: 'sudo', closed: null, listens: true, wayland: null, undriven: [], nvidiaLibraries: [], left: [],
 };
 
 /** Another host, and in what this one differs. */
@@ -131,7 +131,7 @@ const named = (): { patient: Patient; secrets: string[] } => {
         sound: { ...facts.sound, pulse: '/run/user/1000/wilhelmina/native' },
         groups: { ...facts.groups, '1000': 'wilhelmina', '1001': 'bookclub' },
         nodes: { ...facts.nodes, [device]: { type: 'b', major: 259, minor: 0, uid: 0, gid: 6, mode: 0o660 } },
-        terminals: { active: 7, used: [{ number: 7, by: 'a session of wilhelmina' }, { number: 3, by: 'a session of ottokar' }], machines: [{ name: 'diary', number: 9 }] },
+        terminals: { active: 7, used: [{ number: 7, by: 'a session of wilhelmina' }, { number: 3, by: 'a session of ottokar' }, { number: 4, by: 'a session of ldap-user' }], machines: [{ name: 'diary', number: 9 }] },
         mounts: [...facts.mounts, { at: '/media/wilhelmina/HOLIDAYS', type: 'vfat', readOnly: false }, { at: '/data/homes/wilhelmina/vault', type: 'fuse.gocryptfs', readOnly: false }, { at: `/mnt/${uuid}`, type: 'zfs', readOnly: false }, { at: `/run/media/ottokar/${machineId}`, type: 'nfs', readOnly: false }],
         nameservers: ['203.0.113.77', `fe80::5054:ff:feab:cdef`],
         store: {
@@ -139,12 +139,12 @@ const named = (): { patient: Patient; secrets: string[] } => {
           machines: [{ name: 'diary', template: null, directory: '/data/homes/wilhelmina/roots/diary', shift: 939720704, file: '/data/homes/wilhelmina/diary.toml', devices: [device], volume: { path: device, lv: null, luks: { keyFile: '/data/homes/wilhelmina/key', discard: false } } }],
         },
         paths: { '/data/homes/wilhelmina': null },
-        cdi: [{ path: '/etc/cdi/orchid.json', kind: 'nvidia.com/gpu', complaints: [], spec: { cdiVersion: '0.6.0', kind: 'nvidia.com/gpu', devices: [{ name: `GPU-${uuid}`, containerEdits: { deviceNodes: [{ path: device }], env: [`MAC=${mac}`, `ID=${machineId}`], mounts: [{ hostPath: '/data/homes/wilhelmina/lib', containerPath: '/lib' }] } }] } }],
+        cdi: [{ path: '/etc/cdi/orchid.json', kind: 'nvidia.com/gpu', complaints: [], spec: { cdiVersion: '0.6.0', kind: 'nvidia.com/gpu', devices: [{ name: `GPU-${uuid}`, containerEdits: { deviceNodes: [{ path: device }], env: [`MAC=${mac}`, `ID=${machineId}`, 'LICENSE=hunter2'], mounts: [{ hostPath: '/data/homes/wilhelmina/lib', containerPath: '/lib' }] } }] } }],
         binfmt: { ...facts.binfmt!, entries: [{ ...facts.binfmt!.entries[0]!, interpreter: '/data/homes/wilhelmina/qemu', file: null }] },
       },
-      condition: { ...condition, wayland: '/run/user/1000/wilhelmina-wayland-0', left: [{ name: 'diary', kind: 'run' }, { name: 'image.holidays-of-ottokar.4f21', kind: 'image' }] },
+      condition: { ...condition, closed: '/data/homes/wilhelmina/.Xauthority cannot be read', wayland: '/run/user/1000/wilhelmina-wayland-0', left: [{ name: 'diary', kind: 'run' }, { name: 'image.holidays-of-ottokar.4f21', kind: 'image' }] },
     },
-    secrets: ['wilhelmina', 'ottokar', 'bookclub', 'orchid', 'diary', 'holidays', '/data/homes', machineId, uuid, mac, serial, '203.0.113.77', '5054:ff', 'example.org'],
+    secrets: ['wilhelmina', 'ottokar', 'bookclub', 'orchid', 'diary', 'holidays', '/data/homes', machineId, uuid, mac, serial, '203.0.113.77', '5054:ff', 'example.org', 'ldap-user', 'hunter2'],
   };
 };
 
