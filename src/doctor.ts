@@ -28,6 +28,10 @@ export interface Condition {
   modules: 'there' | 'others' | 'none';
   /** Drivers and file systems of the kernel that machines may need. */
   drivers: Record<string, DriverState>;
+  /** Whether the kernel has filters of system calls: seccomp(2). */
+  callFilters: boolean;
+  /** Whether it has programs that decide on devices, which lists of devices are in version 2 of control groups; null: it does not tell what it was built with. */
+  deviceFilters: boolean | null;
   /** How the command came to root's rights; null: it has none, or root asked. */
   through: 'sudo' | 'pkexec' | null;
   /** Why the X display of the person's lets nobody in with their key; null: it does, or there is none on this host. */

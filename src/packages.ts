@@ -31,7 +31,7 @@ const elsewhere = {
   nftables: same('nftables', 'net-firewall/nftables'),
   'pacman-package-manager': ['pacman', 'pacman', null, null],
   'pipewire-pulse': ['pipewire-pulseaudio', 'pipewire-pulse', 'pipewire-pulseaudio', 'media-video/pipewire[sound-server]'],
-  pkexec: ['polkit', 'polkit', 'polkit', 'sys-auth/polkit'],
+  pkexec: ['polkit', 'polkit', 'pkexec', 'sys-auth/polkit'],
   pulseaudio: same('pulseaudio', 'media-sound/pulseaudio-daemon'),
   'pulseaudio-utils': ['pulseaudio-utils', 'libpulse', 'pulseaudio-utils', 'media-libs/libpulse'],
   'qemu-user-static': ['qemu-user-static', 'qemu-user-static', 'qemu-linux-user', 'app-emulation/qemu[static-user]'],

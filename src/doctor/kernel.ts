@@ -14,7 +14,7 @@ export const wanted: Record<string, { words: string[]; option: string }> = {
 export default {
   title: 'The kernel',
   look({ facts: { kernel, runs32, architecture }, condition }): Finding[] {
-    const { namespaces, userNamespaces, drivers, modules } = condition;
+    const { namespaces, userNamespaces, drivers, modules, callFilters } = condition;
     const own = ['users = "own"', 'users = "shift"'];
     const lacking = Object.entries(wanted).filter(([name]) => drivers[name] === 'missing');
     const untold = Object.keys(wanted).filter((name) => drivers[name] === 'unknown');
@@ -23,6 +23,7 @@ export default {
       ...(userNamespaces === null || !namespaces.includes('user') ? [{ state: 'missing' as const, what: 'the kernel has no user namespaces: root inside would be root of the host', words: own, mend: 'a kernel with CONFIG_USER_NS; users = "host" does without' }]
         : userNamespaces === 0 ? [{ state: 'missing' as const, what: 'user namespaces are switched off on this host (user.max_user_namespaces is 0)', words: own, mend: 'sysctl user.max_user_namespaces=15000; users = "host" does without' }]
           : [works('user namespaces', ...own)]),
+      ...(callFilters ? [] : [{ state: 'limited' as const, what: 'the kernel has no filters of system calls: programs inside may make all that their capabilities let them', words: ['syscalls', 'engine = "nspawn"', 'engine = "lxc"'], mend: 'a kernel with CONFIG_SECCOMP_FILTER' }]),
       ...(namespaces.includes('net') ? [] : [{ state: 'missing' as const, what: 'the kernel has no network namespaces', words: ['network = "none"', 'network = "private"'], mend: 'a kernel with CONFIG_NET_NS; network = "host" does without' }]),
       ...(lacking.length + untold.length === 0 ? [works(`its drivers that machines use: ${Object.keys(wanted).join(', ')}`)] : []),
       // Whether they come with the right modules is told there: drivers.ts.

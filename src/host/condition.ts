@@ -20,11 +20,13 @@ const list = (folder: string): string[] => attempt(() => readdirSync(folder), []
 
 export async function readCondition(facts: Facts, env: NodeJS.ProcessEnv): Promise<Condition> {
   const modules = existsSync(`/lib/modules/${release()}/modules.dep`) ? 'there' : list('/lib/modules').length > 0 ? 'others' : 'none';
+  const config = configOf();
   const isOther = facts.root && facts.person.uid !== 0;
   return {
     namespaces: list('/proc/self/ns').filter((name) => !name.includes('_')).sort(),
     userNamespaces: attempt(() => Number(readFileSync('/proc/sys/user/max_user_namespaces', 'utf8')), null),
-    modules, drivers: driversOf(modules),
+    modules, drivers: driversOf(modules, config),
+    callFilters: existsSync('/proc/sys/kernel/seccomp/actions_avail'), deviceFilters: config === null ? null : /^CONFIG_CGROUP_BPF=y$/m.test(config),
     through: isOther ? (env.SUDO_UID ? 'sudo' : 'pkexec') : null,
     closed: await closed(facts), listens: facts.sound.pulse !== null && isListening(facts.sound.pulse),
     wayland: waylandOf(facts, env), undriven: undriven(), nvidiaLibraries: nvidiaVersionsIn(['/'], list), left: leftBy(facts),
@@ -32,11 +34,10 @@ export async function readCondition(facts: Facts, env: NodeJS.ProcessEnv): Promi
 }
 
 /** A driver has a folder in /sys/module as long as it is loaded, one that is built in only if it has parameters: modules.builtin has all of those, modules.dep what can be loaded. */
-function driversOf(modules: Condition['modules']): Record<string, DriverState> {
+function driversOf(modules: Condition['modules'], config: string | null): Record<string, DriverState> {
   const text = (name: string) => attempt(() => readFileSync(`/lib/modules/${release()}/${name}`, 'utf8'), '');
   const [builtin, loadable] = [text('modules.builtin'), text('modules.dep')];
   const fileSystems = attempt(() => readFileSync('/proc/filesystems', 'utf8'), '');
-  const config = configOf();
   const has = (from: string, name: string) => new RegExp(`(^|/)${name.replaceAll('_', '[-_]')}\\.ko`, 'm').test(from);
   const state = (name: string): DriverState => {
     if (existsSync(`/sys/module/${name}`) || has(builtin, name) || new RegExp(`\\t${name}$`, 'm').test(fileSystems) || (name === 'loop' && existsSync('/dev/loop-control'))) return 'there';

@@ -2,17 +2,19 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { canRun, checks, type Condition, examine, type Patient, report } from '../../src/doctor.ts';
-import { lacksProgram, packages, packagesOf, type ProgramName } from '../../src/errors.ts';
+import { Complaint, lacksProgram, packages, packagesOf, type ProgramName } from '../../src/errors.ts';
 import type { Facts } from '../../src/facts.ts';
 import { namesOf, withoutNames } from '../../src/nameless.ts';
 import { families, familyOf, installing, installingHeaders } from '../../src/packages.ts';
-import { here, hostNames, storedCdi, storedHost } from './hosts.ts';
+import { plan } from '../../src/plan.ts';
+import { readSpec } from '../../src/spec.ts';
+import { exampleText, here, hostNames, meetStored, storedCdi, storedHost } from './hosts.ts';
 
 /** What doctor says of stored hosts: UPDATE_GOLDEN=1 writes it anew. */
 
 const healthy: Condition = {
   namespaces: ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts'], userNamespaces: 62514, modules: 'there', drivers: { overlay: 'there', loop: 'loadable', dm_crypt: 'loadable', veth: 'loadable', bridge: 'loadable', nf_tables: 'there', uinput: 'loadable' },
-  through: 'sudo', closed: null, listens: true, wayland: null, undriven: [], nvidiaLibraries: [], left: [],
+  callFilters: true, deviceFilters: true, through: 'sudo', closed: null, listens: true, wayland: null, undriven: [], nvidiaLibraries: [], left: [],
 };
 
 /** Another host, and in what this one differs. */
@@ -158,6 +160,26 @@ test('facts for strangers have no names, serial numbers and addresses, nor has w
     assert.ok(before.includes(secret.toLowerCase()), `the test has no ${secret}`);
     const at = after.indexOf(secret.toLowerCase());
     assert.equal(at, -1, `${secret} is told: ${after.slice(Math.max(0, at - 100), at + 60)}`);
+  }
+});
+
+test('a plan is made from facts for strangers as from the host itself', () => {
+  for (const name of hostNames) for (const example of ['demo', 'headless', 'private', 'untrusted', 'arm64', 'cuda']) {
+    const { facts, condition } = patientOf(name);
+    const stored = storedHost(name);
+    const strange = JSON.parse(JSON.stringify(withoutNames({ facts, condition }, { host: 'orchid', people: [facts.person.name], groups: [] }).facts)) as Facts;
+    const outcome = (host: Facts) => {
+      try {
+        const { machine, facts: met } = meetStored(readSpec(exampleText(example), `${example}.toml`), host, `/etc/nestbox/${example}.toml`);
+        return Object.values(plan(machine, met)).flatMap((part) => (Array.isArray(part) ? part.map(({ step }) => step.kind) : [])).join(' ');
+      } catch (error) {
+        if (!(error instanceof Complaint)) throw error;
+        return `refused: ${error.message}`;
+      }
+    };
+    // What is at the paths that a file names is another thing to be told, and in a stored host is written down.
+    const paths = Object.fromEntries(Object.entries(stored.paths).map(([path, fact]) => [facts.person.uid === 0 ? path : path.replace(facts.person.home, '/home/person'), fact]));
+    assert.equal(outcome({ ...strange, paths, accounts: stored.accounts }).replaceAll('/home/person', facts.person.home), outcome(stored), `${name}, ${example}`);
   }
 });
 
