@@ -164,7 +164,7 @@ test('facts for strangers have no names, serial numbers and addresses, nor has w
 });
 
 test('a plan is made from facts for strangers as from the host itself', () => {
-  for (const name of hostNames) for (const example of ['demo', 'headless', 'private', 'untrusted', 'arm64', 'cuda']) {
+  for (const name of ['laptop', 'no-systemd', 'cgroup-v1']) for (const example of ['demo', 'private', 'arm64', 'kiosk']) {
     const { facts, condition } = patientOf(name);
     const stored = storedHost(name);
     const strange = JSON.parse(JSON.stringify(withoutNames({ facts, condition }, { host: 'orchid', people: [facts.person.name], groups: [] }).facts)) as Facts;
