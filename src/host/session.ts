@@ -143,6 +143,9 @@ export function lockOn(file: number, programs: Facts['programs'], busy: 'complai
   }
 }
 
+/** How long a lock may be one that is only looked at, in s: `doctor` has it for as long as flock(1) takes. */
+const glance = 0.2;
+
 /** flock(2) on the machine's own folder: taken by flock(1) on a descriptor that is shared with us, and ours when it has ended. */
 function takeLock(folder: string, name: string, programs: Facts['programs'], busy: 'complain' | 'wait'): number {
   for (;;) {
@@ -156,7 +159,7 @@ function takeLock(folder: string, name: string, programs: Facts['programs'], bus
       tryRemove(store.runs);
       throw error;
     }
-    if (!lockOn(file, programs, busy)) {
+    if (!lockOn(file, programs, busy === 'complain' && !readState(name) ? glance : busy)) {
       closeSync(file);
       const state = readState(name);
       throw new Busy(`the machine '${name}' is ${state ? `running (process ${state.pid})` : 'being changed by another nestbox'}`, `wait for its end, or stop it: nestbox stop ${name}`);
