@@ -19,7 +19,8 @@ export const units: Tries = (subject) => {
   const { files } = unitsOf(machine, facts, preparing(plan(machine, facts)));
   const dropIns = files.filter(({ path }) => path.endsWith('.conf')).map(({ path }) => path);
   const allowed = files.flatMap(({ path, text }) => (dropIns.includes(path) ? [...text.matchAll(/^DeviceAllow=(.+)$/gm)].map(([, line]) => line!) : []));
-  const services = [unitOf(name), ...edits.services.map((service) => unitOf(name, service.name))];
+  const own = (unit: string) => files.some(({ path }) => path.endsWith(`/${unit}`));
+  const services = [unitOf(name), ...edits.services.map((service) => unitOf(name, service.name)), unitOf(name, 'network')].filter(own);
   return [
     ...serving,
     ...files.map(({ path, text }) => ({ what: path, asked: 'default', as: 'host' as const, try: ['unit-file', path, digestOf(text)] as const, expect: 'allowed' as const, layer: 'unit-file' as const })),
