@@ -13,7 +13,7 @@ const anew = (why: string): About['mend'] => (name, way) => `${why}: ${again(nam
 export const layers = {
   node: { is: 'the node in its /dev', mend: anew('its nodes are made when it starts') },
   owner: { is: 'owner and mode of the node in its /dev', mend: anew('its nodes are made when it starts') },
-  list: { is: 'the device list of its control group', mend: anew('the list is set when it starts; what systemctl set-property has added goes with systemctl revert') },
+  list: { is: 'the device list of its control group', mend: anew('the list is set when it starts; what systemctl set-property has added is in a folder system.control below /etc/systemd or /run/systemd') },
   driver: { is: 'the driver of the device', mend: (_) => 'fuser -v shows who has the device on this host' },
   mount: { is: 'a mount inside', mend: anew('its mounts are made when it starts') },
   cookie: { is: 'the key to the display (its X cookie)', mend: anew('a key is made when it starts') },
@@ -36,7 +36,7 @@ export const layers = {
   hostname: { is: 'its host name', mend: anew('it is set when it starts') },
   environment: { is: 'the environment of its programs', mend: anew('it is set when they are started') },
   'unit-file': { is: 'a file of systemd that nestbox has written', mend: (name) => `nestbox stop ${name}, and nestbox start ${name} writes it anew` },
-  'drop-in': { is: 'a drop-in that is not of nestbox', mend: (name) => `systemctl revert takes it away, or remove the file; then nestbox restart ${name}` },
+  'drop-in': { is: 'a drop-in that is not of nestbox', mend: (name) => `remove that file (systemctl revert would take those of nestbox with it); then systemctl daemon-reload and nestbox restart ${name}` },
   reload: { is: 'systemd, which has not read the files as they are', mend: (name) => `systemctl daemon-reload; nestbox restart ${name}` },
   seat: { is: 'the seat', mend: anew('its devices are taken when it starts') },
 } as const satisfies Record<string, About>;

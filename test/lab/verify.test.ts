@@ -10,7 +10,7 @@ boot = true
 user = "listener"
 display = "headless"
 audio = ["alsa", "playback"]
-network = "private"
+network = "none"
 files = ["/srv/given"]
 limits = { memory = "512M", tasks = 400 }
 [root]
@@ -26,7 +26,7 @@ const sound = `${etc}/nestbox-steady.pulseaudio.service`;
 /** What is broken, by which line of sh, how it is mended, the layers in which it is found, and a row that tells it. `$leader` is its first process. */
 const sabotages: [name: string, breaks: string, mends: string, layers: string[], what: RegExp][] = [
   ['the drop-in of its unit is gone', `mv ${dropIn} /root/kept`, `mv /root/kept ${dropIn}`, ['unit-file', 'reload'], /nestbox\.conf$/],
-  ['a device more, by systemctl', `systemctl set-property --runtime ${unit} 'DeviceAllow=/dev/kmsg rw'`, `systemctl revert ${unit} >/dev/null 2>&1; rm -rf /run/systemd/system.control/${unit}.d; systemctl daemon-reload`, ['list', 'drop-in', 'reload'], /device list/],
+  ['a device more, by systemctl', `systemctl set-property --runtime ${unit} 'DeviceAllow=/dev/kmsg rw'`, `rm -rf /run/systemd/system.control/${unit}.d; systemctl daemon-reload`, ['list', 'drop-in', 'reload'], /device list/],
   ['more memory, by systemctl', `systemctl set-property --runtime ${unit} MemoryMax=900M`, `rm -rf /run/systemd/system.control/${unit}.d; systemctl daemon-reload`, ['limit', 'drop-in', 'reload'], /limit of memory/],
   ['a drop-in of somebody else', `mkdir -p ${sound}.d; printf '[Service]\\nNice=5\\n' > ${sound}.d/more.conf; systemctl daemon-reload`, `rm -r ${sound}.d; systemctl daemon-reload`, ['drop-in'], /drop-ins of nestbox-steady\.pulseaudio/],
   ['its .nspawn file has been edited', "cp /etc/systemd/nspawn/steady.nspawn /root/kept; sed -i 's/^Hostname=.*/Hostname=other/; $a # edited' /etc/systemd/nspawn/steady.nspawn", 'mv /root/kept /etc/systemd/nspawn/steady.nspawn', ['unit-file'], /steady\.nspawn/],
@@ -34,7 +34,6 @@ const sabotages: [name: string, breaks: string, mends: string, layers: string[],
   ['another cookie', `cp -p ${run}/display/client /root/kept; perl -e 'open my $f, "+<", "${run}/display/client"; seek $f, -16, 2; print $f "not the same key"'`, `cat /root/kept > ${run}/display/client`, ['cookie'], /draw/],
   ['a node more', 'cp -a /dev/kmsg /proc/$leader/root/dev/more', 'rm /proc/$leader/root/dev/more', ['node'], /device nodes/],
   ['another mode of a node', `chmod 600 ${run}/nodes/dev/snd/controlC0`, `chmod 660 ${run}/nodes/dev/snd/controlC0`, ['owner'], /open \/dev\/snd\/controlC0/],
-  ['its link is down', 'way=$(nsenter -t $leader -n ip route show default); nsenter -t $leader -n ip link set host0 down; echo "$way" > /root/way', 'nsenter -t $leader -n ip link set host0 up; nsenter -t $leader -n ip route add $(cat /root/way)', ['link'], /gateway/],
   ['another host name', 'nsenter -t $leader -u hostname other', 'nsenter -t $leader -u hostname steady', ['hostname'], /host name/],
   ['a folder that can be written', `perl -e '$^F = 9; my $from = "/srv/given\\0"; my $tree = syscall(428, -100, $from, 1); exec "nsenter", "-m", "-t", $ARGV[0], "perl", "-e", q{my ($none, $to) = ("", "/srv/given\\0"); syscall(429, $ARGV[0] + 0, $none, -100, $to, 4) == 0 or die $!}, $tree' $leader`, `nsenter -t $leader -m perl -e 'my $at = "/srv/given\\0"; syscall(166, $at, 0) == 0 or die $!'`, ['mount'], /write \/srv\/given/],
   ['the gate before its sound server is open', `systemctl kill --signal=KILL nestbox-steady.gate; sleep 0.3; native=$(sed -n 's/^ExecStart=\\([^ ]*\\).*/\\1/p' ${etc}/nestbox-steady.gate.service); systemd-run --quiet --unit=open-gate $native launch --user $(stat -c %u:%g ${run}/sound/gate) -- $native pulse-gate --open ${run}/sound/gate/native ${run}/sound/server/native; sleep 0.5`, `systemctl stop open-gate`, ['sound-gate', 'service'], /record/],
