@@ -158,6 +158,7 @@ test('with one layer broken at a time in a machine that runs, each is found by i
   const wrong: string[] = [];
   for (const [what, breaks, mends, layers, row] of sabotages)
     try {
+      if (what === sabotages.at(-1)![0]) isGreen(verify(name), 'the others are mended'); // the last one is not
       try {
         breaks();
         isFound(verify(name), what, layers, row);
@@ -168,7 +169,6 @@ test('with one layer broken at a time in a machine that runs, each is found by i
       wrong.push(`${what}: ${(error as Error).message}`);
     }
   assert.deepEqual(wrong, []);
-  assert.deepEqual([...new Set(bad(verify(name).rows))], ['sound-server: the sound server behind the gate loads modules: works'], 'the others are mended');
   // The last words: its X server is gone.
   sh(`kill -KILL ${pidOf(`Xvfb :${state.display.number} `)}`);
   assert.ok(bad(verify(name).rows).some((row) => /^x-server: draw on display/.test(row)));
