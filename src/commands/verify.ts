@@ -35,8 +35,8 @@ export default async function verify([name, ...more]: string[], { json, all }: {
   };
   const tries = attempts(subject);
   const found = report(tries, await tryAll(tries, running, facts, userOf(running)), subject);
-  if (json) console.log(JSON.stringify(found, null, 2));
-  else console.log(tell(found, tries, all ?? false));
+  // More than a pipe holds: what has not been taken by then would be lost with the process.
+  await new Promise((resolve) => process.stdout.write(`${json ? JSON.stringify(found, null, 2) : tell(found, tries, all ?? false)}\n`, resolve));
   return found.differences > 0 ? 3 : 0;
 }
 
