@@ -130,7 +130,7 @@ function compared({ only, needs = [] }: Exclude<Expect, string>, found: string):
 const given = (expect: Expect): string => (typeof expect !== 'string' ? 'these alone' : expect === 'accepted' ? 'accepted' : expect);
 
 const words: Record<string, string> = {
-  OK: 'works', other: 'another one', absent: 'not there', refused: 'refused', closed: 'hung up on', EPERM: 'not permitted', EACCES: 'no access', ENOENT: 'not there', EROFS: 'read-only', ECONNREFUSED: 'nobody answers', ETIMEDOUT: 'no answer',
+  OK: 'works', empty: 'empty', other: 'another one', absent: 'not there', refused: 'refused', closed: 'hung up on', EPERM: 'not permitted', EACCES: 'no access', ENOENT: 'not there', EROFS: 'read-only', ECONNREFUSED: 'nobody answers', ETIMEDOUT: 'no answer',
   ENETUNREACH: 'no way there', EHOSTUNREACH: 'no answer', ENOSYS: 'not permitted',
 };
 

@@ -39,7 +39,8 @@ export const files: Tries = (subject) => {
       what: 'mounts of the host', asked: keyed(subject, ['files']), as: 'host', try: ['mounts'], layer: 'mount',
       expect: { only: [...everywhere, ...seenBinds.map(({ to }) => to), ...ofEngine, ...(source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : []), ...(machine.account.uid === 0 ? ['/run/user/0'] : [])] },
     },
-    { what: `host name ${machine.hostname}`, asked: keyed(subject, ['hostname']), as: 'root', try: ['hostname', machine.hostname], expect: 'allowed', layer: 'hostname' },
+    // An init takes the one of its own /etc/hostname.
+    ...(machine.boot !== null ? [] : [{ what: `host name ${machine.hostname}`, asked: keyed(subject, ['hostname']), as: 'root' as const, try: ['hostname', machine.hostname] as const, expect: 'allowed' as const, layer: 'hostname' as const }]),
     ...variables.map(([key, value]) => ({ what: `variable ${key}`, asked: keyed(subject, ['environment', key]), as: 'root' as const, try: ['variable', key, value] as const, expect: 'allowed' as const, layer: 'environment' as const })),
   ];
 };
