@@ -19,13 +19,15 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
   };
   const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs).filter((name) => !name.includes('.')), ...services.map(({ name }) => name), ...names(store.scratches, '.kept')])].sort();
   const left = new Set(names(store.journals));
+  const byName = <T extends { name: string }>(some: readonly T[]) => new Map(some.map((one) => [one.name, one]));
+  const [records, served, terminals] = [byName(machines), byName(services), byName(screens?.machines ?? [])];
   const rows = all.map((name) => {
-    const record = machines.find((machine) => machine.name === name);
+    const record = records.get(name);
     const running = readState(name);
-    const service = services.find((one) => one.name === name) ?? null;
+    const service = served.get(name) ?? null;
     return {
       name, state: running || service?.leader ? 'running' : left.has(name) ? 'cut off' : existsSync(store.kept(name)) ? 'mounted' : record ? 'ready' : 'not made', pid: running?.pid ?? service?.leader ?? null, service: service !== null, enabled: service?.enabled ?? false,
-      terminal: screens?.machines.find((machine) => machine.name === name)?.number ?? null,
+      terminal: terminals.get(name)?.number ?? null,
       root: record?.template ?? record?.volume?.path ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
     };
   });
