@@ -11,7 +11,7 @@ import { plot } from './plot.ts';
 import { enter, layOut, leave, nameOf } from './worlds.ts';
 
 const { rounds: asked, json, short, words } = options();
-const rounds = asked ?? (short ? 3 : 9);
+const rounds = asked ?? 9;
 const parts = words.filter((word) => ['hosts', 'machine', 'images'].includes(word));
 const has = (part: string) => parts.length === 0 || parts.includes(part);
 
@@ -44,7 +44,7 @@ async function grow(folder: string, commands: Record<string, (size: number) => s
       after: () => void peaks.set(name(command, size), [...(peaks.get(name(command, size)) ?? []), read()]),
     };
   }));
-  const measured = measure(variants, { rounds, warmups: 1 });
+  const measured = measure(variants, { rounds, warmups: short ? 0 : 1 });
   return Object.keys(commands).map((command) => {
     const names = sizes.map((size) => name(command, size));
     return { command, sizes, measured: measured.filter((one) => names.includes(one.name)), memory: names.map((one) => ({ name: one, times: peaks.get(one)!.slice(-rounds) })) };
@@ -59,7 +59,7 @@ const goals = ({ command, sizes }: Series): Goal[] => {
 
 function tell(title: string, series: Series[]): void {
   report(`${title}: time`, series.flatMap(({ measured }) => measured), series.flatMap(goals), {}, json);
-  console.log();
+  if (!json) console.log();
   report(`${title}: memory at its highest`, series.flatMap(({ memory }) => memory), series.flatMap(goals).map((goal) => ({ ...goal, margin: 1.5 })), {}, json, 'MB');
 }
 
@@ -75,7 +75,7 @@ const commandsOfHosts = {
 /** Hosts with 0, 10, 100 and 1,000 machines. */
 async function hosts(folder: string): Promise<Series[]> {
   const root = tinyRoot(`${folder}/root`);
-  const sizes = short ? [0, 100, 1000] : [0, 10, 100, 1000];
+  const sizes = short ? [0, 30, 300] : [0, 10, 100, 1000];
   const sleepers: ChildProcess[] = [];
   try {
     for (let i = 0; i < 100; i++) sleepers.push(spawn('sleep', ['10000'], { stdio: 'ignore' }));
@@ -84,7 +84,7 @@ async function hosts(folder: string): Promise<Series[]> {
     let current: string | null = null;
     const at = (size: number) => {
       const wanted = `${folder}/${size}`;
-      if (wanted !== current) enter(wanted, current);
+      if (wanted !== current) enter(wanted, current === null);
       current = wanted;
     };
     try {
@@ -102,7 +102,7 @@ async function hosts(folder: string): Promise<Series[]> {
 /** A machine with up to 10,000 binds and 2,000 nodes. */
 async function largeMachine(folder: string): Promise<Series[]> {
   const root = tinyRoot(`${folder}/large-root`);
-  const sizes = [0, 1000, 10_000];
+  const sizes = short ? [0, 300, 3000] : [0, 100, 1000, 10_000];
   const nodes = '/dev/nestbox-bench';
   mkdirSync(`${folder}/binds`);
   for (let i = 0; i < sizes.at(-1)!; i++) writeFileSync(`${folder}/binds/${i}`, '');

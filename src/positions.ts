@@ -32,6 +32,12 @@ export function positionOf(text: string, path: readonly (string | number)[]): Po
 /** Whether the text says anything at `path`. */
 export const hasPosition = (text: string, path: readonly (string | number)[]): boolean => walked(text).places.has(name(path));
 
+/** A line as it is written, counted from 1. */
+export function lineOf(text: string, line: number): string {
+  const { lines } = walked(text);
+  return text.slice(lines[line - 1], line < lines.length ? lines[line]! - 1 : undefined);
+}
+
 const name = (path: readonly (string | number)[]): string => JSON.stringify(path.map(String));
 
 /** The last line that begins at the offset or before it, found by halves. */
