@@ -16,7 +16,7 @@ const rounds = asked ?? 9;
 const withMesa = shared.replace(/\]\n$/, ', "mesa-utils", "libgl1-mesa-dri"]\n');
 
 /** What x11perf does, and how it calls that in its lines. -shmput500 is not among them: in a machine it ends x11perf, as bench/README.md says. */
-const drawings = short ? ['rect500'] : ['noop', 'rect500', 'copywinwin500', 'seg500', 'ftext', 'putimage500'];
+const drawings = short ? ['rect500'] : ['noop', 'rect500', 'copywinwin500', 'putimage500'];
 
 const ends: (() => unknown)[] = [];
 const t = { after: (end: () => unknown) => void ends.unshift(end), skip: (why: string) => { throw new Error(why); } } as unknown as TestContext;

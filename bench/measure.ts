@@ -101,7 +101,7 @@ const ratiosOf = (measured: Measured[], { name, to }: Goal): number[] => {
 export function ratio(measured: Measured[], goal: Goal): number {
   if (goal.less === undefined) return median(ratiosOf(measured, goal));
   const base = median(timesOf(measured, goal.less));
-  const above = (name: string) => Math.max(median(timesOf(measured, name)) - base, 0.1); // nothing that was measured can be told from a tenth of a millisecond
+  const above = (name: string) => Math.max(median(timesOf(measured, name)) - base, base / 20); // less than that cannot be told from noise
   return above(goal.name) / above(goal.to);
 }
 
