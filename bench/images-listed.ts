@@ -21,7 +21,7 @@ export async function besideMachinectl(folder: string, rounds: number): Promise<
     return spawnSync(exec, words, { encoding: 'utf8' });
   };
   try {
-    for (const limit = Date.now() + 60_000; inside('systemctl', 'is-active', 'basic.target').stdout.trim() !== 'active'; await new Promise((resolve) => setTimeout(resolve, 300)))
+    for (const limit = Date.now() + 180_000; inside('systemctl', 'is-active', 'basic.target').stdout.trim() !== 'active'; await new Promise((resolve) => setTimeout(resolve, 300)))
       if (Date.now() > limit || child.exitCode !== null) throw new Error('the container does not come up');
     const { status, stdout, stderr } = inside('sh', '-c', `cd "$0" && exec node --import tsx bench/scale.ts inside --rounds ${rounds} ${options().json ? '--json' : ''}`, source);
     console.log(stdout);
