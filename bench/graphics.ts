@@ -62,7 +62,7 @@ await inFolder(async (folder) => {
     }
     const variants = [...drawings.map((drawing) => ({ what: drawing, argv: x11perf(drawing), took: perOperation })), ...(short || !existsSync('/usr/bin/glxgears') ? [] : [{ what: 'glxgears', argv: gears, took: perFrame }])]
       .flatMap(({ what, argv, took }) => [saying(`${what}, host`, argv, host, took), ...Object.entries(inside).map(([name, within]) => saying(`${what}, ${name}`, within(argv), {}, took))]);
-    const measured = measure(variants, { rounds, warmups: short ? 0 : 1 });
+    const measured = measure(variants, { rounds, warmups: 0 });
     const whats = [...new Set(measured.map(({ name }) => name.split(', ')[0]!))];
     report('One operation of x11perf, one frame of glxgears', measured, whats.flatMap((what): Goal[] => [
       { name: `${what}, bound socket`, to: `${what}, host`, goal: 1.03, margin: 1.35 },

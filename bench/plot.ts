@@ -29,7 +29,10 @@ function panel({ title, series }: Panel, x: number, y: number): string {
   const [low, high] = [ys[0]!, ys.at(-1)!];
   // Names stand beside the ends of their lines, and below one another where these are close.
   let free = -Infinity;
-  const ends = series.map(({ name, points }, i) => ({ name, i, y: Number(at(points.at(-1)!)[1]) })).sort((a, b) => a.y - b.y).map((end) => ({ ...end, y: (free = Math.max(end.y, free + 13)) }));
+  const ends = series.map(({ name, points }, i) => ({ name, i, y: Number(at(points.at(-1)!)[1]) })).sort((a, b) => a.y - b.y).map((end) => {
+    free = Math.max(end.y, free + 13);
+    return { ...end, y: free };
+  });
   return [
     `<g transform="translate(${x} ${y})">`,
     `<text x="${left}" y="${top - 16}" font-weight="bold">${escape(title)}</text>`,

@@ -89,7 +89,10 @@ export interface Others {
 /** What is read when it is asked for, and not again. */
 export function once<T>(read: () => T): () => T {
   let known: { is: T } | null = null;
-  return () => (known ??= { is: read() }).is;
+  return () => {
+    known ??= { is: read() };
+    return known.is;
+  };
 }
 
 /** Of the host as it is now. */
