@@ -1,4 +1,4 @@
-// scripts/bench graphics [--rounds N] [--json] [--short] [trial]
+// scripts/bench graphics [--rounds N] [--json] [--short] [DRAWING]... [trial]
 // x11perf and glxgears in a machine beside the host: through the bound socket of the host's display, and through an X server of its own in a window.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,7 +16,9 @@ const rounds = asked ?? 9;
 const withMesa = shared.replace(/\]\n$/, ', "mesa-utils", "libgl1-mesa-dri"]\n');
 
 /** What x11perf does, and how it calls that in its lines. -shmput500 is not among them: in a machine it ends x11perf, as bench/README.md says. */
-const drawings = short ? ['rect500'] : ['noop', 'rect500', 'copywinwin500', 'putimage500'];
+const named = words.filter((word) => word !== 'trial');
+const drawings = short ? ['rect500'] : named.length > 0 ? named.filter((word) => word !== 'glxgears') : ['noop', 'rect500', 'copywinwin500', 'putimage500'];
+const hasGears = !short && existsSync('/usr/bin/glxgears') && (named.length === 0 || named.includes('glxgears'));
 
 const ends: (() => unknown)[] = [];
 const t = { after: (end: () => unknown) => void ends.unshift(end), skip: (why: string) => { throw new Error(why); } } as unknown as TestContext;
@@ -43,8 +45,8 @@ await inFolder(async (folder) => {
     writeXauthorityFile(authority, screen!.key);
     const host = { DISPLAY: `:${screen!.display}`, XAUTHORITY: authority };
     const x11perf = (drawing: string) => ['x11perf', '-time', '1', '-repeat', '1', `-${drawing}`];
-    // Frames of the first three seconds, which is when glxgears speaks for itself if it is told to; it goes on for ever.
-    const gears = ['sh', '-c', 'vblank_mode=0 timeout -s INT 7 glxgears -geometry 300x300 || true'];
+    // It counts the frames of five seconds each, and goes on for ever.
+    const gears = ['sh', '-c', 'vblank_mode=0 timeout -s INT 12 glxgears -geometry 300x300 || true'];
 
     if (words.includes('trial')) return await trial(host, saying);
 
@@ -60,7 +62,7 @@ await inFolder(async (folder) => {
       await Promise.race([once(child.stdout!, 'data'), once(child, 'exit').then(() => { throw new Error(`${machine} does not run`); })]);
       inside[name] = (argv) => nestbox('exec', machine, '--', ...argv);
     }
-    const variants = [...drawings.map((drawing) => ({ what: drawing, argv: x11perf(drawing), took: perOperation })), ...(short || !existsSync('/usr/bin/glxgears') ? [] : [{ what: 'glxgears', argv: gears, took: perFrame }])]
+    const variants = [...drawings.map((drawing) => ({ what: drawing, argv: x11perf(drawing), took: perOperation })), ...(hasGears ? [{ what: 'glxgears', argv: gears, took: perFrame }] : [])]
       .flatMap(({ what, argv, took }) => [saying(`${what}, host`, argv, host, took), ...Object.entries(inside).map(([name, within]) => saying(`${what}, ${name}`, within(argv), {}, took))]);
     const measured = measure(variants, { rounds, warmups: 0 });
     const whats = [...new Set(measured.map(({ name }) => name.split(', ')[0]!))];
@@ -77,7 +79,7 @@ await inFolder(async (folder) => {
 /** What Xephyr may be told, tried with the host's own x11perf: how long a picture takes, and what both servers take of the processor for it. */
 async function trial(host: Record<string, string>, saying: (name: string, argv: string[], environment: Record<string, string>, took: (said: string) => number) => Variant): Promise<void> {
   const sets: Record<string, string[]> = { 'as it is': ['-extension', 'MIT-SHM'], 'with MIT-SHM': [], '-fakexa': ['-extension', 'MIT-SHM', '-fakexa'], '+bs': ['-extension', 'MIT-SHM', '+bs'], '-sw-cursor': ['-extension', 'MIT-SHM', '-sw-cursor'], '-glamor': ['-extension', 'MIT-SHM', '-glamor'] };
-  const drawings = ['rect500', 'copywinwin500', 'putimage500'];
+  const drawings = ['rect500', 'putimage500'];
   const variants: Variant[] = [];
   const processor = new Map<string, number[]>();
   for (const [i, [name, more]] of Object.entries(sets).entries()) {
