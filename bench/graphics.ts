@@ -78,7 +78,7 @@ await inFolder(async (folder) => {
 
 /** What Xephyr may be told, tried with the host's own x11perf: how long a picture takes, and what both servers take of the processor for it. */
 async function trial(host: Record<string, string>, saying: (name: string, argv: string[], environment: Record<string, string>, took: (said: string) => number) => Variant): Promise<void> {
-  const sets: Record<string, string[]> = { 'as it is': ['-extension', 'MIT-SHM'], 'with MIT-SHM': [], '-fakexa': ['-extension', 'MIT-SHM', '-fakexa'], '+bs': ['-extension', 'MIT-SHM', '+bs'], '-sw-cursor': ['-extension', 'MIT-SHM', '-sw-cursor'] };
+  const sets: Record<string, string[]> = { 'as it is': ['-extension', 'MIT-SHM'], 'with MIT-SHM': [], '-fakexa': ['-extension', 'MIT-SHM', '-fakexa'], '+bs': ['-extension', 'MIT-SHM', '+bs'] };
   const drawings = ['rect500', 'putimage500'];
   const variants: Variant[] = [];
   const processor = new Map<string, number[]>();
