@@ -76,12 +76,13 @@ export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'a
   'link-inside': {
     describe: ({ layers, path, to }) => `link ${path} to ${to} in ${layers[0]}`,
     done: async ({ layers, path, to }, host) => {
-      const there = await inLayers(host, layers, await withoutLinks(host, layers, path));
-      return there !== null && (await host.readLink(there)) === to;
+      const at = await withoutLinks(host, layers, path);
+      const there = await inLayers(host, layers, at);
+      return there !== null && (await host.within(there).readLink(at)) === to;
     },
     inverse: async ({ layers, path, to }, host) => {
       const at = await withoutLinks(host, layers, path);
-      const before = await host.readLink(`${layers[0]}${at}`);
+      const before = await host.within(layers[0]!).readLink(at);
       const back: Step = before === null ? { kind: 'link-inside-end', layer: layers[0]!, path: at, to } : { kind: 'link-inside', layers, path: at, to: before };
       return [back, ...emptied(layers, await missingIn(host, layers, dirname(at)))];
     },

@@ -21,6 +21,19 @@ let memory = 0;
 let refused = 0;
 let count = 0;
 
+/** A parser may make thousands of errors of one text, and of each the stack: that was most of the time. Of what fails the whole is had by reading it once more. */
+Error.stackTraceLimit = 0;
+
+function failureOf(text: string, first: Error): string {
+  Error.stackTraceLimit = 50;
+  try {
+    reader.read(text);
+  } catch (error) {
+    return (error as Error).stack ?? `${error}`;
+  }
+  return `${first.message}\nnot the second time`;
+}
+
 const say = (more: object): void => {
   writeSync(1, `${JSON.stringify({ reader: name, texts: count, refused, slowest: Math.round(slowest), memory: Math.round(memory / 2 ** 20), ...more })}\n`);
 };
@@ -33,7 +46,7 @@ for (; (Number(most) === 0 || count < Number(most)) && (Number(seconds) === 0 ||
   } catch (error) {
     if (error instanceof Complaint) refused++;
     else {
-      say({ failed: (error as Error).stack ?? `${error}`, text });
+      say({ failed: failureOf(text, error as Error), text });
       process.exit(1);
     }
   }
