@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, closeSync, constants, fchmodSync, fchownSync, fstatSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, realpathSync, renameSync, rmdirSync, type Stats, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, constants, fchmodSync, fchownSync, fstatSync, ftruncateSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, realpathSync, renameSync, rmdirSync, type Stats, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { Complaint, reasons } from '../errors.ts';
 import type { Changes, Host, Stat } from '../host.ts';
 import { readMounts } from '../probe.ts';
@@ -156,6 +156,25 @@ function changes(by: Way, named: (path: string) => string): Changes {
     remove: (path) => told(`remove ${named(path)}`, () => by(path, remove)),
   };
 }
+
+/**
+ * Writes to a file that a person names, whatever was in it; it is made where there is none. Root writes by way of no link, into no pipe and into no file that has other names: each of
+ * these could be somebody else's doing. Throws a Complaint.
+ */
+export const overwrite = (path: string, data: Uint8Array): Promise<void> => told(`write ${path}`, () => {
+  if (process.geteuid!() !== 0 || path === '/dev/stdout') return writeFileSync(path, data);
+  return onHost(path, (way) => {
+    const file = openSync(way, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY, 0o644);
+    try {
+      const stat = fstatSync(file);
+      if (!stat.isFile() || stat.nlink !== 1) throw new Complaint(`${path} is not a file with this one name: root does not write to it`, 'name another file, or write as yourself');
+      ftruncateSync(file, 0);
+      writeFileSync(file, data);
+    } finally {
+      closeSync(file);
+    }
+  });
+});
 
 type Files = Changes & Pick<Host, 'within' | 'list' | 'resolve' | 'set' | 'rename' | 'removeLeftover' | 'isMounted' | 'mountsBelow'>;
 
