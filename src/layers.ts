@@ -1,4 +1,4 @@
-import { dirname } from 'node:path/posix';
+import { dirname, join } from 'node:path/posix';
 import { Complaint } from './errors.ts';
 import { type Host, must } from './host.ts';
 import { firstId } from './names.ts';
@@ -122,6 +122,24 @@ export async function missingPlaces(host: Host, layers: readonly string[]): Prom
   for (const path of everyRootHas) if ((await inLayers(host, layers, path)) === null) missing.push(path);
   for (const [path, to] of Object.entries(intoUsr)) if ((await inLayers(host, layers, path)) === null && (await inLayers(host, layers, `/${to}`)) !== null) missing.push(path);
   return missing;
+}
+
+/** What systemd-nspawn mounts over, and puts files into: in its versions up to 257 a link there leads it to the same path on the host. */
+const covered = ['/dev', '/etc', '/proc', '/run', '/sys', '/tmp', '/var'];
+
+/** A Complaint where one of the folders that containers have mounts and files in is a link that leads out of the root. */
+export async function mustStayInside(host: Host, layers: readonly string[]): Promise<void> {
+  for (const path of covered) {
+    let at = path;
+    for (let links = 0; ; links++) {
+      const layer = await inLayers(host, layers, at);
+      const to = layer === null || layer === '/' ? null : await host.within(layer).readLink(at);
+      if (to === null) break;
+      const next = join(dirname(at).slice(1), to); // without a / at its beginning, so that what climbs too high is seen
+      if (to.startsWith('/') || next.startsWith('..') || links === 40) throw leadsOutside(path, to);
+      at = `/${next}`;
+    }
+  }
 }
 
 export async function makePlaces(host: Host, layers: readonly string[]): Promise<void> {

@@ -35,16 +35,21 @@ export async function fuzz(reader: string, seed: number, texts: number, seconds:
   try {
     await build({ entryPoints: [join(repository, 'test/fuzz/child.ts')], bundle: true, platform: 'node', target: 'node20', format: 'esm', outfile: file, logLevel: 'error', banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" } });
     // It may read, and nothing else: no process is started and no file is written, or it fails.
-    return await watched([process.execPath, '--experimental-permission', `--allow-fs-read=${repository}*`, `--allow-fs-read=${folder}/*`, '--max-old-space-size=180', '--no-warnings', file, reader, `${seed}`, `${texts}`, `${seconds}`, repository], hung, tell);
+    const words = [process.execPath, '--experimental-permission', `--allow-fs-read=${repository}*`, `--allow-fs-read=${folder}/*`, '--max-old-space-size=180', '--no-warnings', file, reader, `${seed}`, `${texts}`, `${seconds}`, repository];
+    const outcome = await watched(reader, words, hung, tell);
+    if (!outcome.failed || outcome.text !== undefined) return outcome;
+    // What has ended it, or holds it up, could not tell which text it was: it is one of those after the last that was counted.
+    const { text } = await watched(reader, [...words, `${outcome.texts}`], hung, () => {});
+    return { ...outcome, ...(text !== undefined && { text }) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function watched([program, ...words]: string[], hung: number, tell: (outcome: Outcome) => void): Promise<Outcome> {
+function watched(reader: string, [program, ...words]: string[], hung: number, tell: (outcome: Outcome) => void): Promise<Outcome> {
   return new Promise((resolve) => {
     const child = spawn(program!, words, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: '/usr/bin:/bin' } });
-    let last: Outcome = { reader: words.at(-5)!, texts: 0, refused: 0, slowest: 0, memory: 0 };
+    let last: Outcome = { reader, texts: 0, refused: 0, slowest: 0, memory: 0 };
     let rest = '';
     let errors = '';
     const stop = () => child.kill('SIGKILL');

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path/posix';
 import { addAccounts, readAccountFiles, removeAccounts } from '../accounts.ts';
-import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, makePlaces, missingIn, missingPlaces, removeEmpty, removeLinkInside, withoutLinks } from '../layers.ts';
+import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, makePlaces, missingIn, missingPlaces, mustStayInside, removeEmpty, removeLinkInside, withoutLinks } from '../layers.ts';
 import { firstId } from '../names.ts';
 import type { Kinds, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
@@ -57,7 +57,10 @@ export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'a
   },
   places: {
     describe: ({ layers }) => `make sure that ${layers[0]} has the folders that every root has`,
-    done: async ({ layers }, host) => (await missingPlaces(host, layers)).length === 0,
+    async done({ layers }, host) {
+      await mustStayInside(host, layers); // asked for at each run: whose root it is can have changed it since
+      return (await missingPlaces(host, layers)).length === 0;
+    },
     inverse: async ({ layers }, host) => (await missingPlaces(host, layers)).map((path) => ({ kind: 'remove-empty' as const, layer: layers[0]!, path })),
     do: ({ layers }, host) => makePlaces(host, layers),
   },
