@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { readers } from './fuzz/readers.ts';
 
-/** Mutated texts for the readers of texts from anywhere: scripts/fuzz TEXTS [READER]... */
+/** Mutated texts for the readers of texts from anywhere: scripts/fuzz TEXTS [READER]... [--seed=NUMBER] */
 
 export interface Outcome {
   reader: string;
@@ -74,10 +74,12 @@ function watched(reader: string, [program, ...words]: string[], hung: number, te
   });
 }
 
-async function main(texts: number, names: string[]): Promise<number> {
+async function main(texts: number, words: string[]): Promise<number> {
   let failures = 0;
+  const given = words.find((word) => word.startsWith('--seed='))?.slice('--seed='.length);
+  const names = words.filter((word) => !word.startsWith('--'));
   for (const reader of names.length > 0 ? names : Object.keys(readers)) {
-    const seed = Math.floor(Math.random() * 1e9);
+    const seed = given === undefined ? Math.floor(Math.random() * 1e9) : Number(given);
     let told = performance.now();
     const outcome = await fuzz(reader, seed, texts, 0, patience, (now) => {
       if (performance.now() - told < 30_000) return;

@@ -260,6 +260,26 @@ test('a hostile root, with links to the host wherever a container has something,
   }
 });
 
+test('a pipe in the place of a file that is read is not waited for', (t) => {
+  const at = theirs(t);
+  says('mkfifo', `${at}/pipe`);
+  // In a process of its own: who waits for a pipe hears nothing else.
+  const script = `
+    const { files } = await import('${source('host/files.ts')}');
+    const { displays } = await import('${source('host/displays.ts')}');
+    const told = [await files.read('${at}/pipe'), await files.within('${at}').read('/pipe')];
+    await files.removeLeftover('${at}/pipe');
+    told.push(await files.kind('${at}/pipe'));
+    console.log(JSON.stringify(told));
+    (await import('node:child_process')).execFileSync('mkfifo', ['${at}/pipe']);
+    await displays.copyKey({ kind: 'copy-cookie', number: 0, authority: '${at}/pipe', path: '${at}/key', owner: { uid: 0, gid: 0 } }).catch(({ message }) => console.log(message));`;
+  const { stdout, stderr, status } = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', script], { encoding: 'utf8', timeout: 20_000, cwd: new URL('../..', import.meta.url).pathname });
+  assert.equal(status, 0, stderr);
+  assert.equal(stdout, `[null,null,null]\n${at}/pipe is no file with keys of displays\n`);
+});
+
+const source = (path: string): string => new URL(`../../src/${path}`, import.meta.url).href;
+
 let copies = 0;
 let first = '';
 /** Like tinyRoot(), which starts hundreds of programs, but once. */
