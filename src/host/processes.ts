@@ -132,6 +132,11 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     if (statOf(ready)?.isSocket() && (await takesConnections(ready))) throw new Complaint(`'${name}' is not started: another program listens at ${ready} already`, 'it has been started in the meantime: try again');
     // It is opened by nestbox-native, in a folder that is held: systemd would follow a link that the person puts there.
     const to = output ? ['--output', output.path, `${output.owner.uid}`, `${output.owner.gid}`] : [];
+    // Empty before it is waited for: what was in it would be taken for the service's.
+    if (output) {
+      const { code, stderr } = await run(['nestbox-native', 'launch', ...to, '--', ...find(['nestbox-native']), 'each']);
+      if (code !== 0) throw new Complaint(`cannot write ${output.path}`, stderr.trim().replace(/^nestbox-native: /, ''));
+    }
     if (place.kind === 'unit') {
       await must(host, [
         'systemd-run', '--quiet', '--collect', '--service-type=exec', `--unit=${place.name}`, `--description=${name}, for a machine of nestbox`,

@@ -120,3 +120,8 @@ test('a line that is told of thousands of times takes no memory each time', () =
   assert.match(imported(foreign!, ['a.nspawn'], { folder: '/', name: null }).text, /~@swap: it is allowed and refused|expected the name of a system call/);
   assert.ok(process.resourceUsage().maxRSS - before < 200_000, `${process.resourceUsage().maxRSS - before} KiB more`);
 });
+
+test('the tag of an image is a word of the table, and no property that every table has', () => {
+  const [foreign] = readForeign([{ file: 'distrobox.ini', text: '[box]\nimage=debian:__proto__\n' }], null);
+  assert.match(imported(foreign!, ['distrobox.ini'], { folder: '/', name: null }).text, /__proto__/);
+});
