@@ -124,7 +124,7 @@ export async function missingPlaces(host: Host, layers: readonly string[]): Prom
   return missing;
 }
 
-/** What systemd-nspawn mounts over, and puts files into: in its versions up to 257 a link there leads it to the same path on the host. */
+/** What systemd-nspawn mounts over, and puts files into: by its path, so that a link there leads it to the same path on the host (seen with version 252). */
 const covered = ['/dev', '/etc', '/proc', '/run', '/sys', '/tmp', '/var'];
 
 /** A Complaint where one of the folders that containers have mounts and files in is a link that leads out of the root. */

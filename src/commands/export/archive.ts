@@ -1,8 +1,9 @@
 import { resolve as absolute } from 'node:path';
 import { member, packing, withoutRoot } from '../../archives.ts';
 import { apply } from '../../apply.ts';
-import { Complaint, lacksProgram } from '../../errors.ts';
+import { Complaint } from '../../errors.ts';
 import { must } from '../../host.ts';
+import { unable } from '../../host/distribution.ts';
 import { meet, readMachineFile } from '../../meet.ts';
 import { probe } from '../../probe.ts';
 import type { Machine } from '../../machine.ts';
@@ -18,7 +19,7 @@ export default async function archive(name: string, words: string[], to: string,
   if (!/\.tar\.zst$/.test(to)) throw new Complaint(`${to} does not end in .tar.zst`, 'it is an archive that GNU tar reads too');
   const facts = probe(process.env);
   const { tar } = facts.programs;
-  if (!tar) throw new Complaint(lacksProgram('tar', 'pack a machine').what, lacksProgram('tar', 'pack a machine').mend);
+  if (!tar) throw unable('tar', 'pack a machine');
   const file = readMachineFile(name, facts);
   const text = withoutRoot(file.text, file.file);
   return inSession(file, facts, { ...(verbose && { verbose }) }, async (session, host, tell, base) => {
