@@ -78,6 +78,7 @@ function template({ source, name, run }: Machine, facts: Facts): Planned[] {
   return by('root', [
     { kind: 'workspace', path: partial }, folder(`${partial}/root`), folder(seen),
     ...source.build(`${partial}/root`, seen),
+    ...(source.masks && source.masks.length > 0 ? [{ kind: 'mask' as const, root: `${partial}/root`, made: source.masks }] : []),
     { kind: 'sync', path: partial }, // else a power cut could leave a template with empty files
     { kind: 'rename', from: partial, to: dirname(store.template(source.key)) },
     { kind: 'remove-tree', path: partial }, // only there when another machine has built the same meanwhile

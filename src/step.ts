@@ -5,6 +5,7 @@ import type { Change } from './image/edit.ts';
 import type { Format } from './image/filesystems.ts';
 import type { Packing } from './image/packed.ts';
 import type { CacheEntry } from './linker.ts';
+import type { Made } from './masks.ts';
 
 /** Ids of the host. */
 export interface Owner {
@@ -121,6 +122,8 @@ export type Step =
   | { kind: 'remove-empty'; layer: string; path: string }
   /** A long-running program that fills `target`; it cannot outlive nestbox, nor leave a mount. Where `seen` is given it finds the target there. */
   | { kind: 'build'; target: string; seen?: string; argv: string[]; what: string }
+  /** What of systemd has no use in a container, in a root that was just built; what stands there already is left alone. */
+  | { kind: 'mask'; root: string; made: Made[] }
   /** `of`: the machine that it belongs to, which must not run meanwhile. */
   | { kind: 'copy-tree'; from: string; to: string; of: string }
   /** All that was written to the file system of `path` is on the disk. */

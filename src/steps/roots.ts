@@ -7,12 +7,24 @@ import { pasteable } from '../words.ts';
 import { never, nothing } from './common.ts';
 
 /** What is done to a machine's root before it runs. */
-export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty' | 'link-inside' | 'link-inside-end'> = {
+export const roots: Kinds<'build' | 'mask' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty' | 'link-inside' | 'link-inside-end'> = {
   build: {
     describe: ({ what, argv }) => `${what}\n  ${pasteable(argv)}`,
     done: never,
     inverse: nothing, // `target` is removed as a whole by whoever made it
     do: (step, host) => host.build(step),
+  },
+  mask: {
+    describe: ({ root, made }) => `leave out in ${root} what a container has no use for:${made.map(({ path, why }) => `\n  ${path}: ${why}`).join('')}`,
+    done: async ({ made }) => made.length === 0,
+    inverse: nothing, // as with build
+    async do({ root, made }, host) {
+      for (const folder of new Set(made.map(({ path }) => dirname(path)))) if ((await host.kind(`${root}${folder}`)) === null) await host.mkdir(`${root}${folder}`, 0o755);
+      for (const { path, text, mode } of made) {
+        if ((await host.kind(`${root}${path}`)) !== null) continue;
+        await (text === null ? host.symlink('/dev/null', `${root}${path}`) : host.write(`${root}${path}`, text, mode));
+      }
+    },
   },
   'copy-tree': {
     describe: ({ from, to }) => `copy ${from}/ to ${to}/`,
