@@ -60,6 +60,24 @@ done` },
 
 const folders = { unit: '/etc/systemd/system', generator: '/etc/systemd/system-generators' };
 
+/** The logins' keeper is not wanted by the system as it starts, but by the bus, which starts it for the first who asks for it: pam_systemd(8), loginctl(1), a display manager. */
+const keeper = 'systemd-logind.service';
+
+/** Who lingers has programs from the start on, and these need it: loginctl(1). */
+const lingering = `#!/bin/sh
+# Made by nestbox: ${keeper} is started by the first login, and here as soon as somebody lingers.
+for user in /var/lib/systemd/linger/*; do
+[ -e "$user" ] && mkdir -p "$1/multi-user.target.wants" && exec ln -sf /usr/lib/systemd/system/${keeper} "$1/multi-user.target.wants/${keeper}"
+done
+exit 0
+`;
+
+const onDemand: Made[] = [
+  // In a folder of wishes a link to /dev/null takes back a wish, and not the unit.
+  { path: `${folders.unit}/multi-user.target.wants/${keeper}`, text: null, mode: 0o777, why: 'the bus starts it for the first login' },
+  { path: `${folders.generator}/nestbox-logind-generator`, text: lingering, mode: 0o755, why: 'it is started with the system where somebody lingers' },
+];
+
 /** What stands in front of a generator: a shell that starts it when it has something to do takes a fifth of the time. */
 const gate = ({ name, why, when }: Mask): string => `#!/bin/sh
 # Made by nestbox: ${why}, and is only started where there is something to find.
@@ -75,7 +93,7 @@ exit 0
 const stamps: Made[] = ['/etc/.updated', '/var/.updated'].map((path) => ({ path, text: '', mode: 0o644, why: 'all is as new as /usr is' }));
 
 /** Every word that takes one of them back. */
-export const maskWords: readonly string[] = [...maskedUnits, ...maskedGenerators].map(({ name }) => name);
+export const maskWords: readonly string[] = [...[...maskedUnits, ...maskedGenerators].map(({ name }) => name), keeper];
 
 /** The key of [root] that takes masks back. */
 export const unmasked = v.optional(v.pipe(v.union([v.literal('all'), v.array(v.picklist(maskWords))], 'expected "all", or a list of units and generators that nestbox masks'), says('What is started inside although it is of no use in a container: units and generators that nestbox masks in a root that boots, or "all" of them. See docs/whole-system.md.')));
@@ -98,6 +116,7 @@ export function masksOf(unmasked: Unmasked): Made[] {
   return [
     ...taken(maskedUnits).map(({ name, why }) => ({ path: `${folders.unit}/${name}`, text: null, mode: 0o777, why })),
     ...taken(maskedGenerators).map((mask) => ({ path: `${folders.generator}/${mask.name}`, text: mask.when === undefined ? null : gate(mask), mode: 0o755, why: mask.why })),
+    ...(unmasked === 'all' || unmasked.includes(keeper) ? [] : onDemand),
     ...(unmasked === 'all' ? [] : stamps),
   ];
 }

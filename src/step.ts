@@ -126,6 +126,10 @@ export type Step =
   | { kind: 'mask'; root: string; made: Made[] }
   /** `of`: the machine that it belongs to, which must not run meanwhile. */
   | { kind: 'copy-tree'; from: string; to: string; of: string }
+  /** A line about all files of a root that was just built is written beside it. */
+  | { kind: 'seal'; template: string }
+  /** The root of a template has the files that it was built with; refuses what has been changed since. One without a seal is older than these. */
+  | { kind: 'verify'; template: string; key: string }
   /** All that was written to the file system of `path` is on the disk. */
   | { kind: 'sync'; path: string }
   /**

@@ -1,13 +1,15 @@
 import { dirname } from 'node:path/posix';
 import { addAccounts, readAccountFiles, removeAccounts } from '../accounts.ts';
 import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, makePlaces, missingIn, missingPlaces, removeEmpty, removeLinkInside, withoutLinks } from '../layers.ts';
+import { Complaint } from '../errors.ts';
+import type { Host } from '../host.ts';
 import { firstId } from '../names.ts';
 import type { Kinds, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
 import { never, nothing } from './common.ts';
 
 /** What is done to a machine's root before it runs. */
-export const roots: Kinds<'build' | 'mask' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty' | 'link-inside' | 'link-inside-end'> = {
+export const roots: Kinds<'build' | 'mask' | 'seal' | 'verify' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty' | 'link-inside' | 'link-inside-end'> = {
   build: {
     describe: ({ what, argv }) => `${what}\n  ${pasteable(argv)}`,
     done: never,
@@ -24,6 +26,23 @@ export const roots: Kinds<'build' | 'mask' | 'copy-tree' | 'owners' | 'hide-priv
         if ((await host.kind(`${root}${path}`)) !== null) continue;
         await (text === null ? host.symlink('/dev/null', `${root}${path}`) : host.write(`${root}${path}`, text, mode));
       }
+    },
+  },
+  seal: {
+    describe: ({ template }) => `write into ${template}/seal which files its root has`,
+    done: never,
+    inverse: nothing, // as with build
+    do: async ({ template }, host) => host.write(`${template}/seal`, await sealOf(host, template), 0o600),
+  },
+  verify: {
+    describe: ({ template }) => `see whether the files of ${template} are those that it was built with`,
+    done: async ({ template }, host) => {
+      const before = await host.read(`${template}/seal`);
+      return before === null || before === (await sealOf(host, template));
+    },
+    inverse: nothing,
+    do: async ({ template, key }) => {
+      throw new Complaint(`the template '${key}' has been changed since it was built: some files in ${template} are others, or are gone`, `nestbox rm the machines that use it (nestbox templates lists them), and nestbox templates --prune ${key}: the next machine builds it anew`);
     },
   },
   'copy-tree': {
@@ -106,6 +125,14 @@ export const roots: Kinds<'build' | 'mask' | 'copy-tree' | 'owners' | 'hide-priv
     do: ({ layer, path, to }, host) => removeLinkInside(host, layer, path, to),
   },
 };
+
+/** One line about all files below the root of a template. */
+async function sealOf(host: Host, template: string): Promise<string> {
+  const argv = ['nestbox-native', 'seal', `${template}/root`];
+  const { code, stdout, stderr } = await host.run(argv);
+  if (code !== 0) throw new Complaint(`${template} cannot be read: ${stderr.trim()}`, pasteable(argv));
+  return stdout;
+}
 
 /** Deepest first. */
 const emptied = (layers: string[], paths: string[]): Step[] => paths.map((path) => ({ kind: 'remove-empty', layer: layers[0]!, path }));
