@@ -7,30 +7,25 @@ import { says } from './schema.ts';
 export interface Mask {
   name: string;
   why: string;
-  /** Of a generator: text of a shell in which `start` starts it all the same. */
+  /** Of a generator: condition of a shell on which it is started all the same. */
   when?: string;
 }
 
-/** Units that would be started, and do nothing that is of use in a container; systemd.special(7). Those that see by themselves where they are (ConditionVirtualization=) are left to that. */
+/** Units that do nothing that is of use in a container; systemd.special(7). Those that would see it by themselves (ConditionVirtualization=) are here too, as systemd reads their files at each start all the same. */
 export const maskedUnits: readonly Mask[] = [
   { name: 'dev-hugepages.mount', why: 'large pages are given out by the host' },
   { name: 'dev-mqueue.mount', why: 'it only lists message queues; they work without it' },
   { name: 'systemd-remount-fs.service', why: 'the host has mounted the root as it is to be' },
-  { name: 'systemd-tmpfiles-setup-dev.service', why: 'the host makes the nodes in /dev' },
-  { name: 'systemd-tmpfiles-setup-dev-early.service', why: 'the host makes the nodes in /dev' },
+  ...['systemd-tmpfiles-setup-dev.service', 'systemd-tmpfiles-setup-dev-early.service'].map((name) => ({ name, why: 'the host makes the nodes in /dev' })),
   { name: 'systemd-update-utmp.service', why: 'it writes down when the computer was started; logins are written down by others' },
   { name: 'systemd-update-utmp-runlevel.service', why: 'it writes down the run level, which systemd has none of' },
-  { name: 'e2scrub_all.timer', why: 'file systems are checked by the host' },
-  { name: 'e2scrub_reap.service', why: 'file systems are checked by the host' },
+  ...['e2scrub_all.timer', 'e2scrub_reap.service', 'systemd-fsck-root.service', 'systemd-fsckd.socket'].map((name) => ({ name, why: 'file systems are checked by the host' })),
   { name: 'fstrim.timer', why: 'disks are told by the host which blocks are free' },
+  ...['proc-sys-fs-binfmt_misc.automount', 'sys-fs-fuse-connections.mount', 'sys-kernel-config.mount', 'sys-kernel-debug.mount', 'sys-kernel-tracing.mount', 'systemd-binfmt.service', 'systemd-journald-audit.socket', 'systemd-pstore.service', 'systemd-random-seed.service']
+    .map((name) => ({ name, why: 'the kernel is the host\'s' })),
+  ...['systemd-pcrmachine.service', 'systemd-pcrphase.service', 'systemd-pcrphase-sysinit.service', 'systemd-tpm2-setup.service', 'systemd-tpm2-setup-early.service'].map((name) => ({ name, why: 'there is no security chip' })),
+  ...['systemd-battery-check.service', 'systemd-boot-random-seed.service', 'systemd-hibernate-clear.service', 'systemd-repart.service'].map((name) => ({ name, why: 'it is about the computer that a system starts on' })),
 ];
-
-/** PID 1 has words of its own, by `parameters`, or credentials. A shell reads past the zeros between the words. */
-const withWords = `read -r line < /proc/1/cmdline
-case $line in
-/usr/lib/systemd/systemd | /lib/systemd/systemd | /usr/sbin/init | /sbin/init) [ -e /run/credentials/@system ] || [ -e /run/host/credentials ] && start "$@" ;;
-*) start "$@" ;;
-esac`;
 
 /** Programs that look at the computer at each start; systemd.generator(7). Each takes longer to be loaded than all that it does. */
 export const maskedGenerators: readonly Mask[] = [
@@ -43,19 +38,13 @@ export const maskedGenerators: readonly Mask[] = [
   { name: 'systemd-system-update-generator', why: 'updates at the next start are for a computer\'s' },
   { name: 'systemd-tpm2-generator', why: 'there is no security chip' },
   { name: 'systemd-veritysetup-generator', why: 'volumes are opened by the host' },
-  { name: 'systemd-debug-generator', why: 'it reads the words that systemd is started with', when: withWords },
-  { name: 'systemd-run-generator', why: 'it reads the words that systemd is started with', when: withWords },
-  { name: 'systemd-fstab-generator', why: 'it reads /etc/fstab', when: `${withWords}
-while read -r line || [ "$line" ]; do
-case $line in '' | '#'*) ;; *) start "$@" ;; esac
-done < /etc/fstab` },
-  { name: 'systemd-rc-local-generator', why: 'it looks for /etc/rc.local', when: '[ -x /etc/rc.local ] && start "$@"' },
-  { name: 'systemd-ssh-generator', why: 'it looks for an SSH server', when: '[ -x /usr/sbin/sshd ] && start "$@"' },
-  { name: 'systemd-sysv-generator', why: 'it looks for scripts in /etc/init.d that have no unit', when: `for script in /etc/init.d/*; do
-name=\${script##*/}
-name=\${name%.sh}
-[ -x "$script" ] && ! [ -e "/usr/lib/systemd/system/$name.service" ] && ! [ -e "/etc/systemd/system/$name.service" ] && start "$@"
-done` },
+  { name: 'systemd-debug-generator', why: 'systemd has been started without words for it', when: '[ "$words" ]' },
+  { name: 'systemd-run-generator', why: 'systemd has been started without words for it', when: '[ "$words" ]' },
+  { name: 'systemd-fstab-generator', why: '/etc/fstab says nothing', when: '[ "$words$mounts" ]' },
+  { name: 'systemd-getty-generator', why: 'the console has its login by a link', when: '[ "$terminals" ]' },
+  { name: 'systemd-rc-local-generator', why: 'there is no /etc/rc.local', when: '[ -x /etc/rc.local ]' },
+  { name: 'systemd-ssh-generator', why: 'there is no SSH server', when: '[ -x /usr/sbin/sshd ]' },
+  { name: 'systemd-sysv-generator', why: 'all scripts in /etc/init.d have units', when: '[ "$scripts" ]' },
 ];
 
 const folders = { unit: '/etc/systemd/system', generator: '/etc/systemd/system-generators' };
@@ -64,33 +53,40 @@ const folders = { unit: '/etc/systemd/system', generator: '/etc/systemd/system-g
 const keeper = 'systemd-logind.service';
 
 /** Who lingers has programs from the start on, and these need it: loginctl(1). */
-const lingering = `#!/bin/sh
-# Made by nestbox: ${keeper} is started by the first login, and here as soon as somebody lingers.
-for user in /var/lib/systemd/linger/*; do
-[ -e "$user" ] && mkdir -p "$1/multi-user.target.wants" && exec ln -sf /usr/lib/systemd/system/${keeper} "$1/multi-user.target.wants/${keeper}"
+const lingering = `for user in /var/lib/systemd/linger/*; do
+	[ -e "$user" ] && mkdir -p "$normal/multi-user.target.wants" && ln -sf /usr/lib/systemd/system/${keeper} "$normal/multi-user.target.wants/${keeper}"
 done
-exit 0
 `;
 
-const onDemand: Made[] = [
-  // In a folder of wishes a link to /dev/null takes back a wish, and not the unit.
-  { path: `${folders.unit}/multi-user.target.wants/${keeper}`, text: null, mode: 0o777, why: 'the bus starts it for the first login' },
-  { path: `${folders.generator}/nestbox-logind-generator`, text: lingering, mode: 0o755, why: 'it is started with the system where somebody lingers' },
-];
-
-/** What stands in front of a generator: a shell that starts it when it has something to do takes a fifth of the time. */
-const gate = ({ name, why, when }: Mask): string => `#!/bin/sh
-# Made by nestbox: ${why}, and is only started where there is something to find.
-start() { exec /usr/lib/systemd/system-generators/${name} "$@"; }
-${when}
-exit 0
+/**
+ * One shell in the place of those generators that sometimes have something to do: it looks whether they have, and starts them as systemd would.
+ * A shell reads past the zeros between the words of /proc/1/cmdline. systemd has one word alone unless a machine file has `parameters`, or it was started anew; credentials say as much as words.
+ */
+const generator = (masks: readonly Mask[], keeps: boolean): string => `#!/bin/sh
+# Made by nestbox: starts the generators of systemd that have something to do in this container. See docs/whole-system.md, "What is left out".
+normal=$1 early=$2 late=$3 words= mounts= terminals= scripts=
+read -r line < /proc/1/cmdline
+case $line in /usr/lib/systemd/systemd | /lib/systemd/systemd | /usr/sbin/init | /sbin/init) ;; *) words=yes ;; esac
+[ -e /run/credentials/@system ] || [ -e /run/host/credentials ] && words=yes
+read -r line < /proc/1/environ
+case $line in *container_ttys=*) terminals=yes ;; esac
+[ -e /etc/fstab ] && while read -r line || [ "$line" ]; do
+	case $line in '' | '#'*) ;; *) mounts=yes ;; esac
+done < /etc/fstab
+for script in /etc/init.d/*; do
+	name=\${script##*/}
+	name=\${name%.sh}
+	[ -x "$script" ] && ! [ -e "/usr/lib/systemd/system/$name.service" ] && ! [ -e "/etc/systemd/system/$name.service" ] && scripts=yes
+done
+start() { [ -x "/usr/lib/systemd/system-generators/$1" ] && "/usr/lib/systemd/system-generators/$1" "$normal" "$early" "$late"; }
+${masks.map(({ name, when }) => `${when} && start ${name}\n`).join('')}${keeps ? lingering : ''}exit 0
 `;
 
 /**
  * Says that /etc and /var are as new as /usr is: systemd-update-done.service(8). The package manager has done by then what systemd would do at the first start, or at each where that
  * service is absent: accounts, the linker's cache, the journal's catalogue. After an update of /usr systemd does it again.
  */
-const stamps: Made[] = ['/etc/.updated', '/var/.updated'].map((path) => ({ path, text: '', mode: 0o644, why: 'all is as new as /usr is' }));
+const stamps: Made[] = ['/etc/.updated', '/var/.updated'].map((path) => ({ path, to: null, text: '', mode: 0o644, why: 'all is as new as /usr is' }));
 
 /** Every word that takes one of them back. */
 export const maskWords: readonly string[] = [...[...maskedUnits, ...maskedGenerators].map(({ name }) => name), keeper];
@@ -104,19 +100,27 @@ export type Unmasked = readonly string[] | 'all';
 /** What is made in a root: links to /dev/null, and files. */
 export interface Made {
   path: string;
-  /** null: a link to /dev/null. */
-  text: string | null;
+  /** A link to there; null: a file. */
+  to: string | null;
+  text: string;
   mode: number;
   why: string;
 }
 
 /** What is made in a root that boots, but for those that are to stay as they are. The stamps come last: they have to be younger than /usr. */
 export function masksOf(unmasked: Unmasked): Made[] {
-  const taken = (masks: readonly Mask[]) => (unmasked === 'all' ? [] : masks.filter(({ name }) => !unmasked.includes(name)));
+  if (unmasked === 'all') return [];
+  const is = ({ name }: { name: string }) => !unmasked.includes(name);
+  const keeps = is({ name: keeper });
+  const link = (path: string, why: string, to = '/dev/null'): Made => ({ path, to, text: '', mode: 0o777, why });
+  const sometimes = maskedGenerators.filter((mask) => mask.when !== undefined && is(mask));
   return [
-    ...taken(maskedUnits).map(({ name, why }) => ({ path: `${folders.unit}/${name}`, text: null, mode: 0o777, why })),
-    ...taken(maskedGenerators).map((mask) => ({ path: `${folders.generator}/${mask.name}`, text: mask.when === undefined ? null : gate(mask), mode: 0o755, why: mask.why })),
-    ...(unmasked === 'all' || unmasked.includes(keeper) ? [] : onDemand),
-    ...(unmasked === 'all' ? [] : stamps),
+    ...maskedUnits.filter(is).map(({ name, why }) => link(`${folders.unit}/${name}`, why)),
+    ...maskedGenerators.filter(is).map(({ name, why }) => link(`${folders.generator}/${name}`, why)),
+    // In a folder of wishes a link to /dev/null takes back a wish, and not the unit.
+    ...(keeps ? [link(`${folders.unit}/multi-user.target.wants/${keeper}`, 'the bus starts it for the first login')] : []),
+    ...(sometimes.some(({ name }) => name === 'systemd-getty-generator') ? [link(`${folders.unit}/getty.target.wants/console-getty.service`, 'the login of the console', '/usr/lib/systemd/system/console-getty.service')] : []),
+    { path: `${folders.generator}/nestbox-generator`, to: null, text: generator(sometimes, keeps), mode: 0o755, why: 'starts those generators that have something to do' },
+    ...stamps,
   ];
 }

@@ -21,10 +21,11 @@ export const roots: Kinds<'build' | 'mask' | 'seal' | 'verify' | 'copy-tree' | '
     done: async ({ made }) => made.length === 0,
     inverse: nothing, // as with build
     async do({ root, made }, host) {
-      for (const folder of new Set(made.map(({ path }) => dirname(path)))) if ((await host.kind(`${root}${folder}`)) === null) await host.mkdir(`${root}${folder}`, 0o755);
-      for (const { path, text, mode } of made) {
+      for (const { path, to, text, mode } of made) {
         if ((await host.kind(`${root}${path}`)) !== null) continue;
-        await (text === null ? host.symlink('/dev/null', `${root}${path}`) : host.write(`${root}${path}`, text, mode));
+        const folders = path.split('/').slice(1, -1).map((_, i, names) => `${root}/${names.slice(0, i + 1).join('/')}`);
+        for (const folder of folders) if ((await host.kind(folder)) === null) await host.mkdir(folder, 0o755);
+        await (to === null ? host.write(`${root}${path}`, text, mode) : host.symlink(to, `${root}${path}`));
       }
     },
   },
