@@ -18,8 +18,8 @@ export default defineRoot({
   }),
   booted: (options) => ({ ...options, packages: [...new Set([...options.packages, initPackage])] }),
   paths: ({ config }) => [config],
-  needs: ({ config }, { programs, paths }) => [
-    ...(programs.pacstrap ? [] : [lacksProgram('pacstrap', 'make an Arch root')]),
+  needs: ({ config }, { programs, paths, distribution }) => [
+    ...(programs.pacstrap ? [] : [lacksProgram('pacstrap', 'make an Arch root', { distribution })]),
     ...(paths[config] ? [] : [{ ...lacks(`${config} does not exist on this host`, 'config = "..." names a pacman.conf'), at: ['config'] }]),
   ],
   source: ({ packages, config, unmasked }, facts, _, machine) => ({
