@@ -21,3 +21,11 @@ export const opensSoundServer: Exposure[] = [
   { can: 'microphone', what: 'programs inside can listen to the microphones and to all that the host plays' },
   { can: 'sound-server', what: "programs inside can load modules into the host's sound server: code that runs as its user, with all of that user's files" },
 ];
+
+/**
+ * The sockets that a $PULSE_SERVER names, in its order: pulse-client.conf(5) and PulseAudio's "Server Strings", `{MACHINE ID}unix:PATH` or the bare PATH, with
+ * spaces between several. Servers on the network are left out: what stands before a sound server for a machine speaks to sockets. So are paths that a module's
+ * arguments, which have a grammar of their own, could not hold.
+ */
+export const pulseSockets = (servers: string): string[] =>
+  servers.split(/\s+/).flatMap((server) => /^(?:\{[\w-]*\})?(?:unix:)?(\/[\w./@+,-]+)$/.exec(server)?.[1] ?? []);
