@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { picture } from '../pictures.ts';
 import { assertSomeTone, wav } from '../sound.ts';
 import { type Computer, power } from './computer.ts';
 import { secondPlace } from './qemu.ts';
@@ -86,6 +87,7 @@ test('trixie: two seats at one computer, each with a screen, keys, sounds and ha
   await reads(right, /omega/);
   assert.doesNotMatch(await wordsOn(computer), /omega/);
   assert.doesNotMatch(await wordsOn(right), /alpha/);
+  picture('seats', await computer.screen(), await right.screen());
   assert.deepEqual([await computer.get(`${home('left')}/alpha`), await computer.get(`${home('right')}/omega`)], ['alpha\n', 'omega\n']);
   assert.equal(await console(computer), before);
 
