@@ -15,10 +15,10 @@ import { hostNames, meetStored, storedHost } from './hosts.ts';
 
 const folder: PathFact = { kind: 'directory', uid: 0, gid: 0, mode: 0o755, size: 4096, modified: 0 };
 
-/** A stored host that has all folders of which a page speaks. */
+/** A stored host that has all folders of which a page speaks, and what seats need. */
 const furnished = (host: string) => {
   const stored = storedHost(host);
-  return { ...stored, paths: new Proxy(stored.paths, { has: () => true, get: (paths, path: string) => (path in paths ? paths[path] : folder) }) };
+  return { ...stored, nodes: { ...stored.nodes, '/dev/uinput': { type: 'c' as const, major: 10, minor: 223, uid: 0, gid: 0, mode: 0o600 } }, paths: new Proxy(stored.paths, { has: () => true, get: (paths, path: string) => paths[path] ?? folder }) };
 };
 
 test('each machine file that a page shows as a whole can be read, and those for each kind of person run on a stored host', () => {
