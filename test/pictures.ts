@@ -39,5 +39,9 @@ function beside(screens: Picture[]): Picture {
   return { width, height, rgb };
 }
 
+/** The upper left corner. */
+export const corner = ({ width, rgb }: Picture, right: number, bottom: number): Picture =>
+  ({ width: right, height: bottom, rgb: Buffer.concat(Array.from({ length: bottom }, (_, y) => rgb.subarray(y * width * 3, (y * width + right) * 3))) });
+
 /** With 16 shades of each colour, so that the file has a third of the size. */
 const plainer = ({ width, height, rgb }: Picture): Picture => ({ width, height, rgb: rgb.map((value) => Math.round(value / 17) * 17) });
