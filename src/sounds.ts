@@ -1,4 +1,5 @@
 import type { Edits, Exposure } from './edits.ts';
+import type { Facts } from './facts.ts';
 
 /** What the kinds of sound server have in common. */
 
@@ -29,3 +30,10 @@ export const opensSoundServer: Exposure[] = [
  */
 export const pulseSockets = (servers: string): string[] =>
   servers.split(/\s+/).flatMap((server) => /^(?:\{[\w-]*\})?(?:unix:)?(\/[\w./@+,-]+)$/.exec(server)?.[1] ?? []);
+
+/**
+ * Behind the command that installs PulseAudio, where PipeWire plays: Fedora, Arch and openSUSE let one of the two be installed, and Debian's pipewire-audio, which
+ * gnome-core depends on, is in conflict with the package pulseaudio.
+ */
+export const beforeInstalling = ({ pipewire }: Facts['sound']): string =>
+  (pipewire ? ' (look first: where it takes the place of pipewire-audio or of the PulseAudio server of PipeWire, leave it; audio = "pulse" does without, and lets programs listen)' : '');
