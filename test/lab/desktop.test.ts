@@ -24,11 +24,11 @@ for (const host of hosts)
     assert.equal(await visible(computer), 'tty8');
     const work = await computer.screen();
 
-    await start(computer, 'private', '', 'visible', fileOf('for-two-systems', 'private.toml'));
+    await start(computer, 'private', '', 'all', fileOf('for-two-systems', 'private.toml'));
     await reads(computer, /ready/);
     assert.equal(await visible(computer), 'tty9');
     await types(computer, plain('private'), 'second');
-    await plugs(computer, 'private', 'visible', 1);
+    await plugs(computer, 'private', 'all', 1);
     picture('two-systems', work, await computer.screen());
     assert.match(await computer.does('nestbox', 'list'), /private +running .*terminal 9, visible.*\n.*work +running .*terminal 8 /);
 
