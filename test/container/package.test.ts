@@ -79,7 +79,7 @@ test('on a bare Debian 13 apt finds what it needs, and takes it away again with 
   shell('mkdir -p /var/lib/nestbox/templates/debian-trixie-0/root /var/lib/nestbox/machines /var/lib/nestbox/journal /var/lib/nestbox/services /etc/nestbox');
   const purge = succeeds(nestbox(['run', name, '--', 'apt-get', 'purge', '--yes', '--auto-remove', 'nestbox']));
   assert.doesNotMatch(purge.stdout + purge.stderr, /machines stay/);
-  assert.equal(shell('find / -xdev -name "*nestbox*" -not -path "/run/*" -not -path "/var/lib/apt/*" -not -path "/var/log/*"; dpkg-query --list nodejs 2>&1 | grep ^ii || true'), '');
+  assert.equal(shell('find / -xdev -name "*nestbox*" -not -path "/run/*" -not -path "/var/tmp/*" -not -path "/var/lib/apt/*" -not -path "/var/log/*"; dpkg-query --list nodejs 2>&1 | grep ^ii || true'), '');
 });
 
 test('npm installs it for all users, with its manual, and removes it', { skip: !has('npm') && !existsSync('/usr/local/bin/npm') && 'npm is not installed' }, (t) => {
