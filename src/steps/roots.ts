@@ -1,18 +1,50 @@
 import { dirname } from 'node:path/posix';
 import { addAccounts, readAccountFiles, removeAccounts } from '../accounts.ts';
-import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, makePlaces, missingIn, missingPlaces, removeEmpty, removeLinkInside, withoutLinks } from '../layers.ts';
+import { Complaint } from '../errors.ts';
+import type { Host } from '../host.ts';
+import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, makePlaces, missingIn, missingPlaces, mustStayInside, removeEmpty, removeLinkInside, withoutLinks } from '../layers.ts';
 import { firstId } from '../names.ts';
 import type { Kinds, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
 import { never, nothing } from './common.ts';
 
 /** What is done to a machine's root before it runs. */
-export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty' | 'link-inside' | 'link-inside-end'> = {
+export const roots: Kinds<'build' | 'mask' | 'seal' | 'verify' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty' | 'link-inside' | 'link-inside-end'> = {
   build: {
     describe: ({ what, argv }) => `${what}\n  ${pasteable(argv)}`,
     done: never,
     inverse: nothing, // `target` is removed as a whole by whoever made it
     do: (step, host) => host.build(step),
+  },
+  mask: {
+    describe: ({ root, made }) => `leave out in ${root} what a container has no use for:${made.map(({ path, why }) => `\n  ${path}: ${why}`).join('')}`,
+    done: async ({ made }) => made.length === 0,
+    inverse: nothing, // as with build
+    async do({ root, made }, host) {
+      for (const { path, to, text, mode } of made) {
+        if ((await host.kind(`${root}${path}`)) !== null) continue;
+        const folders = path.split('/').slice(1, -1).map((_, i, names) => `${root}/${names.slice(0, i + 1).join('/')}`);
+        for (const folder of folders) if ((await host.kind(folder)) === null) await host.mkdir(folder, 0o755);
+        await (to === null ? host.write(`${root}${path}`, text, mode) : host.symlink(to, `${root}${path}`));
+      }
+    },
+  },
+  seal: {
+    describe: ({ template }) => `write into ${template}/seal which files its root has`,
+    done: never,
+    inverse: nothing, // as with build
+    do: async ({ template }, host) => host.write(`${template}/seal`, await sealOf(host, template), 0o600),
+  },
+  verify: {
+    describe: ({ template }) => `see whether the files of ${template} are those that it was built with`,
+    done: async ({ template }, host) => {
+      const before = await host.read(`${template}/seal`);
+      return before === null || before === (await sealOf(host, template));
+    },
+    inverse: nothing,
+    do: async ({ template, key }) => {
+      throw new Complaint(`the template '${key}' has been changed since it was built: some files in ${template} are others, or are gone`, `nestbox rm the machines that use it (nestbox templates lists them), and nestbox templates --prune ${key}: the next machine builds it anew`);
+    },
   },
   'copy-tree': {
     describe: ({ from, to }) => `copy ${from}/ to ${to}/`,
@@ -57,7 +89,10 @@ export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'a
   },
   places: {
     describe: ({ layers }) => `make sure that ${layers[0]} has the folders that every root has`,
-    done: async ({ layers }, host) => (await missingPlaces(host, layers)).length === 0,
+    async done({ layers }, host) {
+      await mustStayInside(host, layers); // asked for at each run: whose root it is can have changed it since
+      return (await missingPlaces(host, layers)).length === 0;
+    },
     inverse: async ({ layers }, host) => (await missingPlaces(host, layers)).map((path) => ({ kind: 'remove-empty' as const, layer: layers[0]!, path })),
     do: ({ layers }, host) => makePlaces(host, layers),
   },
@@ -76,12 +111,13 @@ export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'a
   'link-inside': {
     describe: ({ layers, path, to }) => `link ${path} to ${to} in ${layers[0]}`,
     done: async ({ layers, path, to }, host) => {
-      const there = await inLayers(host, layers, await withoutLinks(host, layers, path));
-      return there !== null && (await host.readLink(there)) === to;
+      const at = await withoutLinks(host, layers, path);
+      const there = await inLayers(host, layers, at);
+      return there !== null && (await host.within(there).readLink(at)) === to;
     },
     inverse: async ({ layers, path, to }, host) => {
       const at = await withoutLinks(host, layers, path);
-      const before = await host.readLink(`${layers[0]}${at}`);
+      const before = await host.within(layers[0]!).readLink(at);
       const back: Step = before === null ? { kind: 'link-inside-end', layer: layers[0]!, path: at, to } : { kind: 'link-inside', layers, path: at, to: before };
       return [back, ...emptied(layers, await missingIn(host, layers, dirname(at)))];
     },
@@ -94,6 +130,14 @@ export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'a
     do: ({ layer, path, to }, host) => removeLinkInside(host, layer, path, to),
   },
 };
+
+/** One line about all files below the root of a template. */
+async function sealOf(host: Host, template: string): Promise<string> {
+  const argv = ['nestbox-native', 'seal', `${template}/root`];
+  const { code, stdout, stderr } = await host.run(argv);
+  if (code !== 0) throw new Complaint(`${template} cannot be read: ${stderr.trim()}`, pasteable(argv));
+  return stdout;
+}
 
 /** Deepest first. */
 const emptied = (layers: string[], paths: string[]): Step[] => paths.map((path) => ({ kind: 'remove-empty', layer: layers[0]!, path }));
