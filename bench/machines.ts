@@ -6,6 +6,8 @@ import { must } from './measure.ts';
 /** The built program, as people run it; another build of it where NESTBOX says so. */
 const program = process.env.NESTBOX ?? new URL('../dist/nestbox.cjs', import.meta.url).pathname;
 export const native = `${dirname(program)}/nestbox-native`;
+/** What people and exported launchers call: without Node where nothing has changed. */
+export const front = `${dirname(program)}/nestbox`;
 export const nestbox = (...words: string[]): string[] => [process.execPath, program, ...words];
 
 /** Debian as debootstrap calls minbase: what the peers get too. */

@@ -1,8 +1,8 @@
 // scripts/bench startup [--rounds N] [--json] [--against OTHER/nestbox.cjs]
-// `nestbox run M -- true` beside the same systemd-nspawn started by hand, podman on the same tree, and Node alone.
+// `nestbox run M -- true`, and the same as an exported launcher says it, beside the same systemd-nspawn started by hand, podman on the same tree, and Node alone.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { debian, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
+import { debian, front, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
 import { type Goal, measure, must, options, report, type Variant } from './measure.ts';
 
 /** Left alone, podman raises both above what it was started with, which not every root may do (CAP_SYS_RESOURCE). */
@@ -36,6 +36,8 @@ await inFolder(async (folder) => {
       { name: 'podman run --rootfs', argv: ['podman', 'run', '--rm', '--network=none', ...lowLimits, '--rootfs', tree, 'true'] },
       { name: 'nestbox, directory', argv: nestbox('run', directory, '--', 'true') },
       { name: 'nestbox, overlay', argv: nestbox('run', overlay, '--', 'true') },
+      { name: 'launcher, directory', argv: [front, 'exec', '--start', 'nestbox-bench-directory', '--', 'true'] },
+      { name: 'launcher, overlay', argv: [front, 'exec', '--start', 'nestbox-bench-overlay', '--', 'true'] },
       ...(against ? [
         { name: 'other, directory', argv: [process.execPath, against, 'run', directory, '--', 'true'] },
         { name: 'other, overlay', argv: [process.execPath, against, 'run', overlay, '--', 'true'] },
@@ -44,6 +46,8 @@ await inFolder(async (folder) => {
     const goals: Goal[] = [
       { name: 'nestbox, directory', to: 'nspawn, directory', goal: 2 },
       { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 2 },
+      { name: 'launcher, directory', to: 'nspawn, directory', goal: 1.1 },
+      { name: 'launcher, overlay', to: 'nspawn, overlay', goal: 1.1 },
       { name: 'nestbox, directory', to: 'podman run --rootfs', goal: 0.9 },
       { name: 'nestbox, overlay', to: 'podman run --rootfs', goal: 0.9 },
       { name: 'node -e 0', to: 'nspawn, directory', goal: null },

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -29,8 +30,10 @@ static int end_of(pid_t pid) {
 }
 
 int in_child(int (*job)(int argc, char **argv), int argc, char **argv) {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 	if (pid == 0) {
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+			_exit(1); /* it must not mount anything after a kill of ours has been taken back */
 		hush(); /* what fails is done again by Node, which says so better */
 		_exit(job(argc, argv));
 	}
