@@ -121,15 +121,17 @@ int contain(struct warm *warm, const struct words *step) {
 		sigaddset(&awaited, passed_on[n]);
 	pid_t self = getpid(), container = fork();
 	if (container < 0)
-		return 1;
+		return -1;
 	if (container == 0)
 		become_container(warm, groups, argv, environment, self);
+	int status;
 	for (;;) {
-		int status;
 		if (waitpid(container, &status, WNOHANG) == container)
-			return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+			break;
 		int signal_ = sigwaitinfo(&awaited, NULL);
 		if (signal_ > 0 && signal_ != SIGCHLD)
 			pass_on(container, signal_);
 	}
+	warm->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	return 0;
 }

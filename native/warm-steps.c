@@ -141,13 +141,20 @@ static int cgroup_do(const struct words *step) {
 	return i >= step->count || has_lines(step->at[i], step->at + i + 1, step->count - i - 1) ? 0 : -1;
 }
 
-static int remove_back(const struct words *step) {
+static int remove_path(const char *path) {
 	struct stat stat_;
-	if (lstat(step->at[1], &stat_) < 0)
+	if (lstat(path, &stat_) < 0)
 		return errno == ENOENT ? 0 : -1;
 	if (!S_ISDIR(stat_.st_mode))
-		return unlink(step->at[1]);
-	return rmdir(step->at[1]) == 0 || errno == ENOTEMPTY ? 0 : -1; /* what has come into it is somebody else's too */
+		return unlink(path);
+	return rmdir(path) == 0 || errno == ENOTEMPTY ? 0 : -1; /* what has come into it is somebody else's too */
+}
+
+static int remove_back(const struct words *step) { return remove_path(step->at[1]); }
+static int copy_cookie_back(const struct words *step) { return remove_path(step->at[3]); }
+static int cookie_back(const struct words *step) {
+	int first = remove_path(step->at[2]);
+	return remove_path(step->at[5]) < 0 ? -1 : first;
 }
 
 static int unmount(const char *path) {
@@ -172,15 +179,6 @@ static int stop_unit(char *unit, char *systemctl) {
 		return -1;
 	run_program((char *[]){ systemctl, "stop", unit, NULL }); /* one that is not there any more is stopped */
 	return 0;
-}
-
-static int leftover(const char *path) {
-	struct stat stat_;
-	if (lstat(path, &stat_) < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
-	if (!S_ISDIR(stat_.st_mode))
-		return -1; /* whether somebody uses it is looked at by Node */
-	return rmdir(path) == 0 || errno == ENOTEMPTY || errno == EEXIST || errno == ENOENT || errno == EBUSY ? 0 : -1;
 }
 
 static int container_back(const struct words *step) {
@@ -209,16 +207,21 @@ static int is_mounted(const char *path) {
 static const struct {
 	const char *kind;
 	int (*take)(const struct words *step);
+	int (*start)(struct warm *warm, const struct words *step); /* in its place, where it is a program */
 	int (*back)(const struct words *step);
 } kinds[] = {
-	{ "mkdir", mkdir_do, remove_back },
-	{ "write", write_do, remove_back },
-	{ "overlay", overlay_do, at_first },
-	{ "bind", bind_do, at_second },
-	{ "tmpfs", tmpfs_do, at_first },
-	{ "node", node_do, remove_back },
-	{ "cgroup", cgroup_do, cgroup_back },
-	{ "container", NULL, container_back },
+	{ "mkdir", mkdir_do, NULL, remove_back },
+	{ "write", write_do, NULL, remove_back },
+	{ "overlay", overlay_do, NULL, at_first },
+	{ "bind", bind_do, NULL, at_second },
+	{ "tmpfs", tmpfs_do, NULL, at_first },
+	{ "node", node_do, NULL, remove_back },
+	{ "cgroup", cgroup_do, NULL, cgroup_back },
+	{ "cookie", cookie_do, NULL, cookie_back },
+	{ "copy-cookie", copy_cookie_do, NULL, copy_cookie_back },
+	{ "authorize", authorize_do, NULL, authorize_back },
+	{ "service", NULL, service_do, service_back },
+	{ "container", NULL, contain, container_back },
 };
 
 static int kind_of(const struct words *words) {
@@ -243,10 +246,7 @@ int take_step(struct warm *warm, struct step *step) {
 	if (write(warm->journal, step->line, length) != (ssize_t)length)
 		return -1;
 	step->journalled = 1;
-	if (kinds[kind].take)
-		return kinds[kind].take(&step->words);
-	warm->status = contain(warm, &step->words);
-	return 0;
+	return kinds[kind].take ? kinds[kind].take(&step->words) : kinds[kind].start(warm, &step->words);
 }
 
 int take_back(const struct step *step) {

@@ -44,11 +44,24 @@ int take_back(const struct step *step);
 /* A list in a list of words, at *i, which becomes the place after it. */
 struct words counted(const struct words *words, int *i);
 
-/* warm-contain.c: runs the container, with the caller's signals, and gives its exit status. */
+/* warm-contain.c: runs the container, with the caller's signals; `status` becomes its exit status. */
 int contain(struct warm *warm, const struct words *step);
 
 /* Of the signals that nestbox takes, the first that has come before the container ran; 0: none. */
 int interrupted(void);
+
+/* warm-service.c: returns when the program can be used. */
+int service_do(struct warm *warm, const struct words *step);
+int service_back(const struct words *step);
+
+/* Removes a file of a program that was killed, or an empty folder, unless a living process holds it. */
+int leftover(const char *path);
+
+/* warm-keys.c */
+int authorize_do(const struct words *step);
+int authorize_back(const struct words *step);
+int cookie_do(const struct words *step);
+int copy_cookie_do(const struct words *step);
 
 /* Ends all that runs in the groups of a list. */
 int empty_groups(struct words folders);

@@ -41,7 +41,7 @@ const topics: Record<string, readonly (string | null)[]> = {
 };
 
 /** Kinds of steps that native/warm-steps.c does. */
-const kinds: readonly Step['kind'][] = ['mkdir', 'write', 'overlay', 'bind', 'tmpfs', 'node', 'cgroup', 'container'];
+const kinds: readonly Step['kind'][] = ['mkdir', 'write', 'overlay', 'bind', 'tmpfs', 'node', 'cookie', 'copy-cookie', 'authorize', 'cgroup', 'service', 'container'];
 
 /** The same triplets as in probe(): the name of a library there has systemd's version. */
 const libraries = ['/usr/lib', '/usr/lib64'].flatMap((folder) => ['', ...['x86_64', 'i386', 'aarch64', 'riscv64', 'powerpc64le', 's390x'].map((processor) => `/${processor}-linux-gnu`), '/arm-linux-gnueabihf'].map((triplet) => `${folder}${triplet}/systemd`));
@@ -53,20 +53,20 @@ function isWarm({ way, engine, boot, ephemeral, fleeting, record, source, emulat
   return isMade && isPlain
     && grants.every(({ topic, kind, options }) => topics[topic]?.includes(kind) && (topic !== 'devices' || (options as string[]).every((name) => name.startsWith('/'))))
     && opening.length === 0 && lasting.every(({ step }) => step.kind === 'places' || step.kind === 'mount-point')
-    && passing.every(({ step }) => kinds.includes(step.kind) && (step.kind !== 'write' || step.path.startsWith(`${run}/`)) && (step.kind !== 'container' || (step.inside === null && step.ports.length === 0)));
+    && passing.every(({ step }) => kinds.includes(step.kind) && (step.kind !== 'write' || step.path.startsWith(`${run}/`)) && (step.kind !== 'service' || (step.place.kind === 'cgroup' && step.output === null)) && (step.kind !== 'container' || (step.inside === null && step.ports.length === 0)));
 }
 
 /** What native code needs to do this run again; null: it is one for Node. `spec`: with what was attached. */
 export function warmOf(machine: Machine, facts: Facts, spec: Spec, plan: Plan, programFolders: readonly string[]): Warm | null {
   if (!isWarm(machine, spec, plan)) return null;
-  const { name, file, layers, root } = machine;
+  const { name, file, layers, root, source } = machine;
   const steps = plan.passing.map(({ step }) => step);
   const ofRoot = roots[spec.root.source]!.paths(spec.root.options).filter((path) => facts.paths[path]?.kind !== 'directory');
   const installed = `${store.files}/${name}.toml`;
   return {
     from: {
       same: [...new Set([
-        file, `${store.machine(name)}/machine.json`, store.machines, store.templates, ...ofRoot, ...layers.flatMap((layer) => [`${layer}/etc/passwd`, `${layer}/etc/group`]),
+        file, `${store.machine(name)}/machine.json`, ...(source.kind === 'directory' ? [store.machines] : []), ...ofRoot, ...layers.flatMap((layer) => [`${layer}/etc/passwd`, `${layer}/etc/group`]),
         '/etc/os-release', '/etc/passwd', '/etc/group', '/etc/subuid', '/etc/subgid', '/etc/resolv.conf', '/run/systemd/resolve/resolv.conf', '/sys/fs/cgroup', ...programFolders, ...libraries,
       ])],
       none: [...(file === installed ? [] : [installed]), store.service(name), store.kept(name), store.owners(name)],
@@ -81,11 +81,12 @@ export function warmOf(machine: Machine, facts: Facts, spec: Spec, plan: Plan, p
 
 const octal = (mode: number): string => mode.toString(8);
 const owned = (owner?: { uid: number; gid: number }): string[] => (owner ? [`${owner.uid}`, `${owner.gid}`] : ['', '']);
+const variablesOf = (environment: Record<string, string>): string[] => Object.entries(environment).map(([name, value]) => `${name}=${value}`);
 /** A list within a list of words. */
 const counted = (words: readonly string[]): string[] => [`${words.length}`, ...words];
 
-/** A step as native/warm-steps.c reads it. `find`: where a program is; `scope`: what puts the words after it into a unit; `words`: how many at the end of the container's are the program's. */
-export function wordsOf(step: Step, { find, scope, words }: { find(name: string): string; scope: readonly string[]; words: number }): string[] {
+/** A step as native/warm-steps.c reads it. `find`: where a program is; `takesSocket`: whether it takes over a socket that listens already; `scope`: what puts the words after it into a unit; `words`: how many at the end of the container's are the program's. */
+export function wordsOf(step: Step, { find, takesSocket, scope, words }: { find(name: string): string; takesSocket(name: string): boolean; scope: readonly string[]; words: number }): string[] {
   const { kind } = step;
   switch (kind) {
     case 'mkdir': return [kind, step.path, octal(step.mode), ...owned(step.owner)];
@@ -95,13 +96,19 @@ export function wordsOf(step: Step, { find, scope, words }: { find(name: string)
     case 'tmpfs': return [kind, step.at, step.devices ? 'devices' : 'none', `mode=${octal(step.mode)},size=${step.bytes},uid=${step.owner.uid},gid=${step.owner.gid}`];
     case 'node': return [kind, step.path, step.type, `${step.major}`, `${step.minor}`, octal(step.mode), ...owned(step.owner)];
     case 'cgroup': return [kind, ...counted(step.folders), ...counted(step.settings.flatMap(({ file, value }) => [file, value])), ...(step.check ? [step.check.file, ...step.check.lines] : [])];
+    case 'cookie': return [kind, `${step.number}`, step.server.path, ...owned(step.server.owner), step.client.path, ...owned(step.client.owner)];
+    case 'copy-cookie': return [kind, `${step.number}`, step.authority ?? '', step.path, ...owned(step.owner)];
+    case 'authorize': return [kind, step.socket, `${step.number}`, step.authority ?? '', step.trusted ? 'trusted' : 'untrusted', step.path, ...owned(step.owner)];
+    case 'service': {
+      const [program = '', ...words] = step.argv;
+      return [kind, step.name, step.ready, step.log, takesSocket(program) ? 'early' : 'late', `${step.user.uid}:${step.user.gid}`, ...counted(step.place.kind === 'cgroup' ? step.place.folders : []), ...counted([find(program), ...words]), ...counted(variablesOf(step.environment)), ...counted(step.leaves)];
+    }
     case 'container': {
       const { at, terminal, pipe } = step.console;
       const [program = '', ...before] = step.argv.slice(0, at);
       const own = step.argv.slice(at, step.argv.length - words);
-      const environment = Object.entries(step.environment).map(([name, value]) => `${name}=${value}`);
       const { place } = step;
-      return [kind, ...counted(place.kind === 'cgroup' ? place.folders : []), ...(place.kind === 'unit' ? [place.name, find('systemctl')] : ['', '']), ...counted([...scope, find(program), ...before]), terminal, pipe, ...counted(own), ...counted(environment), ...counted(step.leftovers)];
+      return [kind, ...counted(place.kind === 'cgroup' ? place.folders : []), ...(place.kind === 'unit' ? [place.name, find('systemctl')] : ['', '']), ...counted([...scope, find(program), ...before]), terminal, pipe, ...counted(own), ...counted(variablesOf(step.environment)), ...counted(step.leftovers)];
     }
     default: throw new Error(`'${kind}' is no step of a run without Node`);
   }

@@ -1,7 +1,8 @@
-import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { inverseOf } from '../apply.ts';
 import { attempt } from '../attempt.ts';
+import { needsOf } from '../elf.ts';
 import type { Facts } from '../facts.ts';
 import type { Host } from '../host.ts';
 import type { Machine } from '../machine.ts';
@@ -68,6 +69,17 @@ export interface Written {
   program: string[] | null;
 }
 
+/** X servers that are linked with libsystemd take over sockets of sd_listen_fds(3): Xtrans.c of libxtrans, HAVE_SYSTEMD_DAEMON. */
+const takesSocket = (path: string): boolean => attempt(() => needsOf((offset, length) => {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(Math.min(length, 2 ** 20));
+    return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, offset));
+  } finally {
+    closeSync(file);
+  }
+})?.libraries.some((name) => name.startsWith('libsystemd.so')) ?? false, false);
+
 /** Notes it, where that can be: a run is done all the same. */
 export async function writeWarm(run: Written, host: Host): Promise<void> {
   try {
@@ -87,7 +99,7 @@ async function write({ machine, facts, spec, plan, notes, state, since, program 
   const path = `${folder}/${keyOf(process.env)}`;
   const find = (name: string) => facts.programs[name as keyof Facts['programs']] ?? '';
   const scope = machine.place.kind === 'unit' ? scopeWords(machine.place).map((word, i) => (i === 0 ? find(word) : word)) : [];
-  const steps = await Promise.all(warm.steps.map(async (step) => ['step', `${JSON.stringify(await inverseOf(step, host))}\n`, ...wordsOf(step, { find, scope, words: machine.argv.length })]));
+  const steps = await Promise.all(warm.steps.map(async (step) => ['step', `${JSON.stringify(await inverseOf(step, host))}\n`, ...wordsOf(step, { find, takesSocket: (name) => takesSocket(find(name)), scope, words: machine.argv.length })]));
   const records = [
     ...(witnesses as string[][]), ['state', JSON.stringify(state).slice(1)], ['root', machine.root], ...warm.inside.map((one) => ['inside', one]), ...notes.map((note) => ['note', note]), ...steps,
     ...(program ? [['program', ...program]] : []), ['end'],
