@@ -16,7 +16,7 @@ if (existsSync('/sys/fs/cgroup/unified/cgroup.procs')) must(['umount', '/sys/fs/
 await inFolder(async (folder) => {
   const overlay = machineFile(folder, 'nestbox-bench-overlay', debian());
   must(nestbox('run', overlay, '--', 'true')); // makes the template and the machine: neither is measured here
-  const [mounted] = planned('overlay', overlay);
+  const [mounted] = planned('overlay', {}, overlay);
   const tree = `${folder}/tree`;
   must(['cp', '-a', mounted!.lower, tree]);
   const directory = machineFile(folder, 'nestbox-bench-directory', `[root]\ndirectory = "${tree}"\n`);
@@ -67,7 +67,7 @@ await inFolder(async (folder) => {
 
 /** What nestbox would start, without nestbox; `at`: with its root there. */
 function byHand(file: string, at?: string): Pick<Variant, 'argv' | 'environment'> {
-  const [step] = planned('container', file, '--', 'true');
+  const [step] = planned('container', {}, file, '--', 'true');
   const [nspawn = '', ...rest] = step!.argv;
   const argv = [nspawn, '--console=pipe', ...rest.map((option) => (at && option.startsWith('--directory=') ? `--directory=${at}` : option))];
   return { argv, environment: step!.environment };
