@@ -38,37 +38,43 @@ static _Noreturn void become_container(const struct warm *warm, struct words gro
 	die("%s", argv[0]);
 }
 
-/* Whether a process is the first of a process namespace (NSpid in proc(5)), and whether that is ours. */
-static int stands_in(pid_t pid, int *is_first) {
-	char path[64], line[256], own[64], its[64];
-	*is_first = 0;
+/* Whether a process is the first of its process namespace: NSpid in proc(5). */
+static int is_first(pid_t pid) {
+	char path[64], line[256];
+	int first = 0;
 	snprintf(path, sizeof path, "/proc/%d/status", pid);
 	FILE *file = fopen(path, "re");
 	while (file && fgets(line, sizeof line, file))
 		if (strncmp(line, "NSpid:", 6) == 0) {
 			const char *last = strrchr(line, '\t');
-			*is_first = last && strcmp(last, "\t1\n") == 0;
+			first = last && strcmp(last, "\t1\n") == 0;
 		}
 	if (file)
 		fclose(file);
-	snprintf(path, sizeof path, "/proc/%d/ns/pid", pid);
-	ssize_t length = readlink(path, its, sizeof its - 1), owns = readlink("/proc/self/ns/pid", own, sizeof own - 1);
-	return length < 0 || (length == owns && memcmp(its, own, (size_t)length) == 0);
+	return first;
 }
 
-/* The program inside: of all below a process, parents first, the first that is in another process namespace and does not begin it. 0: none. */
-static pid_t program_below(pid_t pid) {
+/* Whether it is in another namespace than we; one that has ended is in none. */
+static int is_elsewhere(pid_t pid, const char *kind) {
+	char path[64], own[64], its[64];
+	snprintf(path, sizeof path, "/proc/%d/ns/%s", pid, kind);
+	ssize_t length = readlink(path, its, sizeof its);
+	snprintf(path, sizeof path, "/proc/self/ns/%s", kind);
+	return length > 0 && (readlink(path, own, sizeof own) != length || memcmp(its, own, (size_t)length) != 0);
+}
+
+static pid_t find_below(pid_t pid, int (*is_it)(pid_t pid, const char *kind), const char *kind) {
 	char path[64];
 	snprintf(path, sizeof path, "/proc/%d/task", pid);
 	DIR *tasks = opendir(path);
 	pid_t found = 0;
 	for (struct dirent *task; tasks && !found && (task = readdir(tasks));) {
 		char children[400];
-		int child, is_first;
+		int child;
 		snprintf(children, sizeof children, "%s/%s/children", path, task->d_name);
 		FILE *list = task->d_name[0] == '.' ? NULL : fopen(children, "re");
 		while (list && !found && fscanf(list, "%d", &child) == 1)
-			found = !stands_in(child, &is_first) && !is_first ? child : program_below(child);
+			found = is_it(child, kind) ? child : find_below(child, is_it, kind);
 		if (list)
 			fclose(list);
 	}
@@ -77,10 +83,19 @@ static pid_t program_below(pid_t pid) {
 	return found;
 }
 
+/* The program inside is no first process of a namespace: that is nspawn's own. */
+static int is_program(pid_t pid, const char *kind) {
+	return is_elsewhere(pid, kind) && !is_first(pid);
+}
+
+pid_t first_below(pid_t pid, const char *kind) {
+	return find_below(pid, is_elsewhere, kind);
+}
+
 /* A signal of the person's is the program's; the second time it is for nspawn: a program that does not listen can be ended all the same. */
 static void pass_on(pid_t container, int signal_) {
 	static sigset_t told;
-	pid_t program = program_below(container);
+	pid_t program = find_below(container, is_program, "pid");
 	if (program > 0 && !sigismember(&told, signal_))
 		kill(program, signal_);
 	else
@@ -96,6 +111,8 @@ int contain(struct warm *warm, const struct words *step) {
 	char *console = step->at[i + (isatty(0) && isatty(1) ? 0 : 1)];
 	i += 2;
 	struct words options = counted(step, &i), more = counted(step, &i);
+	counted(step, &i);
+	struct words inside = counted(step, &i);
 	char *argv[before.count + options.count + warm->program.count + 2], *environment[more.count + 4], term[300];
 	for (int n = 0; n < before.count; n++)
 		argv[k++] = before.at[n];
@@ -124,7 +141,8 @@ int contain(struct warm *warm, const struct words *step) {
 		return -1;
 	if (container == 0)
 		become_container(warm, groups, argv, environment, self);
-	int status;
+	pid_t connecting = inside.count > 0 ? connect_network(inside, container) : 0;
+	int status, connected = 0;
 	for (;;) {
 		if (waitpid(container, &status, WNOHANG) == container)
 			break;
@@ -132,6 +150,8 @@ int contain(struct warm *warm, const struct words *step) {
 		if (signal_ > 0 && signal_ != SIGCHLD)
 			pass_on(container, signal_);
 	}
+	if (connecting > 0 && (kill(connecting, SIGKILL) < 0 || waitpid(connecting, &connected, 0) < 0 || (WIFEXITED(connected) && WEXITSTATUS(connected) != 0)))
+		return -1;
 	warm->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	return 0;
 }

@@ -18,6 +18,9 @@ struct words counted(const struct words *words, int *i) {
 	return list;
 }
 
+/* What programs of the host are given, never the caller's own. */
+static const char *const clean[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", NULL };
+
 static void hush(void) {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int i = 0; i < 3; i++)
@@ -35,22 +38,28 @@ int in_child(int (*job)(int argc, char **argv), int argc, char **argv) {
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 			_exit(1); /* it must not mount anything after a kill of ours has been taken back */
 		hush(); /* what fails is done again by Node, which says so better */
+		environ = (char **)clean;
 		_exit(job(argc, argv));
 	}
 	return end_of(pid);
 }
 
-int run_program(char **argv) {
+int run_program(char **argv, const char *input) {
+	int ends[2];
+	if (pipe2(ends, O_CLOEXEC) < 0 || write(ends[1], input, strlen(input)) < 0)
+		return -1; /* it is far less than a pipe holds */
+	close(ends[1]);
 	pid_t pid = fork();
 	if (pid == 0) {
 		sigset_t none;
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		hush();
-		char *environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", NULL };
-		execve(argv[0], argv, environment);
+		dup2(ends[0], 0);
+		execve(argv[0], argv, (char **)clean);
 		_exit(127);
 	}
+	close(ends[0]);
 	return end_of(pid);
 }
 
@@ -129,6 +138,10 @@ static int node_do(const struct words *step) {
 	return mknod(at[1], *at[2] == 'b' ? S_IFBLK : S_IFCHR, numbers) < 0 ? -1 : own(at[1], at + 6, at[5]);
 }
 
+static int fifo_do(const struct words *step) {
+	return mkfifo(step->at[1], 0600) < 0 ? -1 : chmod(step->at[1], 0644);
+}
+
 static int cgroup_do(const struct words *step) {
 	int i = 1;
 	struct words folders = counted(step, &i), settings = counted(step, &i);
@@ -177,7 +190,7 @@ static int stop_unit(char *unit, char *systemctl) {
 	snprintf(path, sizeof path, "/run/systemd/system/%s.d", unit);
 	if (is_folder(path))
 		return -1;
-	run_program((char *[]){ systemctl, "stop", unit, NULL }); /* one that is not there any more is stopped */
+	run_program((char *[]){ systemctl, "stop", unit, NULL }, ""); /* one that is not there any more is stopped */
 	return 0;
 }
 
@@ -217,6 +230,8 @@ static const struct {
 	{ "tmpfs", tmpfs_do, NULL, at_first },
 	{ "node", node_do, NULL, remove_back },
 	{ "cgroup", cgroup_do, NULL, cgroup_back },
+	{ "fifo", fifo_do, NULL, remove_back },
+	{ "link", link_do, NULL, link_back },
 	{ "cookie", cookie_do, NULL, cookie_back },
 	{ "copy-cookie", copy_cookie_do, NULL, copy_cookie_back },
 	{ "authorize", authorize_do, NULL, authorize_back },

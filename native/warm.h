@@ -57,6 +57,14 @@ int service_back(const struct words *step);
 /* Removes a file of a program that was killed, or an empty folder, unless a living process holds it. */
 int leftover(const char *path);
 
+/* warm-network.c */
+int link_do(const struct words *step);
+int link_back(const struct words *step);
+pid_t connect_network(struct words inside, pid_t container);
+
+/* Of all processes below one, parents first, the first that is in another namespace of the kind "net" than we; 0: none. */
+pid_t first_below(pid_t pid, const char *kind);
+
 /* warm-keys.c */
 int authorize_do(const struct words *step);
 int authorize_back(const struct words *step);
@@ -67,6 +75,6 @@ int copy_cookie_do(const struct words *step);
 int empty_groups(struct words folders);
 int remove_groups(struct words folders);
 
-/* Runs a job of nestbox-native, or a program whose path is given, in a process of its own, without a word; its exit status. */
+/* Runs a job of nestbox-native, or a program whose path is given and that reads the input, in a process of its own, without a word; its exit status. */
 int in_child(int (*job)(int argc, char **argv), int argc, char **argv);
-int run_program(char **argv);
+int run_program(char **argv, const char *input);

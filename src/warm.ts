@@ -1,6 +1,7 @@
 import type { Facts } from './facts.ts';
 import { type Machine, pathsOf, volumeOf } from './machine.ts';
 import type { Plan } from './plan.ts';
+import { dropCommand, portsOf, tableCommand } from './ports.ts';
 import { roots } from './roots/index.ts';
 import type { Spec } from './spec.ts';
 import type { Step } from './step.ts';
@@ -37,11 +38,11 @@ export const variables = ['DISPLAY', 'HOME', 'LANG', 'PKEXEC_UID', 'SUDO_GID', '
 
 /** Topics whose facts are all among the witnesses; null: their value is no kind. */
 const topics: Record<string, readonly (string | null)[]> = {
-  foreign: [null], display: ['headless', 'nested', 'x11'], network: ['host'], files: [null], environment: [null], limits: [null], devices: [null], capabilities: [null], syscalls: [null],
+  foreign: [null], display: ['headless', 'nested', 'x11'], network: ['host', 'private'], files: [null], environment: [null], limits: [null], devices: [null], capabilities: [null], syscalls: [null],
 };
 
 /** Kinds of steps that native/warm-steps.c does. */
-const kinds: readonly Step['kind'][] = ['mkdir', 'write', 'overlay', 'bind', 'tmpfs', 'node', 'cookie', 'copy-cookie', 'authorize', 'cgroup', 'service', 'container'];
+const kinds: readonly Step['kind'][] = ['mkdir', 'write', 'overlay', 'bind', 'tmpfs', 'node', 'fifo', 'link', 'cookie', 'copy-cookie', 'authorize', 'cgroup', 'service', 'container'];
 
 /** The same triplets as in probe(): the name of a library there has systemd's version. */
 const libraries = ['/usr/lib', '/usr/lib64'].flatMap((folder) => ['', ...['x86_64', 'i386', 'aarch64', 'riscv64', 'powerpc64le', 's390x'].map((processor) => `/${processor}-linux-gnu`), '/arm-linux-gnueabihf'].map((triplet) => `${folder}${triplet}/systemd`));
@@ -51,9 +52,9 @@ function isWarm({ way, engine, boot, ephemeral, fleeting, record, source, emulat
   const isMade = way === 'run' && engine === 'nspawn' && !boot && !ephemeral && !fleeting && record !== null && source.kind !== 'host' && volumeOf(source) === null && !emulation;
   const isPlain = links.length === 0 && linkerCache === null && edits.libraries.length === 0 && edits.classes.length === 0;
   return isMade && isPlain
-    && grants.every(({ topic, kind, options }) => topics[topic]?.includes(kind) && (topic !== 'devices' || (options as string[]).every((name) => name.startsWith('/'))))
+    && grants.every(({ topic, kind, options }) => topics[topic]?.includes(kind) && (topic !== 'network' || portsOf(options).length === 0) && (topic !== 'devices' || (options as string[]).every((name) => name.startsWith('/'))))
     && opening.length === 0 && lasting.every(({ step }) => step.kind === 'places' || step.kind === 'mount-point')
-    && passing.every(({ step }) => kinds.includes(step.kind) && (step.kind !== 'write' || step.path.startsWith(`${run}/`)) && (step.kind !== 'service' || (step.place.kind === 'cgroup' && step.output === null)) && (step.kind !== 'container' || (step.inside === null && step.ports.length === 0)));
+    && passing.every(({ step }) => kinds.includes(step.kind) && (step.kind !== 'write' || step.path.startsWith(`${run}/`)) && (step.kind !== 'service' || (step.place.kind === 'cgroup' && step.output === null)) && (step.kind !== 'link' || step.bridge === null) && (step.kind !== 'container' || step.ports.length === 0));
 }
 
 /** What native code needs to do this run again; null: it is one for Node. `spec`: with what was attached. */
@@ -96,6 +97,8 @@ export function wordsOf(step: Step, { find, takesSocket, scope, words }: { find(
     case 'tmpfs': return [kind, step.at, step.devices ? 'devices' : 'none', `mode=${octal(step.mode)},size=${step.bytes},uid=${step.owner.uid},gid=${step.owner.gid}`];
     case 'node': return [kind, step.path, step.type, `${step.major}`, `${step.minor}`, octal(step.mode), ...owned(step.owner)];
     case 'cgroup': return [kind, ...counted(step.folders), ...counted(step.settings.flatMap(({ file, value }) => [file, value])), ...(step.check ? [step.check.file, ...step.check.lines] : [])];
+    case 'fifo': return [kind, step.path];
+    case 'link': return [kind, step.name, step.peer, step.address, find('ip'), ...(step.nat ? [find('nft'), tableCommand(step.name, step.nat), dropCommand(step.nat.table)] : ['', '', ''])];
     case 'cookie': return [kind, `${step.number}`, step.server.path, ...owned(step.server.owner), step.client.path, ...owned(step.client.owner)];
     case 'copy-cookie': return [kind, `${step.number}`, step.authority ?? '', step.path, ...owned(step.owner)];
     case 'authorize': return [kind, step.socket, `${step.number}`, step.authority ?? '', step.trusted ? 'trusted' : 'untrusted', step.path, ...owned(step.owner)];
@@ -108,7 +111,7 @@ export function wordsOf(step: Step, { find, takesSocket, scope, words }: { find(
       const [program = '', ...before] = step.argv.slice(0, at);
       const own = step.argv.slice(at, step.argv.length - words);
       const { place } = step;
-      return [kind, ...counted(place.kind === 'cgroup' ? place.folders : []), ...(place.kind === 'unit' ? [place.name, find('systemctl')] : ['', '']), ...counted([...scope, find(program), ...before]), terminal, pipe, ...counted(own), ...counted(variablesOf(step.environment)), ...counted(step.leftovers)];
+      return [kind, ...counted(place.kind === 'cgroup' ? place.folders : []), ...(place.kind === 'unit' ? [place.name, find('systemctl')] : ['', '']), ...counted([...scope, find(program), ...before]), terminal, pipe, ...counted(own), ...counted(variablesOf(step.environment)), ...counted(step.leftovers), ...counted(step.inside ? [step.inside.peer, step.inside.address, step.inside.gateway ?? '', step.inside.gate, find('ip')] : [])];
     }
     default: throw new Error(`'${kind}' is no step of a run without Node`);
   }
