@@ -63,15 +63,16 @@ export function warmOf(machine: Machine, facts: Facts, spec: Spec, plan: Plan, p
   const { name, file, layers, root, source } = machine;
   const steps = plan.passing.map(({ step }) => step);
   const ofRoot = roots[spec.root.source]!.paths(spec.root.options).filter((path) => facts.paths[path]?.kind !== 'directory');
+  const trees = facts.cgroups.version === 1; // a folder with one for each controller; of version 2 it is the tree itself, in which groups come and go
   const installed = `${store.files}/${name}.toml`;
   return {
     from: {
       same: [...new Set([
         file, `${store.machine(name)}/machine.json`, ...(source.kind === 'directory' ? [store.machines] : []), ...ofRoot, ...layers.flatMap((layer) => [`${layer}/etc/passwd`, `${layer}/etc/group`]),
-        '/etc/os-release', '/etc/passwd', '/etc/group', '/etc/subuid', '/etc/subgid', '/etc/resolv.conf', '/run/systemd/resolve/resolv.conf', '/sys/fs/cgroup', ...programFolders, ...libraries,
+        '/etc/os-release', '/etc/passwd', '/etc/group', '/etc/subuid', '/etc/subgid', '/etc/resolv.conf', '/run/systemd/resolve/resolv.conf', ...(trees ? ['/sys/fs/cgroup'] : []), ...programFolders, ...libraries,
       ])],
       none: [...(file === installed ? [] : [installed]), store.service(name), store.kept(name), store.owners(name)],
-      like: [...new Set([...pathsOf(spec, facts).filter((path) => !ofRoot.includes(path)), ...layers, ...(root === layers[0] ? [] : [store.base]), '/run/systemd/system', ...(facts.x11?.authority ? [facts.x11.authority] : []), ...steps.flatMap((step) => (step.kind === 'node' ? [step.from] : []))])],
+      like: [...new Set([...pathsOf(spec, facts).filter((path) => !ofRoot.includes(path)), ...layers, ...(root === layers[0] ? [] : [store.base]), '/run/systemd/system', ...(trees ? [] : ['/sys/fs/cgroup']), ...(facts.x11?.authority ? [facts.x11.authority] : []), ...steps.flatMap((step) => (step.kind === 'node' ? [step.from] : []))])],
       texts: facts.supervised ? [] : ['/proc/self/cgroup'], // else the machine is in a unit of its own, wherever the caller is
       displays: steps.flatMap((step) => (step.kind === 'cookie' ? [step.number] : [])),
     },
