@@ -58,22 +58,35 @@ static int start(const char *machine) {
 	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
 }
 
-/* `run NAME [-- PROGRAM...]`, and what an exported launcher says: `exec --start NAME -- PROGRAM...`, as far as the machine does not run. -1: it is neither, or is one for Node. */
-static int run(int argc, char **argv) {
+/* Of `run NAME [-- PROGRAM...]`, and what an exported launcher says: `exec --start NAME -- PROGRAM...`, where the name stands. 0: it is neither. */
+static int names_run(int argc, char **argv) {
 	int name = argc > 2 && strcmp(argv[1], "run") == 0 ? 2 : argc > 5 && strcmp(argv[1], "exec") == 0 && strcmp(argv[2], "--start") == 0 ? 3 : 0;
 	int has_program = name && argc > name + 2 && strcmp(argv[name + 1], "--") == 0;
-	if (!name || !is_name(argv[name]) || !(has_program || (name == 2 && argc == 3)))
+	return name && is_name(argv[name]) && (has_program || (name == 2 && argc == 3)) ? name : 0;
+}
+
+/* As far as the machine does not run. -1: it is for Node. */
+static int run(int argc, char **argv) {
+	int name = names_run(argc, argv);
+	if (!name)
 		return -1;
-	int status = warm(argv[name], argv + name + 2, has_program ? argc - name - 2 : 0);
+	int status = warm(argv[name], argv + name + 2, argc > name + 2 ? argc - name - 2 : 0);
 	if (status != -2)
 		return status;
 	argv[1] = "clean", argv[2] = argv[name], argv[3] = NULL;
 	return -2;
 }
 
+/* A machine that is installed, which root alone can run. */
+static int is_for_root(int argc, char **argv) {
+	char path[PATH_MAX];
+	int name = names_run(argc, argv);
+	snprintf(path, sizeof path, "/etc/nestbox/%s.toml", name ? argv[name] : "");
+	return name && access(path, R_OK) == 0;
+}
+
 /* What a nestbox that asked for root has kept of the person's session: readKept() of src/elevation.ts. How many words; -1: what only Node can tell. */
 static int take_kept(int argc, char **argv) {
-	static const char *kept[] = { "DISPLAY", "XAUTHORITY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "PULSE_SERVER" };
 	int at = 1;
 	for (; at + 1 < argc && strcmp(argv[at], "--keep") == 0; at += 2) {
 		char *value = strchr(argv[at + 1], '=');
@@ -81,9 +94,9 @@ static int take_kept(int argc, char **argv) {
 			return -1;
 		if (strncmp(argv[at + 1], "PWD=", 4) == 0 && chdir(value + 1) < 0)
 			return -1;
-		for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
-			if (strlen(kept[i]) == (size_t)(value - argv[at + 1]) && strncmp(kept[i], argv[at + 1], strlen(kept[i])) == 0)
-				setenv(kept[i], value + 1, 1);
+		for (const char *const *kept = kept_variables; *kept; kept++)
+			if (strlen(*kept) == (size_t)(value - argv[at + 1]) && strncmp(*kept, argv[at + 1], strlen(*kept)) == 0)
+				setenv(*kept, value + 1, 1);
 	}
 	return at - 1;
 }
@@ -91,6 +104,8 @@ static int take_kept(int argc, char **argv) {
 int front(int argc, char **argv) {
 	if (argc == 3 && strcmp(argv[1], "start") == 0 && is_name(argv[2]) && geteuid() == 0 && start(argv[2]) == 0)
 		return 0;
+	if (getuid() != 0 && is_for_root(argc, argv))
+		elevate(argc, argv);
 	int kept = getuid() == 0 && geteuid() == 0 ? take_kept(argc, argv) : -1;
 	if (kept >= 0) {
 		int status = run(argc - kept, argv + kept);

@@ -36,6 +36,11 @@ int front(int argc, char **argv);
  * -2: something could not be taken back, which Node will try again. */
 int warm(const char *machine, char **argv, int argc);
 
+/* Variables of the person's session that a nestbox which asks for root keeps. elevate() becomes what asks them, with these words after it; it returns where
+ * nobody can be asked. */
+extern const char *const kept_variables[];
+void elevate(int argc, char **argv);
+
 /* What is started under the name of another program, from the folder TOOLS: the host's own or the root's. */
 #define TOOLS "/run/nestbox/tools/bin/"
 int tool(const char *name, int argc, char **argv);
