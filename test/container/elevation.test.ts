@@ -47,11 +47,11 @@ test('whoever starts what is exported is asked for root without Node, with the s
   const front = program.replace('nestbox.cjs', 'nestbox');
   const shows = '#!/bin/sh\nprintf "<%s>" "$@"; echo\n';
   const env = { DISPLAY: ':99', XDG_RUNTIME_DIR: '/run/user/1000', LD_LIBRARY_PATH: '/evil', PATH: `${at}:/usr/sbin:/usr/bin:/sbin:/bin` };
-  writeFileSync(`${at}/node`, '#!/bin/sh\nexit 77\n', { mode: 0o755 }); // sudo has a path of its own
+  writeFileSync(`${at}/node`, '#!/bin/sh\nexit 77\n', { mode: 0o755 });
   const words = ['exec', '--start', 'elevation-fast', '--', 'sh', '-c', 'echo "$0"; exit 7', 'a b'];
   const asked = asUser(at, words, shows, env, [front]);
   assert.deepEqual([asked.status, asked.stderr], [0, '']);
   assert.ok(asked.stdout.endsWith(`/nestbox><--keep><PWD=${at}><--keep><DISPLAY=:99><--keep><XDG_RUNTIME_DIR=/run/user/1000>${words.map((word) => `<${word}>`).join('')}\n`), asked.stdout);
-  const ran = asUser(at, words, null, env, [front]);
+  const ran = asUser(at, words, null, { ...env, PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }, [front]);
   assert.deepEqual([ran.status, ran.stdout], [7, 'a b\n'], ran.stderr);
 });

@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
+import { decodePng } from '../../src/png.ts';
 import { folder, follow, nestbox, program, type Result, root, type Running } from '../nestbox.ts';
+import { chooseCookie, connectX, readXauthority } from '../../src/x11.ts';
 import { differences, snapshot } from '../snapshot.ts';
+import { startXvfb, writeXauthorityFile } from '../x11-client.ts';
 
 const front = new URL('../../dist/nestbox', import.meta.url).pathname;
 const killAt = '/var/tmp/nestbox-test-kill-at';
@@ -22,7 +25,7 @@ interface Made {
   warmUp(): void;
 }
 
-function made(t: TestContext, name: string, more: string): Made {
+function made(t: TestContext, name: string, more: string, session: NodeJS.ProcessEnv = {}): Made {
   const own = folder(t);
   const file = `/etc/nestbox/${name}.toml`;
   nestbox(['rm', name]); // of a test that was cut off
@@ -30,14 +33,14 @@ function made(t: TestContext, name: string, more: string): Made {
   mkdirSync(`${own}/games`);
   writeFileSync(`${own}/notes`, 'x');
   writeFileSync(`${own}/node`, `#!/bin/sh\necho >> ${own}/asked\nexec ${process.execPath} "$@"\n`, { mode: 0o755 });
-  writeFileSync(`${own}/machine.toml`, `name = "${name}"\nnetwork = "none"\n${more.replaceAll('OWN', own)}\n${root}`);
-  const created = nestbox(['create', `${own}/machine.toml`]);
+  writeFileSync(`${own}/machine.toml`, `name = "${name}"\n${/^network/m.test(more) ? '' : 'network = "none"\n'}${more.replaceAll('OWN', own)}\n${root}`);
+  const created = nestbox(['create', `${own}/machine.toml`], { env: session });
   assert.equal(created.status, 0, created.stderr);
   t.after(() => {
     nestbox(['rm', name]);
     rmSync(file, { force: true });
   });
-  const env = { ...process.env, PATH: `${own}:/usr/bin:/bin`, TERM: 'vt100' };
+  const env = { ...process.env, PATH: `${own}:/usr/bin:/bin`, TERM: 'vt100', ...session };
   const asked = () => {
     const found = existsSync(`${own}/asked`);
     rmSync(`${own}/asked`, { force: true });
@@ -78,7 +81,7 @@ function device(t: TestContext): void {
 /** What of itself a program inside can tell, without what each run has another of. */
 const look = `id; env | grep -v container_uuid | sort; pwd; hostname
 grep -E '^(Cap|NoNewPrivs|Seccomp|NSpid)' /proc/self/status; cut -d: -f2- /proc/self/cgroup
-sed -E 's/^[0-9]+ [0-9]+ [0-9:]+ //; s/(shared|master):[0-9]+ //g; s/,size=[0-9]+k,nr_inodes=[0-9]+//; s/inode64//; s/[0-9a-f]{16}//' /proc/self/mountinfo | sort
+sed -E 's/^[0-9]+ [0-9]+ [0-9:]+ //; s/(shared|master):[0-9]+ //g; s/,size=[0-9]+k,nr_inodes=[0-9]+//; s/inode64//; s,[0-9a-f]{16}//deleted,,' /proc/self/mountinfo | sort
 stat -c '%a %u:%g %t:%T %n' /dev/* /mnt/* /run/* /run/user/*; cat /proc/self/uid_map /proc/self/gid_map; echo x > /dev/nestbox-test-warm; touch /mnt/games/it && stat -c '%a %u:%g %n' /mnt/games/it; ulimit -a; echo ready
 read line; echo "$line"`;
 
@@ -143,7 +146,6 @@ test('whatever has changed, Node looks at it, and all is as the change has it', 
     ['the machine file', () => appendFileSync(file, '\n# x\n')],
     ['its environment', () => writeFileSync(file, readFileSync(file, 'utf8').replace('hello', 'good day')), /good day/],
     ['the build', () => utimesSync(dist, new Date(), new Date(Date.now() - 5000))],
-    ['a machine is made', () => void nestbox(['create', writeOther(own)]), undefined, () => void nestbox(['rm', 'warm-other'])],
     ['an account inside', () => appendFileSync(`${upperOf(name)}/etc/passwd`, 'other:x:1500:1500::/:/bin/sh\n')],
     ['a folder that is shown', () => { renameSync(`${own}/games`, `${own}/old`); mkdirSync(`${own}/games`); writeFileSync(`${own}/games/new`, ''); }, /new/],
     ['its owner', () => chownSync(`${own}/games`, 1234, 1234)],
@@ -176,19 +178,57 @@ test('whatever has changed, Node looks at it, and all is as the change has it', 
 
 const upperOf = (name: string) => `${machineOf(name)}/top/upper`;
 
-function writeOther(own: string): string {
-  writeFileSync(`${own}/other.toml`, `name = "warm-other"\nnetwork = "none"\n${root}`);
-  return `${own}/other.toml`;
-}
+test('displays: a key by the server that is worth nothing afterwards, and servers of its own, on whose screens windows are seen', async (t) => {
+  const x = await startXvfb(t);
+  if (!x) return;
+  const authority = `${folder(t)}/xauthority`;
+  writeXauthorityFile(authority, x.key);
+  const session = { DISPLAY: `:${x.display}`, XAUTHORITY: authority };
+  const before = snapshot();
+  const shared = made(t, 'warm-x11', 'user = "tester"\ndisplay = "x11"', session);
+  shared.warmUp();
+  const ran = shared.warm('run', shared.name, '--', 'sh', '-c', 'xdpyinfo | grep -c SECURITY; base64 -w0 $XAUTHORITY');
+  const [offered, key = ''] = ran.stdout.split('\n');
+  assert.equal(offered, '1', ran.stderr); // an untrusted client does not see it
+  const cookie = chooseCookie(readXauthority(Buffer.from(key, 'base64')), 'any', x.display);
+  assert.ok(cookie && !cookie.equals(x.key));
+  await assert.rejects(connectX({ socket: x.socket, key: cookie }), /refused the connection/);
+  const trusted = await connectX({ socket: x.socket, key: x.key });
+  trusted.close();
+  for (const display of ['headless', 'nested']) {
+    const own = made(t, `warm-${display}`, `user = "tester"\n[display.${display}]\nsize = "200x100"`, session);
+    own.warmUp();
+    const run = own.start('run', own.name, '--', 'sh', '-c', 'xdpyinfo | grep dimensions; exec xlogo -bg "#123456" -geometry 200x100+0+0');
+    await run.says(/dimensions: +200x100/);
+    assert.ok(!run.node(), display);
+    const top = () => { // between the arms of the logo
+      assert.equal(nestbox(['screenshot', own.name, `${own.own}/screen.png`]).status, 0);
+      return decodePng(readFileSync(`${own.own}/screen.png`)).rgb.subarray((5 * 200 + 100) * 3, (5 * 200 + 101) * 3).toString('hex');
+    };
+    for (let i = 0; i < 30 && top() !== '123456'; i++); // its window is there when it is
+    assert.equal(top(), '123456', display);
+    await run.end('SIGINT');
+    nestbox(['rm', own.name]);
+    rmSync(own.file, { force: true });
+  }
+  nestbox(['rm', shared.name]);
+  rmSync(shared.file, { force: true });
+  assert.deepEqual(differences(before).filter((l) => l.includes("warm-") && !l.includes("warm-kill 40711")), []);
+});
 
-test("killed wherever it changes something, 'clean' or the next run leaves nothing behind", (t) => {
+test("killed wherever it changes something, 'clean' or the next run leaves nothing behind", async (t) => {
+  const x = await startXvfb(t);
+  if (!x) return;
   execFileSync('cc', ['-O1', '-o', killAt, new URL('../kill-at.c', import.meta.url).pathname]);
   t.after(() => rmSync(killAt, { force: true }));
   device(t);
-  const machine = made(t, 'warm-kill', everything);
+  const authority = `${folder(t)}/xauthority`;
+  writeXauthorityFile(authority, x.key);
+  const session = { TERM: 'vt100', DISPLAY: `:${x.display}`, XAUTHORITY: authority };
+  const machine = made(t, 'warm-kill', `display = "nested"\nnetwork = "private"\n${everything}`, session);
   machine.warmUp();
   const before = snapshot();
-  const env = { ...process.env, PATH: `${machine.own}:/usr/bin:/bin`, TERM: 'vt100' };
+  const env = { ...process.env, PATH: `${machine.own}:/usr/bin:/bin`, ...session };
   let [n, again] = [1, 0];
   for (; n < 400; n++) {
     const { status, stderr } = spawnSync(killAt, [`${n}`, front, 'run', machine.name, '--', 'true'], { encoding: 'utf8', env, timeout: 60_000 });
@@ -203,9 +243,9 @@ test("killed wherever it changes something, 'clean' or the next run leaves nothi
       assert.equal(status, 0, stderr);
       break;
     }
-    const back = nestbox(n % 2 ? ['clean', machine.name] : ['run', machine.name, '--', 'true'], { env: { TERM: 'vt100' } });
+    const back = nestbox(n % 2 ? ['clean', machine.name] : ['run', machine.name, '--', 'true'], { env: session });
     assert.equal(back.status, 0, `${n}: ${back.stderr}`);
-    assert.deepEqual(differences(before).filter((l) => l.includes("warm-")), [], `killed at ${n}`);
+    assert.deepEqual(differences(before).filter((l) => l.includes("warm-") && !l.includes("warm-kill 40711")), [], `killed at ${n}`);
   }
   t.diagnostic(`killed at ${n - 1} points`);
   assert.ok(n > 40);
