@@ -65,16 +65,35 @@ static int names_run(int argc, char **argv) {
 	return name && is_name(argv[name]) && (has_program || (name == 2 && argc == 3)) ? name : 0;
 }
 
+/* Becomes the program itself, with these words. */
+static _Noreturn void become_program(int argc, char **argv) {
+	char self[PATH_MAX], program[PATH_MAX + 16], *words[argc + 3];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+	if (length < 0)
+		die("/proc/self/exe");
+	self[length] = '\0';
+	snprintf(program, sizeof program, "%s/nestbox.cjs", dirname(self));
+	words[0] = "env", words[1] = "node", words[2] = program;
+	for (int i = 1; i <= argc; i++)
+		words[i + 2] = argv[i]; /* the last is the NULL at its end */
+	execv("/usr/bin/env", words);
+	die("/usr/bin/env");
+}
+
 /* As far as the machine does not run. -1: it is for Node. */
 static int run(int argc, char **argv) {
-	int name = names_run(argc, argv);
+	int name = names_run(argc, argv), left = 0, again;
 	if (!name)
 		return -1;
-	int status = warm(argv[name], argv + name + 2, argc > name + 2 ? argc - name - 2 : 0);
-	if (status != -2)
+	int status = warm(argv[name], argv + name + 2, argc > name + 2 ? argc - name - 2 : 0, &left);
+	if (!left)
 		return status;
-	argv[1] = "clean", argv[2] = argv[name], argv[3] = NULL;
-	return -2;
+	pid_t pid = fork();
+	if (pid == 0)
+		become_program(3, (char *[]){ argv[0], "clean", argv[name], NULL });
+	if (pid < 0 || waitpid(pid, &again, 0) != pid || !WIFEXITED(again) || WEXITSTATUS(again) != 0)
+		return 1; /* it has said what is left */
+	return status;
 }
 
 /* A machine that is installed, which root alone can run. */
@@ -111,18 +130,6 @@ int front(int argc, char **argv) {
 		int status = run(argc - kept, argv + kept);
 		if (status >= 0)
 			return status;
-		if (status == -2)
-			argc = kept + 3;
 	}
-	char self[PATH_MAX], program[PATH_MAX + 16], *words[argc + 3];
-	ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-	if (length < 0)
-		die("/proc/self/exe");
-	self[length] = '\0';
-	snprintf(program, sizeof program, "%s/nestbox.cjs", dirname(self));
-	words[0] = "env", words[1] = "node", words[2] = program;
-	for (int i = 1; i <= argc; i++)
-		words[i + 2] = argv[i]; /* the last is the NULL at its end */
-	execv("/usr/bin/env", words);
-	die("/usr/bin/env");
+	become_program(argc, argv);
 }

@@ -32,9 +32,9 @@ int await_change(const char *path, int (*is_there)(const char *path), int second
 /* What is started under the name 'nestbox'. */
 int front(int argc, char **argv);
 
-/* A run without Node of a machine that is made, with the program that is named, or its own. The exit status; -1: it is one for Node, and nothing has been done;
- * -2: something could not be taken back, which Node will try again. */
-int warm(const char *machine, char **argv, int argc);
+/* A run without Node of a machine that is made, with the program that is named, or its own. The exit status; -1: it is one for Node, and
+ * nothing has been done. `left`: something could not be taken back, which Node has to try again. */
+int warm(const char *machine, char **argv, int argc, int *left);
 
 /* Variables of the person's session that a nestbox which asks for root keeps. elevate() becomes what asks them, with these words after it; it returns where
  * nobody can be asked. */

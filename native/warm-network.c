@@ -53,6 +53,9 @@ pid_t connect_network(struct words inside, pid_t container) {
 	int network = first > 0 && run_program((char *[]){ at[4], "link", "set", at[0], "netns", number_, "name", "host0", NULL }, "") == 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	if (network < 0 || setns(network, CLONE_NEWNET) < 0 || run_program((char *[]){ at[4], "-batch", "-", NULL }, commands) != 0) {
 		kill(container, SIGKILL);
+		/* The gate stays closed until nobody waits at it any more. */
+		for (int i = 0; first > 0 && kill(first, 0) == 0 && i < 5000; i++)
+			usleep(1000);
 		_exit(1);
 	}
 	_exit(0);

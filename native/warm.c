@@ -150,12 +150,11 @@ static int session(struct warm *warm) {
 		if (taken == 0)
 			taken = take_step(warm, step);
 	}
-	if (undo(warm) < 0)
-		return -2;
+	warm->left = undo(warm) < 0;
 	return asked ? 128 + asked : taken < 0 ? -1 : warm->status;
 }
 
-int warm(const char *machine, char **argv, int argc) {
+int warm(const char *machine, char **argv, int argc, int *left) {
 	sigset_t taken, before;
 	struct warm warm_ = { .machine = machine, .program = { argc, argv }, .journal = -1, .signals = &before };
 	struct stat stat_;
@@ -177,7 +176,8 @@ int warm(const char *machine, char **argv, int argc) {
 	sigprocmask(SIG_BLOCK, &taken, &before);
 	int status = session(&warm_);
 	close_session(&warm_);
-	if (status < 0)
+	*left = warm_.left;
+	if (status < 0 || *left)
 		sigprocmask(SIG_SETMASK, &before, NULL);
 	return status;
 }

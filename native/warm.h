@@ -29,6 +29,7 @@ struct warm {
 	char folder[512], journal_path[512];
 	sigset_t *signals; /* as the caller had them */
 	int status; /* of the container */
+	int left; /* something could not be taken back */
 };
 
 /* warm-check.c: reads what was written for these variables, and tells whether all is as it was then. 0: it is a run for Node. */
