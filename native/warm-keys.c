@@ -1,11 +1,13 @@
 /* Keys to X displays in a run without Node: made anew, copied, or made by the server itself for this machine. src/host/displays.ts and src/x11/
  * do the same for runs with it, and say where the protocol is written down. */
+#include "held.h"
 #include "warm.h"
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 static const char kind[] = "MIT-MAGIC-COOKIE-1";
 enum { KIND = sizeof kind - 1, LONGEST = 64 };
@@ -63,17 +65,37 @@ static const unsigned char *read_field(const unsigned char **at, const unsigned 
 	return field_;
 }
 
-/* The key that a program of the person's would present: chooseCookie(). Not through a link: the file is in somebody else's home. -1: it cannot be read. */
+/* What is in a file in somebody else's home, as far as no link of theirs leads there: a process of its own looks, as it ends where one does. -1: it cannot be read. */
+static ssize_t read_held(const char *path, unsigned char *text, size_t size) {
+	int ends[2], status;
+	ssize_t length = 0, got;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -1;
+	pid_t pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		dup2(null, 2);
+		int held = hold(hold_root(), path), file = held < 0 ? -1 : open(way_to(held).path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		while (file >= 0 && (got = read(file, text, size)) > 0)
+			if (write(ends[1], text, (size_t)got) != got)
+				_exit(1);
+		_exit(file < 0);
+	}
+	close(ends[1]);
+	while ((got = read(ends[0], text + length, size - (size_t)length)) > 0)
+		length += got;
+	close(ends[0]);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 ? length : -1;
+}
+
+/* The key that a program of the person's would present: chooseCookie(). -1: it cannot be read. */
 static int persons_key(const char *authority, const char *display, struct key *key) {
 	static unsigned char text[65536];
 	char host[256] = "";
 	key->length = 0;
 	if (!*authority)
 		return 0;
-	int file = open(authority, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	ssize_t length = file < 0 ? -1 : read(file, text, sizeof text);
-	if (file >= 0)
-		close(file);
+	ssize_t length = read_held(authority, text, sizeof text);
 	if (length < 0 || length == sizeof text)
 		return -1;
 	gethostname(host, sizeof host - 1);

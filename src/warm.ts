@@ -94,7 +94,7 @@ export function wordsOf(step: Step, { find, takesSocket, scope, words }: { find(
     case 'mkdir': return [kind, step.path, octal(step.mode), ...owned(step.owner)];
     case 'write': return [kind, step.path, octal(step.mode), ...owned(step.owner), step.text];
     case 'overlay': return [kind, ...mountCommands.overlay(step).slice(2)];
-    case 'bind': return step.owner ? [kind, ...mountCommands.bind(step).slice(2)] : [kind, step.from, step.at];
+    case 'bind': return [kind, ...mountCommands.bind(step).slice(2)];
     case 'tmpfs': return [kind, step.at, step.devices ? 'devices' : 'none', `mode=${octal(step.mode)},size=${step.bytes},uid=${step.owner.uid},gid=${step.owner.gid}`];
     case 'node': return [kind, step.path, step.type, `${step.major}`, `${step.minor}`, octal(step.mode), ...owned(step.owner)];
     case 'cgroup': return [kind, ...counted(step.folders), ...counted(step.settings.flatMap(({ file, value }) => [file, value])), ...(step.check ? [step.check.file, ...step.check.lines] : [])];
