@@ -1,26 +1,37 @@
+<<<<<<< HEAD
 // scripts/bench startup [--rounds N] [--json] [--against OTHER/nestbox.cjs]
 // `nestbox run M -- true`, and the same as an exported launcher says it, beside the same systemd-nspawn started by hand, podman on the same tree, and Node alone.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { debian, front, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
+=======
+// scripts/bench startup [--rounds N] [--json] [--short] [--against OTHER/nestbox.cjs]
+// `nestbox run M -- true` beside the same systemd-nspawn started by hand, podman on the same tree, and Node alone.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { root as shared } from '../test/nestbox.ts';
+import { debian, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
+>>>>>>> main
 import { type Goal, measure, must, options, report, type Variant } from './measure.ts';
 
 /** Left alone, podman raises both above what it was started with, which not every root may do (CAP_SYS_RESOURCE). */
 const lowLimits = ['--ulimit=nofile=1024:1024', '--ulimit=nproc=4096:4096'];
 
-const { rounds = 25, json, against } = options();
+const { rounds = 25, json, short, against } = options();
 
 // crun refuses a host with both versions of control groups. This is a mount namespace of our own: no other process sees it.
-if (existsSync('/sys/fs/cgroup/unified/cgroup.procs')) must(['umount', '/sys/fs/cgroup/unified']);
+if (!short && existsSync('/sys/fs/cgroup/unified/cgroup.procs')) must(['umount', '/sys/fs/cgroup/unified']);
 
 await inFolder(async (folder) => {
-  const overlay = machineFile(folder, 'nestbox-bench-overlay', debian());
+  const overlay = machineFile(folder, 'nestbox-bench-overlay', short ? shared : debian());
   must(nestbox('run', overlay, '--', 'true')); // makes the template and the machine: neither is measured here
   const [mounted] = planned('overlay', {}, overlay);
   const tree = `${folder}/tree`;
-  must(['cp', '-a', mounted!.lower, tree]);
   const directory = machineFile(folder, 'nestbox-bench-directory', `[root]\ndirectory = "${tree}"\n`);
-  must(nestbox('run', directory, '--', 'true'));
+  if (!short) {
+    must(['cp', '-a', mounted!.lower, tree]);
+    must(nestbox('run', directory, '--', 'true'));
+  }
 
   // The same overlay by hand, with an upper folder of its own: one cannot be in two overlays at once.
   const top = `${folder}/top`;
@@ -31,10 +42,10 @@ await inFolder(async (folder) => {
   try {
     const variants: Variant[] = [
       { name: 'node -e 0', argv: [process.execPath, '-e', '0'] },
-      { name: 'nspawn, directory', ...byHand(directory) },
+      ...(short ? [] : [{ name: 'nspawn, directory', ...byHand(directory) }]),
       { name: 'nspawn, overlay', ...byHand(overlay, at) },
-      { name: 'podman run --rootfs', argv: ['podman', 'run', '--rm', '--network=none', ...lowLimits, '--rootfs', tree, 'true'] },
-      { name: 'nestbox, directory', argv: nestbox('run', directory, '--', 'true') },
+      ...(short ? [] : [{ name: 'podman run --rootfs', argv: ['podman', 'run', '--rm', '--network=none', ...lowLimits, '--rootfs', tree, 'true'] }]),
+      ...(short ? [] : [{ name: 'nestbox, directory', argv: nestbox('run', directory, '--', 'true') }]),
       { name: 'nestbox, overlay', argv: nestbox('run', overlay, '--', 'true') },
       { name: 'launcher, directory', argv: [front, 'exec', '--start', 'nestbox-bench-directory', '--', 'true'] },
       { name: 'launcher, overlay', argv: [front, 'exec', '--start', 'nestbox-bench-overlay', '--', 'true'] },
@@ -44,6 +55,7 @@ await inFolder(async (folder) => {
       ] : []),
     ];
     const goals: Goal[] = [
+<<<<<<< HEAD
       { name: 'nestbox, directory', to: 'nspawn, directory', goal: 2 },
       { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 2 },
       { name: 'launcher, directory', to: 'nspawn, directory', goal: 1.1 },
@@ -51,9 +63,18 @@ await inFolder(async (folder) => {
       { name: 'nestbox, directory', to: 'podman run --rootfs', goal: 0.9 },
       { name: 'nestbox, overlay', to: 'podman run --rootfs', goal: 0.9 },
       { name: 'node -e 0', to: 'nspawn, directory', goal: null },
+=======
+      { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 2, margin: 1.3 },
+      ...(short ? [] : [
+        { name: 'nestbox, directory', to: 'nspawn, directory', goal: 2, margin: 1.3 },
+        { name: 'nestbox, directory', to: 'podman run --rootfs', goal: 0.9, margin: 1.2 },
+        { name: 'nestbox, overlay', to: 'podman run --rootfs', goal: 0.9, margin: 1.2 },
+      ]),
+      { name: 'node -e 0', to: 'nspawn, overlay', goal: null },
+>>>>>>> main
       ...(against ? ['directory', 'overlay'].map((root) => ({ name: `nestbox, ${root}`, to: `other, ${root}`, goal: null })) : []),
     ];
-    const measured = measure(variants, { rounds, warmups: 3 });
+    const measured = measure(variants, { rounds, warmups: short ? 1 : 3 });
     const { resident, peak } = await memory(overlay);
     const goal = 60;
     report('Start of `true`', measured, goals, {
@@ -61,7 +82,7 @@ await inFolder(async (folder) => {
     }, json);
   } finally {
     must(['umount', at]);
-    must(nestbox('rm', 'nestbox-bench-overlay', 'nestbox-bench-directory'));
+    must(nestbox('rm', 'nestbox-bench-overlay', ...(short ? [] : ['nestbox-bench-directory'])));
   }
 });
 
