@@ -41,7 +41,7 @@ await inFolder((folder) => {
 function seconds(folder: string, place: () => string): Measured[] {
   must(nestbox('create', machineFile(folder, 'nestbox-bench-first', root)));
   const file = machineFile(folder, 'nestbox-bench-second', root);
-  const { lower } = planned('overlay', {}, file)[0]!;
+  const { lower } = planned('overlay', file)[0]!;
   // cp is at its best with no other writing under way: that of the round before is waited for.
   const before = () => void must(['sync']);
   const after = () => void must(nestbox('rm', 'nestbox-bench-second'));

@@ -36,7 +36,7 @@ function timesIn(text: string): [clock: number, processor: number] {
 await inFolder((folder) => {
   const debian = machineFile(folder, 'nestbox-bench-arm64', `[root]\ndebian = "bookworm"\narchitecture = "${architecture}"\n`);
   must(nestbox('create', debian));
-  const { lower } = planned('overlay', {}, debian)[0]!;
+  const { lower } = planned('overlay', debian)[0]!;
   try {
     for (const [name, packages] of Object.entries(sets)) if (parts.includes(name) || (name === 'compilers' && parts.includes('trees'))) one(folder, name, packages, lower);
   } finally {

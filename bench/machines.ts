@@ -23,7 +23,10 @@ export function machineFile(folder: string, name: string, root: string): string 
 export type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
 
 /** The steps of this kind that a run of the machine would take. */
-export function planned<K extends Step['kind']>(kind: K, environment: Record<string, string>, ...words: string[]): Of<K>[] {
+export const planned = <K extends Step['kind']>(kind: K, ...words: string[]): Of<K>[] => plannedIn(kind, {}, ...words);
+
+/** The same in a session with these variables. */
+export function plannedIn<K extends Step['kind']>(kind: K, environment: Record<string, string>, ...words: string[]): Of<K>[] {
   const { lasting, passing } = JSON.parse(must(nestbox('plan', '--json', ...words), environment).stdout) as { lasting: Step[]; passing: Step[] };
   return [...lasting, ...passing].filter((step): step is Of<K> => step.kind === kind);
 }

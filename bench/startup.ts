@@ -1,17 +1,9 @@
-<<<<<<< HEAD
-// scripts/bench startup [--rounds N] [--json] [--against OTHER/nestbox.cjs]
+// scripts/bench startup [--rounds N] [--json] [--short] [--against OTHER/nestbox.cjs]
 // `nestbox run M -- true`, and the same as an exported launcher says it, beside the same systemd-nspawn started by hand, podman on the same tree, and Node alone.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { debian, front, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
-=======
-// scripts/bench startup [--rounds N] [--json] [--short] [--against OTHER/nestbox.cjs]
-// `nestbox run M -- true` beside the same systemd-nspawn started by hand, podman on the same tree, and Node alone.
-import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { root as shared } from '../test/nestbox.ts';
-import { debian, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
->>>>>>> main
+import { debian, front, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
 import { type Goal, measure, must, options, report, type Variant } from './measure.ts';
 
 /** Left alone, podman raises both above what it was started with, which not every root may do (CAP_SYS_RESOURCE). */
@@ -25,7 +17,7 @@ if (!short && existsSync('/sys/fs/cgroup/unified/cgroup.procs')) must(['umount',
 await inFolder(async (folder) => {
   const overlay = machineFile(folder, 'nestbox-bench-overlay', short ? shared : debian());
   must(nestbox('run', overlay, '--', 'true')); // makes the template and the machine: neither is measured here
-  const [mounted] = planned('overlay', {}, overlay);
+  const [mounted] = planned('overlay', overlay);
   const tree = `${folder}/tree`;
   const directory = machineFile(folder, 'nestbox-bench-directory', `[root]\ndirectory = "${tree}"\n`);
   if (!short) {
@@ -47,7 +39,7 @@ await inFolder(async (folder) => {
       ...(short ? [] : [{ name: 'podman run --rootfs', argv: ['podman', 'run', '--rm', '--network=none', ...lowLimits, '--rootfs', tree, 'true'] }]),
       ...(short ? [] : [{ name: 'nestbox, directory', argv: nestbox('run', directory, '--', 'true') }]),
       { name: 'nestbox, overlay', argv: nestbox('run', overlay, '--', 'true') },
-      { name: 'launcher, directory', argv: [front, 'exec', '--start', 'nestbox-bench-directory', '--', 'true'] },
+      ...(short ? [] : [{ name: 'launcher, directory', argv: [front, 'exec', '--start', 'nestbox-bench-directory', '--', 'true'] }]),
       { name: 'launcher, overlay', argv: [front, 'exec', '--start', 'nestbox-bench-overlay', '--', 'true'] },
       ...(against ? [
         { name: 'other, directory', argv: [process.execPath, against, 'run', directory, '--', 'true'] },
@@ -55,23 +47,15 @@ await inFolder(async (folder) => {
       ] : []),
     ];
     const goals: Goal[] = [
-<<<<<<< HEAD
-      { name: 'nestbox, directory', to: 'nspawn, directory', goal: 2 },
-      { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 2 },
-      { name: 'launcher, directory', to: 'nspawn, directory', goal: 1.1 },
-      { name: 'launcher, overlay', to: 'nspawn, overlay', goal: 1.1 },
-      { name: 'nestbox, directory', to: 'podman run --rootfs', goal: 0.9 },
-      { name: 'nestbox, overlay', to: 'podman run --rootfs', goal: 0.9 },
-      { name: 'node -e 0', to: 'nspawn, directory', goal: null },
-=======
       { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 2, margin: 1.3 },
+      { name: 'launcher, overlay', to: 'nspawn, overlay', goal: 1.1, margin: 1.3 },
       ...(short ? [] : [
+        { name: 'launcher, directory', to: 'nspawn, directory', goal: 1.1, margin: 1.3 },
         { name: 'nestbox, directory', to: 'nspawn, directory', goal: 2, margin: 1.3 },
         { name: 'nestbox, directory', to: 'podman run --rootfs', goal: 0.9, margin: 1.2 },
         { name: 'nestbox, overlay', to: 'podman run --rootfs', goal: 0.9, margin: 1.2 },
       ]),
       { name: 'node -e 0', to: 'nspawn, overlay', goal: null },
->>>>>>> main
       ...(against ? ['directory', 'overlay'].map((root) => ({ name: `nestbox, ${root}`, to: `other, ${root}`, goal: null })) : []),
     ];
     const measured = measure(variants, { rounds, warmups: short ? 1 : 3 });
@@ -88,7 +72,7 @@ await inFolder(async (folder) => {
 
 /** What nestbox would start, without nestbox; `at`: with its root there. */
 function byHand(file: string, at?: string): Pick<Variant, 'argv' | 'environment'> {
-  const [step] = planned('container', {}, file, '--', 'true');
+  const [step] = planned('container', file, '--', 'true');
   const [nspawn = '', ...rest] = step!.argv;
   const argv = [nspawn, '--console=pipe', ...rest.map((option) => (at && option.startsWith('--directory=') ? `--directory=${at}` : option))];
   return { argv, environment: step!.environment };

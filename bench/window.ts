@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { FamilyWild, MagicCookie, writeXauthority } from '../src/x11.ts';
-import { front, inFolder, native, nestbox, planned } from './machines.ts';
+import { front, inFolder, native, nestbox, plannedIn } from './machines.ts';
 import { type Goal, measure, must, options, report, type Variant } from './measure.ts';
 
 const { rounds = 25, json } = options();
@@ -25,7 +25,7 @@ await inFolder(async (folder) => {
       writeFileSync(`${folder}/${display}.toml`, `name = "${nameOf(display)}"\ndisplay = "${display}"\nnetwork = "none"\n\n[root]\ndebian = "bookworm"\npackages = ["xterm"]\n`);
       must(nestbox('run', `${folder}/${display}.toml`, '--', 'true'), session);
     }
-    const of = <K extends 'overlay' | 'container'>(kind: K) => planned(kind, session, `${folder}/x11.toml`, '--', ...program)[0]!;
+    const of = <K extends 'overlay' | 'container'>(kind: K) => plannedIn(kind, session, `${folder}/x11.toml`, '--', ...program)[0]!;
     const mounted = of('overlay');
     // The same overlay by hand, with an upper folder of its own: one cannot be in two overlays at once.
     const [top, at, inside] = [`${folder}/top`, `${folder}/mounted`, `${folder}/inside`];
