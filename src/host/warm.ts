@@ -105,7 +105,8 @@ async function write({ machine, facts, spec, plan, notes, state, since, program 
     ...(program ? [['program', ...program]] : []), ['end'],
   ];
   const text = records.map((words) => `${[words.length, ...words].join('\0')}\0`).join('');
-  if (attempt(() => readFileSync(path, 'utf8'), '') === text) return;
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat?.isFile() && stat.uid === 0 && (stat.mode & 0o7777) === 0o600 && readFileSync(path, 'utf8') === text) return;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const others = readdirSync(folder).filter((name) => `${folder}/${name}` !== path);
   if (others.length >= most) for (const name of others) rmSync(`${folder}/${name}`);
