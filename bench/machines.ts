@@ -6,6 +6,8 @@ import { must } from './measure.ts';
 /** The built program, as people run it; another build of it where NESTBOX says so. */
 const program = process.env.NESTBOX ?? new URL('../dist/nestbox.cjs', import.meta.url).pathname;
 export const native = `${dirname(program)}/nestbox-native`;
+/** What people and exported launchers call: without Node where nothing has changed. */
+export const front = `${dirname(program)}/nestbox`;
 export const nestbox = (...words: string[]): string[] => [process.execPath, program, ...words];
 
 /** Debian as debootstrap calls minbase: what the peers get too. */
@@ -21,8 +23,11 @@ export function machineFile(folder: string, name: string, root: string): string 
 export type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
 
 /** The steps of this kind that a run of the machine would take. */
-export function planned<K extends Step['kind']>(kind: K, ...words: string[]): Of<K>[] {
-  const { lasting, passing } = JSON.parse(must(nestbox('plan', '--json', ...words)).stdout) as { lasting: Step[]; passing: Step[] };
+export const planned = <K extends Step['kind']>(kind: K, ...words: string[]): Of<K>[] => plannedIn(kind, {}, ...words);
+
+/** The same in a session with these variables. */
+export function plannedIn<K extends Step['kind']>(kind: K, environment: Record<string, string>, ...words: string[]): Of<K>[] {
+  const { lasting, passing } = JSON.parse(must(nestbox('plan', '--json', ...words), environment).stdout) as { lasting: Step[]; passing: Step[] };
   return [...lasting, ...passing].filter((step): step is Of<K> => step.kind === kind);
 }
 

@@ -1,9 +1,9 @@
 // scripts/bench startup [--rounds N] [--json] [--short] [--against OTHER/nestbox.cjs]
-// `nestbox run M -- true` beside the same systemd-nspawn started by hand, podman on the same tree, and Node alone.
+// `nestbox run M -- true`, and the same as an exported launcher says it, beside the same systemd-nspawn started by hand, podman on the same tree, and Node alone.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { root as shared } from '../test/nestbox.ts';
-import { debian, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
+import { debian, front, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
 import { type Goal, measure, must, options, report, type Variant } from './measure.ts';
 
 /** Left alone, podman raises both above what it was started with, which not every root may do (CAP_SYS_RESOURCE). */
@@ -39,6 +39,8 @@ await inFolder(async (folder) => {
       ...(short ? [] : [{ name: 'podman run --rootfs', argv: ['podman', 'run', '--rm', '--network=none', ...lowLimits, '--rootfs', tree, 'true'] }]),
       ...(short ? [] : [{ name: 'nestbox, directory', argv: nestbox('run', directory, '--', 'true') }]),
       { name: 'nestbox, overlay', argv: nestbox('run', overlay, '--', 'true') },
+      ...(short ? [] : [{ name: 'launcher, directory', argv: [front, 'exec', '--start', 'nestbox-bench-directory', '--', 'true'] }]),
+      { name: 'launcher, overlay', argv: [front, 'exec', '--start', 'nestbox-bench-overlay', '--', 'true'] },
       ...(against ? [
         { name: 'other, directory', argv: [process.execPath, against, 'run', directory, '--', 'true'] },
         { name: 'other, overlay', argv: [process.execPath, against, 'run', overlay, '--', 'true'] },
@@ -46,7 +48,9 @@ await inFolder(async (folder) => {
     ];
     const goals: Goal[] = [
       { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 2, margin: 1.3 },
+      { name: 'launcher, overlay', to: 'nspawn, overlay', goal: 1.1, margin: 1.3 },
       ...(short ? [] : [
+        { name: 'launcher, directory', to: 'nspawn, directory', goal: 1.1, margin: 1.3 },
         { name: 'nestbox, directory', to: 'nspawn, directory', goal: 2, margin: 1.3 },
         { name: 'nestbox, directory', to: 'podman run --rootfs', goal: 0.9, margin: 1.2 },
         { name: 'nestbox, overlay', to: 'podman run --rootfs', goal: 0.9, margin: 1.2 },

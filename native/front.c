@@ -58,9 +58,15 @@ static int start(const char *machine) {
 	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
 }
 
-int front(int argc, char **argv) {
-	if (argc == 3 && strcmp(argv[1], "start") == 0 && is_name(argv[2]) && geteuid() == 0 && start(argv[2]) == 0)
-		return 0;
+/* Of `run NAME [-- PROGRAM...]`, and what an exported launcher says: `exec --start NAME -- PROGRAM...`, where the name stands. 0: it is neither. */
+static int names_run(int argc, char **argv) {
+	int name = argc > 2 && strcmp(argv[1], "run") == 0 ? 2 : argc > 5 && strcmp(argv[1], "exec") == 0 && strcmp(argv[2], "--start") == 0 ? 3 : 0;
+	int has_program = name && argc > name + 2 && strcmp(argv[name + 1], "--") == 0;
+	return name && is_name(argv[name]) && (has_program || (name == 2 && argc == 3)) ? name : 0;
+}
+
+/* Becomes the program itself, with these words. */
+static _Noreturn void become_program(int argc, char **argv) {
 	char self[PATH_MAX], program[PATH_MAX + 16], *words[argc + 3];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
 	if (length < 0)
@@ -72,4 +78,58 @@ int front(int argc, char **argv) {
 		words[i + 2] = argv[i]; /* the last is the NULL at its end */
 	execv("/usr/bin/env", words);
 	die("/usr/bin/env");
+}
+
+/* As far as the machine does not run. -1: it is for Node. */
+static int run(int argc, char **argv) {
+	int name = names_run(argc, argv), left = 0, again;
+	if (!name)
+		return -1;
+	int status = warm(argv[name], argv + name + 2, argc > name + 2 ? argc - name - 2 : 0, &left);
+	if (!left)
+		return status;
+	pid_t pid = fork();
+	if (pid == 0)
+		become_program(3, (char *[]){ argv[0], "clean", argv[name], NULL });
+	if (pid < 0 || waitpid(pid, &again, 0) != pid || !WIFEXITED(again) || WEXITSTATUS(again) != 0)
+		return 1; /* it has said what is left */
+	return status;
+}
+
+/* A machine that is installed, which root alone can run. */
+static int is_for_root(int argc, char **argv) {
+	char path[PATH_MAX];
+	int name = names_run(argc, argv);
+	snprintf(path, sizeof path, "/etc/nestbox/%s.toml", name ? argv[name] : "");
+	return name && access(path, R_OK) == 0;
+}
+
+/* What a nestbox that asked for root has kept of the person's session: readKept() of src/elevation.ts. How many words; -1: what only Node can tell. */
+static int take_kept(int argc, char **argv) {
+	int at = 1;
+	for (; at + 1 < argc && strcmp(argv[at], "--keep") == 0; at += 2) {
+		char *value = strchr(argv[at + 1], '=');
+		if (!value)
+			return -1;
+		if (strncmp(argv[at + 1], "PWD=", 4) == 0 && chdir(value + 1) < 0)
+			return -1;
+		for (const char *const *kept = kept_variables; *kept; kept++)
+			if (strlen(*kept) == (size_t)(value - argv[at + 1]) && strncmp(*kept, argv[at + 1], strlen(*kept)) == 0)
+				setenv(*kept, value + 1, 1);
+	}
+	return at - 1;
+}
+
+int front(int argc, char **argv) {
+	if (argc == 3 && strcmp(argv[1], "start") == 0 && is_name(argv[2]) && geteuid() == 0 && start(argv[2]) == 0)
+		return 0;
+	if (getuid() != 0 && is_for_root(argc, argv))
+		elevate(argc, argv);
+	int kept = getuid() == 0 && geteuid() == 0 ? take_kept(argc, argv) : -1;
+	if (kept >= 0) {
+		int status = run(argc - kept, argv + kept);
+		if (status >= 0)
+			return status;
+	}
+	become_program(argc, argv);
 }

@@ -32,6 +32,15 @@ int await_change(const char *path, int (*is_there)(const char *path), int second
 /* What is started under the name 'nestbox'. */
 int front(int argc, char **argv);
 
+/* A run without Node of a machine that is made, with the program that is named, or its own. The exit status; -1: it is one for Node, and
+ * nothing has been done. `left`: something could not be taken back, which Node has to try again. */
+int warm(const char *machine, char **argv, int argc, int *left);
+
+/* Variables of the person's session that a nestbox which asks for root keeps. elevate() becomes what asks them, with these words after it; it returns where
+ * nobody can be asked. */
+extern const char *const kept_variables[];
+void elevate(int argc, char **argv);
+
 /* What is started under the name of another program, from the folder TOOLS: the host's own or the root's. */
 #define TOOLS "/run/nestbox/tools/bin/"
 int tool(const char *name, int argc, char **argv);

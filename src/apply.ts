@@ -23,6 +23,9 @@ const of = (step: Step) => kinds[step.kind] as unknown as Kind<Step>;
 /** A step in a person's words; further lines are indented. */
 export const describe = (step: Step): string => of(step).describe(step);
 
+/** The way back of a step, as its journal has it. */
+export const inverseOf = (step: Step, host: Host): Promise<Step[]> => of(step).inverse(step, host);
+
 /** Takes the steps in order; each way back is journalled before its step. Stops at the first that fails. */
 export async function apply(steps: readonly Step[], host: Host, journal: Journal | null, tell: (step: Step) => void = () => {}): Promise<void> {
   for (const step of steps) {

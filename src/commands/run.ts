@@ -6,9 +6,10 @@ import type { Host } from '../host.ts';
 import { linux } from '../host/linux.ts';
 import { Interrupted, type Processes } from '../host/processes.ts';
 import { openSession, type RunState, type Session } from '../host/session.ts';
+import { writeWarm } from '../host/warm.ts';
 import { clientCookie } from '../displays.ts';
 import type { Journal } from '../journal.ts';
-import { type Machine, templateOf, variablesInside, volumeOf, type Way } from '../machine.ts';
+import { type Machine, templateOf, variablesInside, volumeOf, type Way, withAttached } from '../machine.ts';
 import { type MachineFile, meet, readMachineFile } from '../meet.ts';
 import { type Plan, plan, steps } from '../plan.ts';
 import { probe, readStore } from '../probe.ts';
@@ -35,6 +36,7 @@ interface Options extends Asks {
 /** Runs a machine's program in the foreground; returns its exit status. */
 export default async function run([argument, ...argv]: string[], options: Options): Promise<number> {
   if (!argument) throw new Complaint('which machine?', 'nestbox run FILE [-- PROGRAM [ARGUMENT]...]');
+  const since = Date.now();
   const facts = probe(process.env);
   const read = readMachineFile(argument, facts);
   const file: MachineFile = { ...read, spec: { ...withPartition(withRecording(read.spec, options['record-audio']), options.partition), ...(argv.length > 0 && { run: argv, boot: false }) } };
@@ -42,8 +44,10 @@ export default async function run([argument, ...argv]: string[], options: Option
     mustNotServe(file.spec.name, base);
     const { machine, facts } = (await make(file, base, session, host, tell)) ?? await meet(file.spec, file.file);
     warn(machine, file);
-    const { passing } = plan(machine, facts, file.place);
+    const planned = plan(machine, facts, file.place);
+    const { passing } = planned;
     writeState(machine, file);
+    if (machine.record) await writeWarm({ machine, facts, spec: withAttached(file.spec, facts), plan: planned, notes: warnings(machine, file), state: stateOf(machine, file), program: read.spec.boot ? null : read.spec.run, since }, host);
     await apply(steps(passing), host, session.journal, tell);
     if (passing.some(({ step }) => step.kind === 'chroot-mounts')) {
       // The mounts alone stay: the device list of a control group that has others in it cannot be written anew.
@@ -158,18 +162,24 @@ export function mustBeOne(words: string[], options: Asks): void {
   if (words.length > 1 && options['passphrase-fd'] !== undefined) throw new Complaint('--passphrase-fd is for one machine at a time');
 }
 
-export function warn({ problems }: Machine, { place }: MachineFile): void {
-  for (const { what, mend, fatal, at } of problems) if (!fatal) note(`${at && at.length > 0 ? place(at) : ''}${what}; ${mend}`);
+const warnings = ({ problems }: Machine, { place }: MachineFile): string[] => problems.flatMap(({ what, mend, fatal, at }) => (fatal ? [] : [`${at && at.length > 0 ? place(at) : ''}${what}; ${mend}`]));
+
+export function warn(machine: Machine, file: MachineFile): void {
+  for (const line of warnings(machine, file)) note(line);
 }
 
-function writeState(machine: Machine, { file }: MachineFile): void {
-  const { run, edits, argv, source, user, account: { uid, gid }, shift, place } = machine;
+function stateOf(machine: Machine, { file }: MachineFile): Omit<RunState, 'pid' | 'started' | 'argv'> {
+  const { run, edits, source, user, account: { uid, gid }, shift, place } = machine;
   const own = edits.before.some(({ kind }) => kind === 'cookie');
-  const state: RunState = {
-    pid: process.pid, started: Date.now(), file, argv, template: templateOf(source), terminal: terminalIn(edits), directory: source.kind === 'directory' ? source.path : null,
+  return {
+    file, template: templateOf(source), terminal: terminalIn(edits), directory: source.kind === 'directory' ? source.path : null,
     inside: { user, account: { uid, gid }, shift, environment: variablesInside(machine), place },
     display: own ? { number: Number(edits.environment.DISPLAY!.slice(1)), key: clientCookie({ run }) } : null,
   };
-  writeFileSync(`${run}/state.json`, JSON.stringify(state), { mode: 0o600 });
+}
+
+function writeState(machine: Machine, file: MachineFile): void {
+  const state: RunState = { pid: process.pid, started: Date.now(), argv: machine.argv, ...stateOf(machine, file) };
+  writeFileSync(`${machine.run}/state.json`, JSON.stringify(state), { mode: 0o600 });
 }
 

@@ -168,7 +168,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     // One level below the rules: root with the host's ids can mount its control group and change it, but not beyond the one above.
     const folders = step.place.kind === 'cgroup' ? step.place.folders.map((folder) => `${folder}/inside`) : [];
     for (const folder of folders) mkdirSync(folder, { recursive: true });
-    const scope = step.place.kind === 'unit' ? ['systemd-run', '--quiet', '--scope', '--slice=machine.slice', `--unit=${step.place.name}`, ...step.place.properties.map((property) => `--property=${property}`), '--'] : [];
+    const scope = step.place.kind === 'unit' ? scopeWords(step.place) : [];
     const [program = '', ...rest] = launch([...folders.flatMap((folder) => ['--cgroup', folder]), ...(forwards ? [] : ['--gently'])], scope.length > 0 ? [...scope, ...find(words)] : words);
     const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }), ...step.environment }, stdio: 'inherit' });
     container = { child, boots: step.boots, halt: step.halt, forwards, told: new Set() };
@@ -270,5 +270,8 @@ function statusIn(path: string): number {
   const [, number] = /^(\d{1,3})\n$/.exec(readFileSync(path, 'utf8').slice(0, 5)) ?? [];
   return number === undefined ? 1 : Number(number) & 255;
 }
+
+/** What puts a container into a scope of systemd's: systemd-run(1). */
+export const scopeWords = ({ name, properties }: Extract<Place, { kind: 'unit' }>): string[] => ['systemd-run', '--quiet', '--scope', '--slice=machine.slice', `--unit=${name}`, ...properties.map((property) => `--property=${property}`), '--'];
 
 const statOf = (path: string) => statSync(path, { throwIfNoEntry: false });

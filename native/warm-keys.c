@@ -1,0 +1,269 @@
+/* Keys to X displays in a run without Node: made anew, copied, or made by the server itself for this machine. src/host/displays.ts and src/x11/
+ * do the same for runs with it, and say where the protocol is written down. */
+#include "held.h"
+#include "warm.h"
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+static const char kind[] = "MIT-MAGIC-COOKIE-1";
+enum { KIND = sizeof kind - 1, LONGEST = 64 };
+enum { DAY = 24 * 60 * 60 }; /* how long the server keeps a key that nobody uses */
+
+struct key {
+	size_t length;
+	unsigned char bytes[LONGEST];
+};
+
+/* A file with the owner from its beginning, whole or not at all in the eyes of those who may read it: its folder is root's. */
+static int put(const char *path, const void *data, size_t length, char **owner) {
+	char partial[512];
+	snprintf(partial, sizeof partial, "%s.%d.new", path, getpid());
+	int file = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (file < 0)
+		return -1;
+	int done = write(file, data, length) == (ssize_t)length && (!owner || fchown(file, (uid_t)strtoul(owner[0], NULL, 10), (gid_t)strtoul(owner[1], NULL, 10)) == 0);
+	close(file);
+	if (done && rename(partial, path) == 0)
+		return 0;
+	unlink(partial);
+	return -1;
+}
+
+static unsigned char *field(unsigned char *at, const void *data, size_t length) {
+	*at++ = (unsigned char)(length >> 8);
+	*at++ = (unsigned char)length;
+	memcpy(at, data, length);
+	return at + length;
+}
+
+/* A file with one key, good under any host name (FamilyWild): Xau(3). */
+static int put_key(const char *path, const char *display, const struct key *key, char **owner) {
+	unsigned char text[256], *at = text;
+	if (key->length == 0)
+		return put(path, "", 0, owner);
+	*at++ = 0xff, *at++ = 0xff;
+	at = field(at, "", 0);
+	at = field(at, display, strlen(display));
+	at = field(at, kind, KIND);
+	at = field(at, key->bytes, key->length);
+	return put(path, text, (size_t)(at - text), owner);
+}
+
+/* The next field of an .Xauthority; NULL: the file ends before it does. */
+static const unsigned char *read_field(const unsigned char **at, const unsigned char *end, size_t *length) {
+	if (end - *at < 2)
+		return NULL;
+	*length = (size_t)((*at)[0] << 8 | (*at)[1]);
+	const unsigned char *field_ = *at + 2;
+	if ((size_t)(end - field_) < *length)
+		return NULL;
+	*at = field_ + *length;
+	return field_;
+}
+
+/* What is in a file in somebody else's home, as far as no link of theirs leads there: a process of its own looks, as it ends where one does. -1: it cannot be read. */
+static ssize_t read_held(const char *path, unsigned char *text, size_t size) {
+	int ends[2], status;
+	ssize_t length = 0, got;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -1;
+	pid_t pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		dup2(null, 2);
+		int held = hold(hold_root(), path), file = held < 0 ? -1 : open(way_to(held).path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		while (file >= 0 && (got = read(file, text, size)) > 0)
+			if (write(ends[1], text, (size_t)got) != got)
+				_exit(1);
+		_exit(file < 0);
+	}
+	close(ends[1]);
+	while ((got = read(ends[0], text + length, size - (size_t)length)) > 0)
+		length += got;
+	close(ends[0]);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 ? length : -1;
+}
+
+/* The key that a program of the person's would present: chooseCookie(). -1: it cannot be read. */
+static int persons_key(const char *authority, const char *display, struct key *key) {
+	static unsigned char text[65536];
+	char host[256] = "";
+	key->length = 0;
+	if (!*authority)
+		return 0;
+	ssize_t length = read_held(authority, text, sizeof text);
+	if (length < 0 || length == sizeof text)
+		return -1;
+	gethostname(host, sizeof host - 1);
+	for (const unsigned char *at = text, *end = text + length; end - at >= 2;) {
+		size_t of_address, of_number, of_name, of_data;
+		unsigned family = (unsigned)(at[0] << 8 | at[1]);
+		at += 2;
+		const unsigned char *address = read_field(&at, end, &of_address), *number_ = address ? read_field(&at, end, &of_number) : NULL;
+		const unsigned char *name = number_ ? read_field(&at, end, &of_name) : NULL, *data = name ? read_field(&at, end, &of_data) : NULL;
+		if (!data)
+			break;
+		int is_ours = family == 0xffff || (family == 256 && of_address == strlen(host) && memcmp(address, host, of_address) == 0); /* FamilyWild, FamilyLocal: Xauth.h */
+		if (is_ours && of_name == KIND && memcmp(name, kind, KIND) == 0 && (of_number == 0 || (of_number == strlen(display) && memcmp(number_, display, of_number) == 0)) && of_data <= LONGEST) {
+			memcpy(key->bytes, data, key->length = of_data);
+			return 0;
+		}
+	}
+	return 0;
+}
+
+static int get(int x, void *to, size_t length) {
+	for (size_t got = 0; got < length;) {
+		ssize_t more = recv(x, (char *)to + got, length - got, 0);
+		if (more <= 0)
+			return -1;
+		got += (size_t)more;
+	}
+	return 0;
+}
+
+static void u16(unsigned char *at, unsigned value) { at[0] = (unsigned char)value, at[1] = (unsigned char)(value >> 8); }
+static void u32(unsigned char *at, uint32_t value) { u16(at, value & 0xffff), u16(at + 2, value >> 16); }
+static unsigned of_u16(const unsigned char *at) { return (unsigned)(at[0] | at[1] << 8); }
+static uint32_t of_u32(const unsigned char *at) { return of_u16(at) | (uint32_t)of_u16(at + 2) << 16; }
+
+/* A connection with the person's key, whose setup has been read; -1: the server refuses, or is not there. */
+static int connect_x(const char *socket_, const char *display, const char *authority) {
+	struct key key;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct timeval limit = { .tv_sec = 5 };
+	unsigned char text[128] = { 'l', 0, 11 }, head[8], rest[4096];
+	if (persons_key(authority, display, &key) < 0 || strlen(socket_) >= sizeof address.sun_path)
+		return -1;
+	strcpy(address.sun_path, socket_);
+	int x = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (x < 0)
+		return -1;
+	setsockopt(x, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	size_t length = 12;
+	if (key.length > 0) {
+		u16(text + 6, KIND);
+		u16(text + 8, (unsigned)key.length);
+		memcpy(text + 12, kind, KIND);
+		memcpy(text + 12 + (KIND + 3) / 4 * 4, key.bytes, key.length);
+		length += (KIND + 3) / 4 * 4 + (key.length + 3) / 4 * 4;
+	}
+	if (connect(x, (struct sockaddr *)&address, sizeof address) == 0 && send(x, text, length, MSG_NOSIGNAL) == (ssize_t)length && get(x, head, sizeof head) == 0 && head[0] == 1) {
+		size_t left = of_u16(head + 6) * 4u;
+		while (left > 0 && get(x, rest, left < sizeof rest ? left : sizeof rest) == 0)
+			left -= left < sizeof rest ? left : sizeof rest;
+		if (left == 0)
+			return x;
+	}
+	close(x);
+	return -1;
+}
+
+/* A request, its length in whole words, and the 32 bytes of the answer to it. Events that come in between are none of ours. */
+static int ask(int x, unsigned char *request, size_t length, unsigned char *reply) {
+	u16(request + 2, (unsigned)(length / 4));
+	if (send(x, request, length, MSG_NOSIGNAL) != (ssize_t)length)
+		return -1;
+	do
+		if (get(x, reply, 32) < 0)
+			return -1;
+	while (reply[0] > 1);
+	return reply[0] == 1 ? 0 : -1;
+}
+
+/* The opcode of the SECURITY extension, asked for its version, as servers are used to. -1: it is not there. */
+static int security(int x) {
+	unsigned char query[16] = { 98 }, version[8] = { 0, 0, 0, 0, 1 }, reply[32];
+	u16(query + 4, 8);
+	memcpy(query + 8, "SECURITY", 8);
+	if (ask(x, query, sizeof query, reply) < 0 || reply[8] == 0)
+		return -1;
+	version[0] = reply[9];
+	return ask(x, version, sizeof version, reply) < 0 ? -1 : version[0];
+}
+
+static int generate(int x, int opcode, int trusted, struct key *key, uint32_t *id) {
+	unsigned char request[12 + 20 + 8] = { (unsigned char)opcode, 1 }, reply[32], data[LONGEST + 4];
+	u16(request + 4, KIND);
+	u32(request + 8, 1 | 2); /* what follows: how long it is kept, and whether it is trusted */
+	memcpy(request + 12, kind, KIND);
+	u32(request + 32, DAY);
+	u32(request + 36, trusted ? 0 : 1);
+	if (ask(x, request, sizeof request, reply) < 0)
+		return -1;
+	size_t length = of_u32(reply + 4) * 4u;
+	*id = of_u32(reply + 8);
+	key->length = of_u16(reply + 12);
+	if (length > sizeof data || key->length > LONGEST || key->length > length || get(x, data, length) < 0)
+		return -1;
+	memcpy(key->bytes, data, key->length);
+	return 0;
+}
+
+static void withdraw(int x, int opcode, uint32_t id) {
+	/* With a request that has an answer (GetInputFocus), so that it is done when we go on. */
+	unsigned char request[8 + 4] = { (unsigned char)opcode, 2, 2, 0, 0, 0, 0, 0, 43, 0, 1, 0 }, reply[32];
+	u32(request + 4, id);
+	if (send(x, request, sizeof request, MSG_NOSIGNAL) == sizeof request)
+		get(x, reply, sizeof reply);
+}
+
+/* authorize SOCKET DISPLAY AUTHORITY trusted|untrusted PATH UID GID: a server without the extension is left to Node. */
+int authorize_do(const struct words *step) {
+	char **at = step->at, id_path[512], text[16];
+	struct key key;
+	uint32_t id = 0;
+	int x = connect_x(at[1], at[2], at[3]), opcode = x < 0 ? -1 : security(x);
+	int done = opcode >= 0 && generate(x, opcode, strcmp(at[4], "trusted") == 0, &key, &id) == 0;
+	if (done) {
+		snprintf(id_path, sizeof id_path, "%s.id", at[5]);
+		snprintf(text, sizeof text, "%u", id);
+		done = put(id_path, text, strlen(text), NULL) == 0 && put_key(at[5], at[2], &key, at + 6) == 0;
+		if (!done)
+			withdraw(x, opcode, id);
+	}
+	if (x >= 0)
+		close(x);
+	return done ? 0 : -1;
+}
+
+/* A server that has ended has forgotten its keys: no failure of it counts. */
+int authorize_back(const struct words *step) {
+	char **at = step->at, id_path[512], text[16] = "";
+	snprintf(id_path, sizeof id_path, "%s.id", at[5]);
+	int file = open(id_path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (file >= 0 && read(file, text, sizeof text - 1) > 0) {
+		int x = connect_x(at[1], at[2], at[3]), opcode = x < 0 ? -1 : security(x);
+		if (opcode >= 0)
+			withdraw(x, opcode, (uint32_t)strtoul(text, NULL, 10));
+		if (x >= 0)
+			close(x);
+	}
+	if (file >= 0)
+		close(file);
+	unlink(id_path);
+	unlink(at[5]);
+	return 0;
+}
+
+/* cookie DISPLAY PATH UID GID PATH UID GID: from the kernel itself (random(4)). */
+int cookie_do(const struct words *step) {
+	char **at = step->at;
+	struct key key = { .length = 16 };
+	int file = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+	int done = file >= 0 && read(file, key.bytes, key.length) == (ssize_t)key.length;
+	if (file >= 0)
+		close(file);
+	return done && put_key(at[2], at[1], &key, at + 3) == 0 && put_key(at[5], at[1], &key, at + 6) == 0 ? 0 : -1;
+}
+
+/* copy-cookie DISPLAY AUTHORITY PATH UID GID */
+int copy_cookie_do(const struct words *step) {
+	char **at = step->at;
+	struct key key;
+	return persons_key(at[2], at[1], &key) < 0 ? -1 : put_key(at[3], at[1], &key, at + 4);
+}

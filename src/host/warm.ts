@@ -1,0 +1,115 @@
+import { closeSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { inverseOf } from '../apply.ts';
+import { attempt } from '../attempt.ts';
+import { needsOf } from '../elf.ts';
+import type { Facts } from '../facts.ts';
+import type { Host } from '../host.ts';
+import type { Machine } from '../machine.ts';
+import { programFolders } from '../probe.ts';
+import type { Plan } from '../plan.ts';
+import type { Spec } from '../spec.ts';
+import { store } from '../store.ts';
+import { variables, warmOf, type Witnesses, wordsOf } from '../warm.ts';
+import { scopeWords } from './processes.ts';
+import type { RunState } from './session.ts';
+
+/** The clock of time stamps goes by ticks: what was changed so shortly before it was read may be changed again without a trace. Milliseconds. */
+const tick = 20;
+
+/** How many sets of variables are kept for one machine. */
+const most = 8;
+
+/** How something was found, as native/warm-check.c finds it; null: it cannot be told from what it will be after one more change. */
+type Found = string[] | null;
+
+function same(path: string, since: number): Found {
+  const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+  if (!stat) return ['same', path, ''];
+  if (Number(stat.ctimeMs) > since - tick) return null;
+  return ['same', path, `${stat.dev} ${stat.ino} ${stat.size} ${stat.mtimeNs / 1_000_000_000n}.${stat.mtimeNs % 1_000_000_000n}`];
+}
+
+function like(path: string, since: number): Found {
+  const stat = attempt(() => statSync(path, { bigint: true, throwIfNoEntry: false }), undefined);
+  if (!stat) return ['like', path, '', ''];
+  if (Number(stat.ctimeMs) > since - tick) return null;
+  return ['like', path, `${stat.dev} ${stat.ino} ${stat.mode} ${stat.uid} ${stat.gid} ${stat.rdev}`, attempt(() => readlinkSync(path), '')];
+}
+
+function found({ same: files, none, like: things, texts, displays }: Witnesses, since: number): Found[] {
+  const own = dirname(realpathSync(process.argv[1]!));
+  return [
+    ['boot', readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')],
+    ...variables.map((name) => (process.env[name] === undefined ? ['unset', name] : ['set', name, process.env[name]!])),
+    ...[`${own}/program.cjs`, `${own}/nestbox-native`, ...files].map((path) => same(path, since)),
+    ...none.map((path) => (lstatSync(path, { throwIfNoEntry: false }) ? null : ['none', path])),
+    ...things.map((path) => like(path, since)),
+    ...texts.map((path) => ['text', path, readFileSync(path, 'utf8')]),
+    ...displays.map((number) => ['display', `${number}`]),
+  ];
+}
+
+/** FNV-1a of 64 bits (draft-eastlake-fnv, section 6) of the variables, as native/warm.c makes it. */
+function keyOf(env: NodeJS.ProcessEnv): string {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of Buffer.from(variables.map((name) => (env[name] === undefined ? '-\0' : `=${env[name]}\0`)).join(''))) hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
+  return hash.toString(16).padStart(16, '0');
+}
+
+/** `program`: the machine's own, null where it boots. `since`: from when on the host was looked at, in milliseconds of Date.now(). */
+export interface Written {
+  machine: Machine;
+  facts: Facts;
+  spec: Spec;
+  plan: Plan;
+  notes: string[];
+  state: Omit<RunState, 'pid' | 'started' | 'argv'>;
+  since: number;
+  program: string[] | null;
+}
+
+/** X servers that are linked with libsystemd take over sockets of sd_listen_fds(3): Xtrans.c of libxtrans, HAVE_SYSTEMD_DAEMON. */
+const takesSocket = (path: string): boolean => attempt(() => needsOf((offset, length) => {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(Math.min(length, 2 ** 20));
+    return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, offset));
+  } finally {
+    closeSync(file);
+  }
+})?.libraries.some((name) => name.startsWith('libsystemd.so')) ?? false, false);
+
+/** Notes it, where that can be: a run is done all the same. */
+export async function writeWarm(run: Written, host: Host): Promise<void> {
+  try {
+    await write(run, host);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === undefined) throw error; // else the disk is full, or it cannot be written for another reason of the system's
+  }
+}
+
+/** Notes the run that is about to begin, so that the next one needs no Node. What cannot be said, or may have changed since it was read, is not noted. */
+async function write({ machine, facts, spec, plan, notes, state, since, program }: Written, host: Host): Promise<void> {
+  const warm = warmOf(machine, facts, spec, plan, programFolders);
+  if (!warm) return;
+  const witnesses = found(warm.from, since);
+  if (witnesses.includes(null)) return;
+  const folder = `${store.machine(machine.name)}/warm`;
+  const path = `${folder}/${keyOf(process.env)}`;
+  const find = (name: string) => facts.programs[name as keyof Facts['programs']] ?? '';
+  const scope = machine.place.kind === 'unit' ? scopeWords(machine.place).map((word, i) => (i === 0 ? find(word) : word)) : [];
+  const steps = await Promise.all(warm.steps.map(async (step) => ['step', `${JSON.stringify(await inverseOf(step, host))}\n`, ...wordsOf(step, { find, takesSocket: (name) => takesSocket(find(name)), scope, words: machine.argv.length })]));
+  const records = [
+    ...(witnesses as string[][]), ['state', JSON.stringify(state).slice(1)], ['root', machine.root], ...warm.inside.map((one) => ['inside', one]), ...notes.map((note) => ['note', note]), ...steps,
+    ...(program ? [['program', ...program]] : []), ['end'],
+  ];
+  const text = records.map((words) => `${[words.length, ...words].join('\0')}\0`).join('');
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat?.isFile() && stat.uid === 0 && (stat.mode & 0o7777) === 0o600 && readFileSync(path, 'utf8') === text) return;
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const others = readdirSync(folder).filter((name) => `${folder}/${name}` !== path);
+  if (others.length >= most) for (const name of others) rmSync(`${folder}/${name}`);
+  writeFileSync(`${path}.new`, text, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}

@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { test, type TestContext } from 'node:test';
+import { decodePng } from '../../src/png.ts';
+import { folder, follow, nestbox, program, type Result, root, type Running } from '../nestbox.ts';
+import { chooseCookie, connectX, readXauthority } from '../../src/x11.ts';
+import { differences, snapshot } from '../snapshot.ts';
+import { startXvfb, writeXauthorityFile } from '../x11-client.ts';
+
+const front = new URL('../../dist/nestbox', import.meta.url).pathname;
+const killAt = '/var/tmp/nestbox-test-kill-at';
+const machineOf = (name: string) => `/var/lib/nestbox/machines/${name}`;
+
+/** A machine that is made, and nestbox as people call it: a `node` that notes that it was asked for comes first in its path. */
+interface Made {
+  name: string;
+  own: string;
+  file: string;
+  run(...words: string[]): Result & { node: boolean };
+  start(...words: string[]): Running & { node(): boolean };
+  /** Once more where Node was asked for: others on this host may have changed something of it meanwhile. */
+  warm(...words: string[]): Result;
+  /** Runs it until it goes without Node. */
+  warmUp(): void;
+}
+
+function made(t: TestContext, name: string, more: string, session: NodeJS.ProcessEnv = {}): Made {
+  const own = folder(t);
+  const file = `/etc/nestbox/${name}.toml`;
+  nestbox(['rm', name]); // of a test that was cut off
+  rmSync(file, { force: true });
+  mkdirSync(`${own}/games`);
+  writeFileSync(`${own}/notes`, 'x');
+  writeFileSync(`${own}/node`, `#!/bin/sh\necho >> ${own}/asked\nexec ${process.execPath} "$@"\n`, { mode: 0o755 });
+  writeFileSync(`${own}/machine.toml`, `name = "${name}"\n${/^network/m.test(more) ? '' : 'network = "none"\n'}${more.replaceAll('OWN', own)}\n${root}`);
+  const created = nestbox(['create', `${own}/machine.toml`], { env: session });
+  assert.equal(created.status, 0, created.stderr);
+  t.after(() => {
+    nestbox(['rm', name]);
+    rmSync(file, { force: true });
+  });
+  const env = { ...process.env, PATH: `${own}:/usr/bin:/bin`, TERM: 'vt100', ...session };
+  const asked = () => {
+    const found = existsSync(`${own}/asked`);
+    rmSync(`${own}/asked`, { force: true });
+    return found;
+  };
+  const run: Made['run'] = (...words) => {
+    const { status, stdout, stderr } = spawnSync(front, words, { encoding: 'utf8', env, input: '', timeout: 60_000 });
+    return { status, stdout, stderr, node: asked() };
+  };
+  const warm: Made['warm'] = (...words) => {
+    for (let i = 0; i < 10; i++) {
+      const { node, ...result } = run(...words);
+      if (!node) return result;
+    }
+    return assert.fail('it is always a run for Node');
+  };
+  return {
+    name, own, file, run,
+    start: (...words) => Object.assign(follow(t, spawn(front, words, { env, stdio: ['ignore', 'pipe', 'pipe'] })), { node: asked }),
+    warm,
+    warmUp: () => void warm('run', name, '--', 'true'),
+  };
+}
+
+const everything = `user = "tester"
+devices = ["/dev/nestbox-test-warm"]
+files = [{ path = "OWN/games", to = "/mnt/games", write = true }, "OWN/notes"]
+environment = { GREETING = "hello" }
+limits = { memory = "1G", tasks = 200 }
+run = "echo its own"`;
+
+function device(t: TestContext): void {
+  execFileSync('rm', ['-f', '/dev/nestbox-test-warm']);
+  execFileSync('mknod', ['-m', '0666', '/dev/nestbox-test-warm', 'c', '1', '3']);
+  t.after(() => execFileSync('rm', ['-f', '/dev/nestbox-test-warm']));
+}
+
+/** What of itself a program inside can tell, without what each run has another of. */
+const look = `id; env | grep -v container_uuid | sort; pwd; hostname
+grep -E '^(Cap|NoNewPrivs|Seccomp|NSpid)' /proc/self/status; cut -d: -f2- /proc/self/cgroup
+sed -E 's/^[0-9]+ [0-9]+ [0-9:]+ //; s/(shared|master):[0-9]+ //g; s/,size=[0-9]+k,nr_inodes=[0-9]+//; s/inode64//; s,[0-9a-f]{16}//deleted,,' /proc/self/mountinfo | sort
+stat -c '%a %u:%g %t:%T %n' /dev/* /mnt/* /run/* /run/user/*; cat /proc/self/uid_map /proc/self/gid_map; echo x > /dev/nestbox-test-warm; touch /mnt/games/it && stat -c '%a %u:%g %n' /mnt/games/it; ulimit -a; echo ready
+read line; echo "$line"`;
+
+test('what is seen inside, the journal and the state are the same with Node and without', async (t) => {
+  device(t);
+  const machine = made(t, 'warm-same', everything);
+  machine.warmUp();
+  const both: { seen: string; journal: string; state: Record<string, unknown>; groups: string[] }[] = [];
+  for (const words of [[process.execPath, program], [front]]) {
+    rmSync(`${machine.own}/games/it`, { force: true });
+    const child = spawn(words[0]!, [...words.slice(1), 'run', machine.name, '--', 'sh', '-c', look], { env: { ...process.env, PATH: `${machine.own}:/usr/bin:/bin`, TERM: 'vt100' }, stdio: ['pipe', 'pipe', 'pipe'] });
+    const run = follow(t, child);
+    await run.says(/^ready$/m);
+    const state = JSON.parse(readFileSync(`/run/nestbox/${machine.name}/state.json`, 'utf8')) as Record<string, unknown>;
+    assert.equal(state.pid, child.pid);
+    const listed = execFileSync('sh', ['-c', `for f in /sys/fs/cgroup/*/nestbox-${machine.name}; do for s in devices.list memory.limit_in_bytes pids.max; do cat $f/$s 2>/dev/null; done; done; true`], { encoding: 'utf8' });
+    both.push({ seen: run.stdout(), journal: readFileSync(`/var/lib/nestbox/journal/${machine.name}`, 'utf8'), state: { ...state, pid: 0, started: 0 }, groups: listed.split('\n') });
+    child.stdin!.end('end\n');
+    assert.equal((await run.end(null)).status, 0);
+  }
+  assert.ok(!existsSync(`${machine.own}/asked`), 'the second is without Node');
+  assert.match(both[0]!.seen, /uid=1000\(tester\)[\s\S]*GREETING=hello[\s\S]*TERM=vt100/);
+  const sorted = (journal: string) => journal.split('\n').sort(); // folders that were there for the one are none for the other
+  assert.deepEqual({ ...both[1], journal: sorted(both[1]!.journal) }, { ...both[0], journal: sorted(both[0]!.journal) });
+});
+
+test('exit statuses, words, input and signals are as with Node', async (t) => {
+  const machine = made(t, 'warm-ends', 'run = "echo its own"');
+  machine.warmUp();
+  const is = (result: Result, status: number, stdout: string) => assert.deepEqual([result.status, result.stdout], [status, stdout], result.stderr);
+  is(machine.warm('run', machine.name), 0, 'its own\n');
+  is(machine.warm('exec', '--start', machine.name, '--', 'sh', '-c', 'exit 7'), 7, '');
+  is(machine.warm('run', machine.name, '--', 'sh', '-c', 'kill -KILL $$'), 255, '');
+  const words = ['', 'b c', '$HOME', "it's", '--machine=other', '*', 'ü\n2', '\\n'];
+  is(machine.warm('run', machine.name, '--', 'printf', '[%s]', ...words), 0, words.map((word) => `[${word}]`).join(''));
+  assert.match(machine.run('run', machine.name, '--', '/usr/bin/no-such-program').stderr, /no-such-program.*No such file/);
+  const run = machine.start('run', machine.name, '--', 'sh', '-c', 'trap "echo one" USR1; trap "echo term; exit 9" TERM; echo ready; while :; do sleep 0.05; done');
+  await run.says(/ready/);
+  // While it runs it is the others' to wait, or to go in.
+  const second = machine.run('run', machine.name, '--', 'true');
+  assert.match(second.stderr, /is running \(process \d+\)/);
+  assert.equal(machine.run('exec', '--start', machine.name, '--', 'sh', '-c', 'pgrep -c sleep; exit 5').status, 5);
+  run.child.kill('SIGUSR1');
+  await run.says(/one/);
+  assert.deepEqual(await run.end('SIGTERM').then(({ status, stdout }) => [status, stdout]), [9, 'ready\none\nterm\n']);
+  const deaf = machine.start('run', machine.name, '--', 'sh', '-c', 'trap "echo heard" INT; echo ready; while :; do sleep 0.05; done');
+  await deaf.says(/ready/);
+  deaf.child.kill('SIGINT');
+  await deaf.says(/heard/);
+  await deaf.end('SIGINT');
+  assert.equal(nestbox(['clean', machine.name]).status, 0);
+  is(machine.warm('run', machine.name), 0, 'its own\n');
+});
+
+test('whatever has changed, Node looks at it, and all is as the change has it', (t) => {
+  device(t);
+  const machine = made(t, 'warm-stamp', everything);
+  const { name, own, file } = machine;
+  const dist = program.replace('nestbox.cjs', 'program.cjs');
+  const kept = () => readdirSync(`${machineOf(name)}/warm`).map((one) => `${machineOf(name)}/warm/${one}`)[0]!;
+  const changes: [what: string, change: () => void, seen?: RegExp | undefined, back?: () => void][] = [
+    ['the machine file', () => appendFileSync(file, '\n# x\n')],
+    ['its environment', () => writeFileSync(file, readFileSync(file, 'utf8').replace('hello', 'good day')), /good day/],
+    ['the build', () => utimesSync(dist, new Date(), new Date(Date.now() - 5000))],
+    ['an account inside', () => appendFileSync(`${upperOf(name)}/etc/passwd`, 'other:x:1500:1500::/:/bin/sh\n')],
+    ['a folder that is shown', () => { renameSync(`${own}/games`, `${own}/old`); mkdirSync(`${own}/games`); writeFileSync(`${own}/games/new`, ''); }, /new/],
+    ['its owner', () => chownSync(`${own}/games`, 1234, 1234)],
+    ['a device', () => { execFileSync('rm', ['/dev/nestbox-test-warm']); execFileSync('mknod', ['-m', '0666', '/dev/nestbox-test-warm', 'c', '1', '5']); }, /1:5/],
+    ['rights of a device', () => chmodSync('/dev/nestbox-test-warm', 0o600)],
+    ['a place in the root', () => execFileSync('sh', ['-c', `rmdir ${upperOf(name)}/mnt/games`])],
+    ['another has units', () => mkdirSync(`/var/lib/nestbox/services/${name}`), undefined, () => rmSync(`/var/lib/nestbox/services/${name}`, { recursive: true })],
+    ['an account of the host', () => utimesSync('/etc/passwd', new Date(), new Date(Date.now() - 7000))],
+    ['another boot', () => writeFileSync(kept(), readFileSync(kept(), 'utf8').replace(/boot\0./, 'boot\0X'))],
+    ['cut off', () => writeFileSync(kept(), readFileSync(kept(), 'utf8').slice(0, -20))],
+    ['written by anybody', () => chmodSync(kept(), 0o666)],
+    ['not root\'s', () => chownSync(kept(), 1234, 1234)],
+  ];
+  for (const [what, change, seen, back] of changes) {
+    machine.warmUp();
+    change();
+    const run = machine.run('run', name, '--', 'sh', '-c', 'echo $GREETING; ls /mnt/games; stat -c %t:%T /dev/nestbox-test-warm');
+    back?.();
+    assert.equal(run.status, 0, `${what}: ${run.stderr}`);
+    assert.ok(run.node, `${what}: Node has not been asked`);
+    if (seen) assert.match(run.stdout, seen, what);
+  }
+  machine.warmUp();
+  const other = spawnSync(front, ['run', name, '--', 'sh', '-c', 'echo $TERM'], { encoding: 'utf8', env: { ...process.env, PATH: `${own}:/usr/bin:/bin`, TERM: 'xterm' } });
+  assert.deepEqual([other.stdout, existsSync(`${own}/asked`)], ['xterm\n', true], 'another terminal');
+  rmSync(`${own}/asked`);
+  assert.equal(readdirSync(`${machineOf(name)}/warm`).length, 2, 'the first is kept');
+  assert.equal(machine.warm('run', name).stdout, 'its own\n');
+});
+
+const upperOf = (name: string) => `${machineOf(name)}/top/upper`;
+
+test('displays: a key by the server that is worth nothing afterwards, and servers of its own, on whose screens windows are seen', async (t) => {
+  const x = await startXvfb(t);
+  if (!x) return;
+  const authority = `${folder(t)}/xauthority`;
+  writeXauthorityFile(authority, x.key);
+  const session = { DISPLAY: `:${x.display}`, XAUTHORITY: authority };
+  const before = snapshot();
+  const shared = made(t, 'warm-x11', 'user = "tester"\ndisplay = "x11"', session);
+  shared.warmUp();
+  const ran = shared.warm('run', shared.name, '--', 'sh', '-c', 'xdpyinfo | grep -c SECURITY; base64 -w0 $XAUTHORITY');
+  const [offered, key = ''] = ran.stdout.split('\n');
+  assert.equal(offered, '1', ran.stderr); // an untrusted client does not see it
+  const cookie = chooseCookie(readXauthority(Buffer.from(key, 'base64')), 'any', x.display);
+  assert.ok(cookie && !cookie.equals(x.key));
+  await assert.rejects(connectX({ socket: x.socket, key: cookie }), /refused the connection/);
+  const trusted = await connectX({ socket: x.socket, key: x.key });
+  trusted.close();
+  for (const display of ['headless', 'nested']) {
+    const own = made(t, `warm-${display}`, `user = "tester"\n[display.${display}]\nsize = "200x100"`, session);
+    own.warmUp();
+    const run = own.start('run', own.name, '--', 'sh', '-c', 'xdpyinfo | grep dimensions; exec xlogo -bg "#123456" -geometry 200x100+0+0');
+    await run.says(/dimensions: +200x100/);
+    assert.ok(!run.node(), display);
+    const top = () => { // between the arms of the logo
+      assert.equal(nestbox(['screenshot', own.name, `${own.own}/screen.png`]).status, 0);
+      return decodePng(readFileSync(`${own.own}/screen.png`)).rgb.subarray((5 * 200 + 100) * 3, (5 * 200 + 101) * 3).toString('hex');
+    };
+    for (let i = 0; i < 30 && top() !== '123456'; i++); // its window is there when it is
+    assert.equal(top(), '123456', display);
+    await run.end('SIGINT');
+    nestbox(['rm', own.name]);
+    rmSync(own.file, { force: true });
+  }
+  nestbox(['rm', shared.name]);
+  rmSync(shared.file, { force: true });
+  assert.deepEqual(differences(before), []);
+});
+
+test("killed wherever it changes something, 'clean' or the next run leaves nothing behind", async (t) => {
+  const x = await startXvfb(t);
+  if (!x) return;
+  execFileSync('cc', ['-O1', '-o', killAt, new URL('../kill-at.c', import.meta.url).pathname]);
+  t.after(() => rmSync(killAt, { force: true }));
+  device(t);
+  const authority = `${folder(t)}/xauthority`;
+  writeXauthorityFile(authority, x.key);
+  const session = { TERM: 'vt100', DISPLAY: `:${x.display}`, XAUTHORITY: authority };
+  const machine = made(t, 'warm-kill', `display = "nested"\nnetwork = "private"\n${everything}`, session);
+  machine.warmUp();
+  const before = snapshot();
+  const env = { ...process.env, PATH: `${machine.own}:/usr/bin:/bin`, ...session };
+  const stride = process.env.NESTBOX_MOMENTS === undefined ? 3 : 1; // some hundred points take minutes
+  let [n, again, points] = [1, 0, 0];
+  for (; n < 600; n += stride, points++) {
+    const { status, stderr } = spawnSync(killAt, [`${n}`, front, 'run', machine.name, '--', 'true'], { encoding: 'utf8', env, timeout: 60_000 });
+    if (existsSync(`${machine.own}/asked`)) { // others have changed something of this host: that was another program
+      assert.ok(again++ < 10, stderr);
+      nestbox(['clean', machine.name]);
+      machine.warmUp();
+      n -= stride;
+      points--;
+      continue;
+    }
+    if (status !== 200) {
+      assert.equal(status, 0, stderr);
+      break;
+    }
+    const back = nestbox(n % 2 ? ['clean', machine.name] : ['run', machine.name, '--', 'true'], { env: session });
+    assert.equal(back.status, 0, `${n}: ${back.stderr}`);
+    assert.deepEqual(differences(before), [], `killed at ${n}`);
+  }
+  t.diagnostic(`killed at ${points} points`);
+  assert.ok(points > 20);
+});

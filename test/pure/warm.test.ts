@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { plan } from '../../src/plan.ts';
+import { warmOf, wordsOf } from '../../src/warm.ts';
+import { hostNames, meetStored, storedHost } from './hosts.ts';
+import { everyGrant, machineWith, nameOf, variants } from './world.ts';
+
+/** Each grant, and with it a boot, of a machine that is made, on each host. */
+const made = hostNames.flatMap((name) => [...everyGrant, ...variants].flatMap((grant) => [false, true].flatMap((boot) => {
+  const stored = storedHost(name);
+  const facts = { ...stored, paths: new Proxy(stored.paths, { has: () => true }) };
+  const spec = machineWith(facts, [grant], { boot });
+  const { machine: { source } } = meetStored(spec, facts, '/etc/nestbox/law.toml');
+  if (source.kind !== 'template') return [];
+  const record = { name: spec.name, template: source.key, directory: null, shift: 0x40000000, file: '/etc/nestbox/law.toml' };
+  const accounts = { users: [{ name: 'root', uid: 0, gid: 0, home: '/root' }, { name: 'guest', uid: 1000, gid: 1000, home: '/home/guest' }], groups: [{ name: 'root', gid: 0, members: [] }, { name: 'guest', gid: 1000, members: [] }] };
+  const met = meetStored(spec, { ...facts, accounts, store: { ...facts.store, templates: [source.key], machines: [record] } }, '/etc/nestbox/law.toml');
+  if (met.machine.problems.some(({ fatal }) => fatal)) return [];
+  const planned = plan(met.machine, met.facts);
+  return [{ name: `${nameOf(grant)} on ${name}`, grant: nameOf(grant), boot, ...met, spec, planned, warm: warmOf(met.machine, met.facts, spec, planned, ['/usr/bin']) }];
+})));
+
+test('machines go without Node when all that they depend on is watched, and no others do', () => {
+  const warm = [...new Set(made.filter((one) => one.warm).map(({ grant }) => grant))].sort();
+  assert.deepEqual(made.filter(({ boot, warm: found }) => boot && found).map(({ name }) => name), []);
+  for (const grant of ['audio.playback', 'gpu.nvidia', 'display.vt', 'network.networkd']) assert.ok(!warm.includes(grant), grant);
+  for (const grant of ['environment', 'limits', 'files', 'display.x11']) assert.ok(warm.some((one) => one.startsWith(grant)), `${grant}: ${warm.join(' ')}`);
+});
+
+test('their steps are lists of words, from which the container has everything but its program', () => {
+  for (const { name, warm, machine } of made) {
+    for (const step of warm?.steps ?? []) {
+      const words = wordsOf(step, { find: (program) => `/usr/bin/${program}`, takesSocket: () => true, scope: ['/usr/bin/systemd-run', '--'], words: machine.argv.length });
+      assert.ok(words.every((word) => typeof word === 'string' && !word.includes('\0')), `${name}: ${step.kind}`);
+      assert.equal(words[0], step.kind);
+      if (step.kind !== 'container') continue;
+      const nspawn = words.indexOf('/usr/bin/systemd-nspawn');
+      assert.deepEqual(words.slice(nspawn + 1, nspawn + 3), ['--console=interactive', '--console=pipe'], name);
+      const own = Number(words[nspawn + 3]);
+      assert.deepEqual([...words.slice(nspawn + 4, nspawn + 4 + own), ...machine.argv], step.argv.slice(1), name);
+    }
+  }
+});
+
+test('what another machine or session may change is among what is compared', () => {
+  const { warm, machine } = made.find((one) => one.warm && one.grant.startsWith('display.x11'))!;
+  for (const path of ['/etc/nestbox/law.toml', '/etc/passwd', '/usr/bin', ...machine.layers.map((layer) => `${layer}/etc/passwd`)]) assert.ok(warm!.from.same.includes(path), path);
+  for (const layer of machine.layers) assert.ok(warm!.from.like.includes(layer), layer);
+  assert.ok(warm!.from.none.includes(`/var/lib/nestbox/services/${machine.name}`));
+});
