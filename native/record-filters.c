@@ -1,0 +1,355 @@
+/* Makes a file of system call filters: systemd-nspawn is started with nothing in it but this program, its first process is asked for its
+ * filters, and then nspawn is started once more under these, to see whether it needs anything that they forbid. All of it is in a mount
+ * namespace of its own, and ends with the one who asked. */
+#include "kept-filters.h"
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/bpf_common.h>
+#include <linux/keyctl.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#if defined __x86_64__
+#define OURS AUDIT_ARCH_X86_64
+#elif defined __i386__
+#define OURS AUDIT_ARCH_I386
+#elif defined __aarch64__
+#define OURS AUDIT_ARCH_AARCH64
+#elif defined __riscv && __riscv_xlen == 64
+#define OURS AUDIT_ARCH_RISCV64
+#else
+#define OURS 0
+#endif
+
+/* Milliseconds that a start may take; it takes a tenth of a second. */
+#define PATIENCE 10000
+
+/* What a program answers to a system call with this number, 0 where it is one that no filter of nspawn's would have: these compare numbers and
+ * arguments, which are all 0 here, and do nothing else. */
+static uint32_t answer(const struct sock_fprog *program, uint32_t arch, int nr) {
+	const struct seccomp_data data = { .nr = nr, .arch = arch };
+	uint32_t value = 0;
+	for (unsigned i = 0; i < program->len; i++) {
+		const struct sock_filter *at = &program->filter[i];
+		int holds;
+		switch (at->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			if (at->k > sizeof data - sizeof value)
+				return 0;
+			memcpy(&value, (const char *)&data + at->k, sizeof value);
+			continue;
+		case BPF_ALU | BPF_AND | BPF_K:
+			value &= at->k;
+			continue;
+		case BPF_JMP | BPF_JA:
+			i += at->k;
+			continue;
+		case BPF_RET | BPF_K:
+			return at->k;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+			holds = value == at->k;
+			break;
+		case BPF_JMP | BPF_JGT | BPF_K:
+			holds = value > at->k;
+			break;
+		case BPF_JMP | BPF_JGE | BPF_K:
+			holds = value >= at->k;
+			break;
+		case BPF_JMP | BPF_JSET | BPF_K:
+			holds = (value & at->k) != 0;
+			break;
+		default:
+			return 0;
+		}
+		i += holds ? at->jt : at->jf;
+	}
+	return 0;
+}
+
+/* A filter asks us in place of saying no: a copy of the one that forbids system calls of this architecture. -1: there is not exactly one. */
+static int asking(struct filters filters, struct sock_fprog *asks) {
+	int found = -1;
+	for (size_t i = 0; i < filters.count; i++)
+		if ((answer(&filters.programs[i], OURS, SYS_bpf) & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO) {
+			if (found >= 0)
+				return -1;
+			found = (int)i;
+		}
+	if (found < 0)
+		return -1;
+	size_t size = filters.programs[found].len * sizeof *asks->filter;
+	*asks = filters.programs[found];
+	if (!(asks->filter = malloc(size)))
+		return -1;
+	memcpy(asks->filter, filters.programs[found].filter, size);
+	for (unsigned i = 0; i < asks->len; i++)
+		if (asks->filter[i].code == (BPF_RET | BPF_K) && (asks->filter[i].k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO)
+			asks->filter[i].k = SECCOMP_RET_USER_NOTIF;
+	return found;
+}
+
+/* A start of nspawn: what runs in it says a byte once it is there. */
+struct start {
+	pid_t pid;
+	int ready, hold;
+	int listener; /* -1: nobody asks us */
+};
+
+static struct start start(char **argv, const struct filters *under) {
+	int ready[2], hold[2], told[2];
+	struct sock_fprog asks = { 0 };
+	int which = under ? asking(*under, &asks) : -1;
+	if (pipe2(ready, O_CLOEXEC) < 0 || pipe2(hold, O_CLOEXEC) < 0 || pipe2(told, O_CLOEXEC) < 0 || (under && which < 0))
+		return (struct start){ .pid = -1 };
+	pid_t us = getpid();
+	/* Descriptors are shared until it becomes nspawn: the one that it gets as a listener is ours, too. */
+	pid_t pid = (pid_t)syscall(SYS_clone, (under ? CLONE_FILES : 0) | SIGCHLD, NULL, NULL, NULL, NULL);
+	if (pid == 0) {
+		int listener = -1;
+		static char *environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "SYSTEMD_NSPAWN_LOCK=0", NULL, NULL };
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != us)
+			_exit(1);
+		for (size_t i = under ? under->count : 0; i-- > 0;) {
+			int mine = (int)i == which;
+			int got = mine ? (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &asks) : add_filter(&under->programs[i], under->flags[i]);
+			if (got < 0) {
+				listener = -1;
+				break;
+			}
+			if (mine)
+				listener = got;
+		}
+		if (under) {
+			/* Told afterwards: what is closed then is not closed here. */
+			if (unshare(CLONE_FILES) < 0 || write(told[1], &listener, sizeof listener) != sizeof listener || listener < 0)
+				_exit(1);
+			environment[3] = "SYSTEMD_SECCOMP=0";
+		}
+		int nothing = open("/dev/null", O_WRONLY);
+		if (dup2(hold[0], 0) < 0 || dup2(ready[1], 1) < 0 || dup2(nothing, 2) < 0)
+			_exit(1);
+		execve(argv[0], argv, environment);
+		_exit(1);
+	}
+	struct start started = { .pid = pid, .ready = ready[0], .hold = hold[1], .listener = -1 };
+	struct pollfd say = { .fd = told[0], .events = POLLIN };
+	if (under && (pid < 0 || poll(&say, 1, PATIENCE) != 1 || read(told[0], &started.listener, sizeof started.listener) != sizeof started.listener))
+		started.listener = -1;
+	close(ready[1]);
+	close(hold[0]);
+	close(told[0]);
+	close(told[1]);
+	return started;
+}
+
+static void end(struct start started) {
+	kill(started.pid, SIGKILL);
+	waitpid(started.pid, NULL, __WALL);
+	close(started.ready);
+	close(started.hold);
+	if (started.listener >= 0)
+		close(started.listener);
+}
+
+/* Whether it needs what it may not do; it is answered as the filter would have. */
+static int is_forbidden(int listener) {
+	struct seccomp_notif asked;
+	memset(&asked, 0, sizeof asked);
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &asked) < 0)
+		return 0; /* it has ended */
+	struct seccomp_notif_resp said = { .id = asked.id, .error = -EPERM };
+	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &said);
+	/* This is done for it beforehand. */
+	return !(asked.data.arch == OURS && asked.data.nr == SYS_keyctl && asked.data.args[0] == KEYCTL_JOIN_SESSION_KEYRING);
+}
+
+static const char *late = "it takes too long";
+
+/* Waits until what is inside runs. Returns NULL, or why not. */
+static const char *await(struct start started) {
+	const char *wrong = NULL;
+	for (;;) {
+		struct pollfd of[2] = { { .fd = started.ready, .events = POLLIN }, { .fd = started.listener, .events = POLLIN } };
+		char byte;
+		if (poll(of, 2, PATIENCE) <= 0)
+			return late;
+		if (of[1].revents & POLLIN) {
+			if (is_forbidden(started.listener))
+				wrong = "systemd-nspawn needs system calls that its filters forbid";
+		} else if (of[0].revents)
+			return read(started.ready, &byte, 1) == 1 ? wrong : wrong ? wrong : "systemd-nspawn does not start";
+		else if (of[1].revents)
+			started.listener = -1;
+	}
+}
+
+/* The only child of nspawn's is the first process of the container. */
+static pid_t first_of(pid_t nspawn) {
+	char path[64];
+	int child = -1;
+	snprintf(path, sizeof path, "/proc/%d/task/%d/children", nspawn, nspawn);
+	FILE *file = fopen(path, "re");
+	if (!file || fscanf(file, "%d", &child) != 1)
+		child = -1;
+	if (file)
+		fclose(file);
+	return child;
+}
+
+/* A file in memory that grows: what is written to it is the rest of the file of filters. */
+struct text {
+	char *bytes;
+	size_t length;
+	FILE *file;
+};
+
+/* The files whose code a process runs. Each is named once. */
+static int files_of(pid_t pid, const char *program, FILE *out) {
+	char path[64], line[4400], seen[4400] = "";
+	const char *of = line_of_file(program);
+	snprintf(path, sizeof path, "/proc/%d/maps", pid);
+	FILE *maps = fopen(path, "re");
+	if (!maps || !of)
+		return 0;
+	fprintf(out, "%s\n", of);
+	while (fgets(line, sizeof line, maps)) {
+		char rights[8];
+		int at = 0;
+		line[strcspn(line, "\n")] = '\0';
+		if (sscanf(line, "%*s %7s %*s %*s %*s %n", rights, &at) < 1 || at == 0 || rights[2] != 'x' || line[at] != '/' || strcmp(line + at, seen) == 0)
+			continue;
+		if (!(of = line_of_file(line + at))) { /* it has been replaced just now */
+			fclose(maps);
+			return 0;
+		}
+		fprintf(out, "%s\n", of);
+		strcpy(seen, line + at);
+	}
+	fclose(maps);
+	return 1;
+}
+
+/* A root with nothing in it, over the folder of the files, where nobody else sees it. */
+static int make_root(const char *folder) {
+	char path[4200];
+	struct stat size;
+	/* nspawn leaves folders with the name of each machine in its own. */
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("tmpfs", folder, "tmpfs", 0, "mode=0755") < 0
+	    || (mount("tmpfs", "/run/systemd/nspawn", "tmpfs", 0, "mode=0755") < 0 && errno != ENOENT))
+		return 0;
+	snprintf(path, sizeof path, "%s/usr", folder);
+	if (mkdir(path, 0755) < 0)
+		return 0;
+	snprintf(path, sizeof path, "%s/native", folder);
+	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), to = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	if (from < 0 || to < 0 || fstat(from, &size) < 0)
+		return 0;
+	for (off_t left = size.st_size; left > 0;) {
+		ssize_t sent = sendfile(to, from, NULL, (size_t)left);
+		if (sent <= 0)
+			return 0;
+		left -= sent;
+	}
+	close(from);
+	close(to);
+	return 1;
+}
+
+/* The file comes to be under its name whole, or not at all, and nothing is left of one that is cut off. */
+static int leave(int at, const char *name, struct text text) {
+	char from[64];
+	int file = openat(at, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+	if (file < 0 || dprintf(file, "nestbox-filters 1 %016llx\n", (unsigned long long)checksum(text.bytes, text.length)) < 0 || write(file, text.bytes, text.length) != (ssize_t)text.length)
+		return 0;
+	snprintf(from, sizeof from, "/proc/self/fd/%d", file);
+	unlinkat(at, name, 0);
+	return linkat(AT_FDCWD, from, at, name, AT_SYMLINK_FOLLOW) == 0 || errno == EEXIST; /* another start has made it just now */
+}
+
+static int record(int at, const char *folder, const char *name, char **argv, char **options) {
+	struct text text = { 0 };
+	struct filters filters;
+	char directory[4200], *words[64] = { argv[0], "--quiet", "--settings=no", "--register=no", "--keep-unit", "--machine=nestbox-filters", directory, "--console=pipe", "--private-users=no",
+		"--link-journal=no", "--timezone=off", "--resolv-conf=off", "--as-pid2" };
+	size_t count = 13;
+	snprintf(directory, sizeof directory, "--directory=%s", folder);
+	if (!(text.file = open_memstream(&text.bytes, &text.length)))
+		return 0;
+	fprintf(text.file, "%s\n", line_of_kernel());
+	for (; *options; options++) {
+		if (count + 4 > sizeof words / sizeof *words)
+			return 0;
+		fprintf(text.file, "option %s\n", *options);
+		words[count++] = *options;
+	}
+	words[count++] = "--";
+	words[count++] = "/native";
+	words[count++] = "hold";
+	if (!make_root(folder))
+		return 0;
+	struct start first = start(words, NULL);
+	const char *unfit = first.pid < 0 || await(first) ? "systemd-nspawn does not start" : NULL;
+	if (unfit || !files_of(first.pid, argv[0], text.file)) {
+		end(first);
+		return 0;
+	}
+	if (read_filters(first_of(first.pid), &filters)) {
+		if (errno == EPERM || errno == ESRCH) { /* somebody else traces it, or it has been ended: another time it may do */
+			end(first);
+			return 0;
+		}
+		unfit = "the filters cannot be read";
+	} else if (filters.count == 0)
+		unfit = "systemd-nspawn makes none";
+	end(first);
+	if (!unfit) {
+		struct start second = start(words, &filters);
+		unfit = second.pid < 0 || second.listener < 0 ? "the kernel does not tell what the filters forbid" : await(second);
+		if (second.pid > 0)
+			end(second);
+		if (unfit == late)
+			return 0;
+	}
+	if (unfit)
+		fprintf(text.file, "unfit %s\n", unfit); /* it is not tried again until something is another */
+	else
+		for (size_t i = 0; i < filters.count; i++)
+			fprintf(text.file, "program %u %hu\n", filters.flags[i], filters.programs[i].len);
+	fputc('\n', text.file);
+	for (size_t i = 0; !unfit && i < filters.count; i++)
+		fwrite(filters.programs[i].filter, sizeof *filters.programs[i].filter, filters.programs[i].len, text.file);
+	return fclose(text.file) == 0 && leave(at, name, text);
+}
+
+int record_filters(int at, const char *folder, const char *name, char **argv, char **options) {
+	pid_t us = getpid();
+	int status = 1;
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != us)
+			_exit(1);
+		_exit(record(at, folder, name, argv, options) ? 0 : 1);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+/* hold: inside, says that it is there, and waits for its end. */
+int hold_job(int argc, char **argv) {
+	char byte = '\n';
+	(void)argc;
+	(void)argv;
+	if (write(1, &byte, 1) == 1)
+		while (read(0, &byte, 1) > 0)
+			;
+	return 0;
+}
