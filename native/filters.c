@@ -49,10 +49,10 @@ int add_filter(const struct sock_fprog *program, unsigned flags) {
 	return flags == 0 ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program) : (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
 }
 
-/* The oldest first, so that they stand as they do there. They are the container's word, which may have added to them: one can
+/* In the order in which they came to be there: of two that refuse the same call the later one says how. They are the container's word, which may have added to them: one can
  * answer "done" to a system call and do nothing. So nothing that matters is done after this, other than exec. */
 void install(struct filters filters) {
-	for (size_t i = filters.count; i-- > 0;)
+	for (size_t i = 0; i < filters.count; i++)
 		if (add_filter(&filters.programs[i], filters.flags[i]) < 0)
 			die("the system call filter of the container");
 }

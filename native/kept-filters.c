@@ -193,9 +193,9 @@ int load_filters(const char *folder, char **argv) {
 	/* nspawn gives what it runs a session keyring of its own, and could not do it any more. */
 	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0) < 0 && errno != ENOSYS && errno != EPERM && errno != EACCES)
 		return 0;
-	for (size_t i = kept.filters.count; i-- > 0;)
+	for (size_t i = 0; i < kept.filters.count; i++)
 		if (add_filter(&kept.filters.programs[i], kept.filters.flags[i]) < 0) {
-			if (i + 1 == kept.filters.count)
+			if (i == 0)
 				return 0; /* none is loaded yet: it can say itself what is wrong */
 			die("the system call filters of systemd-nspawn");
 		}

@@ -22,7 +22,7 @@ void join(struct leader leader, int kinds);
 /* Whether it is in another namespace of this kind ("user") than we are. */
 int is_elsewhere(struct leader leader, const char *kind);
 
-/* System call filters, last first; `flags` as seccomp(2) takes them. */
+/* System call filters, the oldest first: so the kernel counts them, whatever ptrace(2) says. `flags` as seccomp(2) takes them. */
 struct filters {
 	size_t count;
 	struct sock_fprog *programs;

@@ -119,7 +119,7 @@ static struct start start(char **argv, const struct filters *under) {
 		static char *environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "SYSTEMD_NSPAWN_LOCK=0", NULL, NULL };
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != us)
 			_exit(1);
-		for (size_t i = under ? under->count : 0; i-- > 0;) {
+		for (size_t i = 0; under && i < under->count; i++) {
 			int mine = (int)i == which;
 			int got = mine ? (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &asks) : add_filter(&under->programs[i], under->flags[i]);
 			if (got < 0) {
@@ -213,30 +213,36 @@ struct text {
 	FILE *file;
 };
 
-/* The files whose code a process runs. Each is named once. */
+static int by_text(const void *one, const void *other) {
+	return strcmp(*(char *const *)one, *(char *const *)other);
+}
+
+/* The program, and the files whose code it runs, in an order that does not change with their addresses. */
 static int files_of(pid_t pid, const char *program, FILE *out) {
-	char path[64], line[4400], seen[4400] = "";
+	char path[64], line[4400], *found[256];
+	size_t count = 0;
+	int whole = 1;
 	const char *of = line_of_file(program);
 	snprintf(path, sizeof path, "/proc/%d/maps", pid);
 	FILE *maps = fopen(path, "re");
 	if (!maps || !of)
 		return 0;
 	fprintf(out, "%s\n", of);
-	while (fgets(line, sizeof line, maps)) {
+	while (whole && fgets(line, sizeof line, maps)) {
 		char rights[8];
 		int at = 0;
 		line[strcspn(line, "\n")] = '\0';
-		if (sscanf(line, "%*s %7s %*s %*s %*s %n", rights, &at) < 1 || at == 0 || rights[2] != 'x' || line[at] != '/' || strcmp(line + at, seen) == 0)
+		if (sscanf(line, "%*s %7s %*s %*s %*s %n", rights, &at) < 1 || at == 0 || rights[2] != 'x' || line[at] != '/')
 			continue;
-		if (!(of = line_of_file(line + at))) { /* it has been replaced just now */
-			fclose(maps);
-			return 0;
-		}
-		fprintf(out, "%s\n", of);
-		strcpy(seen, line + at);
+		whole = count < sizeof found / sizeof *found && (found[count++] = line_of_file(line + at)) != NULL; /* else it has been replaced just now */
 	}
 	fclose(maps);
-	return 1;
+	if (whole)
+		qsort(found, count, sizeof *found, by_text);
+	for (size_t i = 0; whole && i < count; i++)
+		if (i == 0 || strcmp(found[i], found[i - 1]) != 0)
+			fprintf(out, "%s\n", found[i]);
+	return whole;
 }
 
 /* A root with nothing in it, over the folder of the files, where nobody else sees it. */
