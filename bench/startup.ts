@@ -1,8 +1,9 @@
 // scripts/bench startup [--rounds N] [--json] [--against OTHER/nestbox.cjs]
-// `nestbox run M -- true` beside the same systemd-nspawn started by hand, podman on the same tree, and Node alone.
+// `nestbox run M -- true` beside the same systemd-nspawn started by hand, with the filters that are kept and without, podman on the same tree, and Node alone.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { debian, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
+import { store } from '../src/store.ts';
 import { type Goal, measure, must, options, report, type Variant } from './measure.ts';
 
 /** Left alone, podman raises both above what it was started with, which not every root may do (CAP_SYS_RESOURCE). */
@@ -33,6 +34,8 @@ await inFolder(async (folder) => {
       { name: 'node -e 0', argv: [process.execPath, '-e', '0'] },
       { name: 'nspawn, directory', ...byHand(directory) },
       { name: 'nspawn, overlay', ...byHand(overlay, at) },
+      { name: 'nspawn with kept filters, directory', ...withFilters(byHand(directory)) },
+      { name: 'nspawn with kept filters, overlay', ...withFilters(byHand(overlay, at)) },
       { name: 'podman run --rootfs', argv: ['podman', 'run', '--rm', '--network=none', ...lowLimits, '--rootfs', tree, 'true'] },
       { name: 'nestbox, directory', argv: nestbox('run', directory, '--', 'true') },
       { name: 'nestbox, overlay', argv: nestbox('run', overlay, '--', 'true') },
@@ -42,10 +45,12 @@ await inFolder(async (folder) => {
       ] : []),
     ];
     const goals: Goal[] = [
-      { name: 'nestbox, directory', to: 'nspawn, directory', goal: 2 },
-      { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 2 },
-      { name: 'nestbox, directory', to: 'podman run --rootfs', goal: 0.9 },
-      { name: 'nestbox, overlay', to: 'podman run --rootfs', goal: 0.9 },
+      { name: 'nspawn with kept filters, directory', to: 'nspawn, directory', goal: 0.5 },
+      { name: 'nspawn with kept filters, overlay', to: 'nspawn, overlay', goal: 0.5 },
+      { name: 'nestbox, directory', to: 'nspawn, directory', goal: 1.7 },
+      { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 1.7 },
+      { name: 'nestbox, directory', to: 'podman run --rootfs', goal: 0.75 },
+      { name: 'nestbox, overlay', to: 'podman run --rootfs', goal: 0.75 },
       { name: 'node -e 0', to: 'nspawn, directory', goal: null },
       ...(against ? ['directory', 'overlay'].map((root) => ({ name: `nestbox, ${root}`, to: `other, ${root}`, goal: null })) : []),
     ];
@@ -61,12 +66,22 @@ await inFolder(async (folder) => {
   }
 });
 
+interface ByHand {
+  argv: string[];
+  environment: Record<string, string>;
+}
+
 /** What nestbox would start, without nestbox; `at`: with its root there. */
-function byHand(file: string, at?: string): Pick<Variant, 'argv' | 'environment'> {
+function byHand(file: string, at?: string): ByHand {
   const [step] = planned('container', file, '--', 'true');
   const [nspawn = '', ...rest] = step!.argv;
   const argv = [nspawn, '--console=pipe', ...rest.map((option) => (at && option.startsWith('--directory=') ? `--directory=${at}` : option))];
   return { argv, environment: step!.environment };
+}
+
+/** The same, started as nestbox starts it. */
+function withFilters({ argv: [program = '', ...words], environment }: ByHand): ByHand {
+  return { argv: [native, 'launch', '--filters', store.filters, '--', must(['which', program]).stdout.trim(), ...words], environment };
 }
 
 /** MB of the nestbox process while `sleep 1` runs. */
