@@ -31,6 +31,9 @@
 #define OURS 0
 #endif
 
+/* No system call has this number, so no list has it. With the highest bits it would be one of x32. */
+#define NONE 0x3ffffff0
+
 /* Milliseconds that a start may take; it takes a tenth of a second. */
 #define PATIENCE 10000
 
@@ -80,7 +83,7 @@ static uint32_t answer(const struct sock_fprog *program, uint32_t arch, int nr) 
 static int asking(struct filters filters, struct sock_fprog *asks) {
 	int found = -1;
 	for (size_t i = 0; i < filters.count; i++)
-		if ((answer(&filters.programs[i], OURS, SYS_bpf) & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO) {
+		if ((answer(&filters.programs[i], OURS, NONE) & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO) {
 			if (found >= 0)
 				return -1;
 			found = (int)i;
@@ -272,10 +275,9 @@ static int make_root(const char *folder) {
 }
 
 /* The file comes to be under its name whole, or not at all, and nothing is left of one that is cut off. */
-static int leave(int at, const char *name, struct text text) {
+static int leave(int at, const char *name, int file, struct text text) {
 	char from[64];
-	int file = openat(at, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
-	if (file < 0 || dprintf(file, "nestbox-filters 1 %016llx\n", (unsigned long long)checksum(text.bytes, text.length)) < 0 || write(file, text.bytes, text.length) != (ssize_t)text.length)
+	if (dprintf(file, "nestbox-filters 1 %016llx\n", (unsigned long long)checksum(text.bytes, text.length)) < 0 || write(file, text.bytes, text.length) != (ssize_t)text.length)
 		return 0;
 	snprintf(from, sizeof from, "/proc/self/fd/%d", file);
 	unlinkat(at, name, 0);
@@ -288,6 +290,9 @@ static int record(int at, const char *folder, const char *name, char **argv, cha
 	char directory[4200], *words[64] = { argv[0], "--quiet", "--settings=no", "--register=no", "--keep-unit", "--machine=nestbox-filters", directory, "--console=pipe", "--private-users=no",
 		"--link-journal=no", "--timezone=off", "--resolv-conf=off", "--as-pid2" };
 	size_t count = 13;
+	int file = openat(at, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+	if (file < 0)
+		return 0; /* nothing is started for what cannot be kept */
 	snprintf(directory, sizeof directory, "--directory=%s", folder);
 	if (!(text.file = open_memstream(&text.bytes, &text.length)))
 		return 0;
@@ -334,7 +339,7 @@ static int record(int at, const char *folder, const char *name, char **argv, cha
 	fputc('\n', text.file);
 	for (size_t i = 0; !unfit && i < filters.count; i++)
 		fwrite(filters.programs[i].filter, sizeof *filters.programs[i].filter, filters.programs[i].len, text.file);
-	return fclose(text.file) == 0 && leave(at, name, text);
+	return fclose(text.file) == 0 && leave(at, name, file, text);
 }
 
 int record_filters(int at, const char *folder, const char *name, char **argv, char **options) {

@@ -52,6 +52,19 @@ async function look(t: TestContext, name: string, calls: string, ...argv: string
   return { said: stdout.replace(/there\n$/, '').split('\n'), stderr, kept, filters: filters! };
 }
 
+test('what comes into a machine later has its filters, in their order', options, async (t) => {
+  const calls = machine(t, 'filters-exec');
+  const held = follow(t, spawn(process.execPath, [nestboxProgram, 'run', 'filters-exec', '--', 'calls', '--hold', 'filters-first'], { stdio: 'pipe' }));
+  await held.says(/there/);
+  const later = follow(t, spawn(process.execPath, [nestboxProgram, 'exec', 'filters-exec', '--', 'calls', '--hold', 'filters-later'], { stdio: 'pipe' }));
+  await later.says(/there/);
+  const [first, second] = ['filters-first', 'filters-later'].map((word) => execFileSync(calls, ['--filters', `${holding(word)}`], { encoding: 'utf8' }));
+  assert.equal(second, first);
+  assert.ok(first!.trimEnd().split('\n').length > 2, 'their order would not be seen');
+  process.kill(holding('filters-first'), 'SIGKILL');
+  await held.end(null);
+});
+
 /** The same with the filters that are kept, and with those that systemd-nspawn makes itself, as nobody believes a file in a folder of everybody's. */
 async function both(t: TestContext, ...start: [name: string, calls: string, ...argv: string[]]): Promise<{ ours: Seen; theirs: Seen }> {
   rmSync(kept, { recursive: true, force: true });
