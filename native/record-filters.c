@@ -324,6 +324,7 @@ static int record(int at, const char *folder, const char *name, char **argv, cha
 		unfit = "systemd-nspawn makes none";
 	end(first);
 	if (!unfit) {
+		words[5] = "--machine=nestbox-filters-again"; /* what the first has left, as it was killed, is in the way of its name (257) */
 		struct start second = start(words, &filters);
 		unfit = second.pid < 0 || second.listener < 0 ? "the kernel does not tell what the filters forbid" : await(second);
 		if (second.pid > 0)
