@@ -107,7 +107,7 @@ static int parse(char *bytes, size_t length, struct kept *kept) {
 	if (sscanf(bytes, "nestbox-filters 1 %16llx%n", &sum, &head) != 1 || bytes[head] != '\n' || checksum(bytes + head + 1, length - (size_t)head - 1) != sum)
 		return 0;
 	char *line = bytes + head + 1, *end;
-	size_t most = length / 8 + 1;
+	size_t most = length / 2 + 1; /* no line is shorter */
 	*kept = (struct kept){ .lines = calloc(most, sizeof(char *)), .filters = { 0, calloc(most, sizeof(struct sock_fprog)), calloc(most, sizeof(unsigned)) } };
 	if (!kept->lines || !kept->filters.programs || !kept->filters.flags)
 		return 0;
@@ -148,6 +148,8 @@ static int holds(const struct kept *kept, const char *program, char **options) {
 	for (; *options; options++, i++)
 		if (i >= kept->count || !begins(kept->lines[i], "option ") || strcmp(kept->lines[i] + 7, *options) != 0)
 			return 0;
+	if (i == kept->count)
+		return 0;
 	for (int first = 1; i < kept->count; i++, first = 0) {
 		int path = 0;
 		if (sscanf(kept->lines[i], "file %*s %*s %*s %*s %n", &path) < 0 || path == 0)

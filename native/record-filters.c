@@ -34,8 +34,8 @@
 /* No system call has this number, so no list has it. With the highest bits it would be one of x32. */
 #define NONE 0x3ffffff0
 
-/* Milliseconds that a start may take; it takes a tenth of a second. */
-#define PATIENCE 10000
+/* Milliseconds in which a start must come on; it takes a tenth of a second, and an emulated computer is slow. */
+#define PATIENCE 60000
 
 /* What a program answers to a system call with this number, 0 where it is one that no filter of nspawn's would have: these compare numbers and
  * arguments, which are all 0 here, and do nothing else. */
@@ -355,11 +355,14 @@ int record_filters(int at, const char *folder, const char *name, char **argv, ch
 	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
 }
 
-/* hold: inside, says that it is there, and waits for its end. */
+/* hold: inside, says that it is there, and waits for its end. Signals are for the program that comes after it. */
 int hold_job(int argc, char **argv) {
 	char byte = '\n';
+	sigset_t all;
 	(void)argc;
 	(void)argv;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
 	if (write(1, &byte, 1) == 1)
 		while (read(0, &byte, 1) > 0)
 			;
