@@ -27,7 +27,7 @@ const depends = ['nodejs (>= 18)', 'systemd-container', 'iproute2', 'mount', 'nf
 const recommends = ['mmdebstrap', 'xserver-xephyr', 'xvfb', 'zstd'];
 const essential = ['coreutils', 'findutils', 'gzip', 'systemd', 'tar', 'util-linux', 'nestbox'];
 const named = [...depends, ...recommends].map((word) => word.split(' ')[0]!);
-const suggests = [...new Set(Object.values(packages).flatMap((words) => words.replace(/ \(.*\)/, '').split(' ')))].filter((name) => ![...essential, ...named].includes(name)).sort();
+const suggests = [...new Set(Object.values(packages).flatMap((words) => words.split(' ')))].filter((name) => ![...essential, ...named].includes(name)).sort();
 
 /** Libraries whose text is in the program. */
 const bundled = { 'smol-toml': 'BSD-3-Clause', valibot: 'MIT', yaml: 'ISC' };

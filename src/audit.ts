@@ -2,6 +2,7 @@ import { type Danger, dangers, floors, type Level, levelOf, levels } from './dan
 import type { Exposure, Smaller } from './edits.ts';
 import { rules } from './audit/index.ts';
 import type { Known, Made, Where } from './known.ts';
+import type { Want } from './wants.ts';
 
 /** What a hostile program in a container could do to the host, worst first (pure). */
 
@@ -51,8 +52,17 @@ export function audit(known: Known): Report {
   ];
   // A place that opens it in two ways says so once.
   const once = all.filter((found, i) => all.findIndex((other) => other.can === found.can && other.what === found.what && other.where.file === found.where.file && other.where.line === found.where.line) === i);
-  const findings = once.map((found): Finding => ({ ...found, level: levelOf(found.can) })).sort((a, b) => dangers[b.can].weight - dangers[a.can].weight || (a.where.line ?? 1e9) - (b.where.line ?? 1e9));
+  const findings = once.map((found): Finding => ({ ...found, ...attainable(found, known), level: levelOf(found.can) })).sort((a, b) => dangers[b.can].weight - dangers[a.can].weight || (a.where.line ?? 1e9) - (b.where.line ?? 1e9));
   return { name: known.name, made: known.made, file: known.file, level: worstLevel(findings), score: scoreOf(findings.map(({ can }) => can)), findings, unseen: known.unseen };
+}
+
+/** Words that are refused where the engine lacks this. */
+const asking: [word: RegExp, want: Want][] = [[/^users = "own"$/, 'own-ids'], [/^network = "private"$/, 'linked-network'], [/^network = "none"$/, 'no-network'], [/input = "visible"$/, 'visible-input']];
+
+/** A smaller word that the engine would refuse takes another engine first. */
+function attainable({ smaller }: Pick<Found, 'smaller'>, { lacks = [] }: Known): Pick<Found, 'smaller'> {
+  const isRefused = smaller && asking.some(([word, want]) => lacks.includes(want) && word.test(smaller.say));
+  return isRefused ? { smaller: { ...smaller, say: `engine = "nspawn", and ${smaller.say}` } } : {};
 }
 
 /** The word that would do, as it is said in the files of who made the container; where it makes none, nothing is advised. */

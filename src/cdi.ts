@@ -55,8 +55,11 @@ export const cdiPaths = (names: readonly string[], files: readonly CdiFile[] = [
   editsOf(names, files).flatMap(({ edits: { mounts = [], deviceNodes = [], netDevices = [] } }) =>
     [...mounts.map(({ hostPath }) => hostPath), ...deviceNodes.map(sourceOf), ...netDevices.map(({ hostInterfaceName }) => interfacePath(hostInterfaceName))]);
 
+/** What decides on that besides the files. */
+type About = Pick<Context, 'facts' | 'shift' | 'accept' | 'sharesNetwork'>;
+
 /** What stands between this device and the machine. */
-export function cdiNeeds(names: readonly string[], name: string, context: Context): Problem[] {
+export function cdiNeeds(names: readonly string[], name: string, context: About): Problem[] {
   const files = context.facts.cdi ?? [];
   const found = find(name, files);
   if (!isFound(found)) return [found];
@@ -66,7 +69,7 @@ export function cdiNeeds(names: readonly string[], name: string, context: Contex
   return problems.filter(({ what }, i) => problems.findIndex((other) => other.what === what) === i);
 }
 
-function needsOf({ mounts = [], deviceNodes = [], netDevices = [], hooks = [], intelRdt, additionalGids = [] }: ContainerEdits, { path: file }: CdiFile, { facts, shift, accept, sharesNetwork }: Context): Problem[] {
+function needsOf({ mounts = [], deviceNodes = [], netDevices = [], hooks = [], intelRdt, additionalGids = [] }: ContainerEdits, { path: file }: CdiFile, { facts, shift, accept, sharesNetwork }: About): Problem[] {
   const anew = `make ${file} anew with the program that wrote it`;
   const links = hooks.map(judgeHook).flatMap((done) => (done.kind === 'links' ? done.links : []));
   const given = new Set(deviceNodes.map(({ path }) => path));

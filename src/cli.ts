@@ -110,7 +110,7 @@ export const commands: Record<string, Command> = {
   clean: { takes: '[NAME]...', does: 'take back what crashed runs have left', options: { verbose }, load: () => import('./commands/clean.ts') },
   completion: { takes: 'bash|zsh|fish', does: 'print what lets a shell complete the words of nestbox', options: {}, load: () => import('./commands/completion.ts') },
   help: { takes: '[COMMAND|TOPIC|TOPIC.KIND]', does: 'tell the options of a command, or what a word of the machine file means', options: {}, load: () => import('./commands/help.ts') },
-  doctor: { takes: '', does: 'print what is known of this host', options: { json }, load: () => import('./commands/doctor.ts') },
+  doctor: { takes: '', does: 'tell what works on this host, what is missing, for which words of machine files that matters, and what mends it. Exit status 3: no machine can run', options: { json: { type: 'boolean', does: 'as JSON, with all facts that plans are made from, and without names, serial numbers and addresses: for a report of a fault' } }, load: () => import('./commands/doctor.ts') },
 };
 
 /** What nestbox says when it is asked for nothing. */

@@ -1,3 +1,4 @@
+import { installing, type Known, type PackageName } from './packages.ts';
 import type { Want } from './wants.ts';
 
 /** An error that is the person's to mend: printed as its message and its hint, never with a stack. */
@@ -33,12 +34,15 @@ export const lacks = (what: string, mend: string): Problem => ({ what, mend, fat
 export const warns = (what: string, mend: string): Problem => ({ what, mend, fatal: false });
 
 /** "program 'Xvfb' is not installed", with the package that has it and what it is needed for. */
-export const lacksProgram = (name: keyof typeof packages, reason: string): Problem =>
-  lacks(`'${name}' is not installed; it is needed to ${reason}`, `apt install ${packages[name]}`);
+export const lacksProgram = (name: ProgramName, reason: string, host: Known): Problem =>
+  lacks(`'${name}' is not installed; it is needed to ${reason}`, name === 'nestbox-native' ? `install nestbox again: it is a part of it (make -C native builds it in its sources)` : installing(packagesOf(name), host));
 
-/** Every program of the host that nestbox may run, and the Debian package that has it. */
+/** The packages that have a program, by Debian's names; nestbox's own part is in none. */
+export const packagesOf = (name: ProgramName): PackageName[] => (name === 'nestbox-native' ? [] : packages[name].split(' ') as PackageName[]);
+
+/** Every program of the host that nestbox may run, and the Debian packages that have it; packages.ts has what others call these. */
 export const packages = {
-  'nestbox-native': 'nestbox (make -C native)',
+  'nestbox-native': 'nestbox',
   Xephyr: 'xserver-xephyr',
   Xvfb: 'xvfb',
   btrfs: 'btrfs-progs',
@@ -87,7 +91,7 @@ export const packages = {
   xfs_repair: 'xfsprogs',
   xz: 'xz-utils',
   zstd: 'zstd',
-} as const;
+} as const satisfies Record<string, PackageName | 'nestbox' | `${PackageName} ${string}`>;
 export type ProgramName = keyof typeof packages;
 
 /** Error numbers in a person's words: errno(3). */

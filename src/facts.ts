@@ -15,7 +15,8 @@ export interface Facts {
   runs32?: boolean;
   /** Emulators for other processors; read when a root is for one. */
   binfmt?: Binfmt;
-  distribution: { id: string; version: string };
+  /** As os-release(5) has it; `like`: those that it comes from. */
+  distribution: { id: string; version: string; like?: string[] };
   /** Release of the kernel, such as 6.1.0-18-amd64. */
   kernel: string;
   /** Version of systemd-nspawn, null where it is not installed. */

@@ -64,7 +64,7 @@ export const groups: readonly Group[] = [
       audit: [['nestbox audit steam.toml', 'what a hostile program in it could do, worst first'], ['nestbox audit --all', 'a line for each machine and container'], ['nestbox audit --fail-above contained steam.toml', 'exit status 3 where it could do more']],
       seats: [['nestbox seats', 'screens, keyboards and sound cards, and whose they are']],
       seat: [['sudo nestbox seat new', 'asks for a key on each keyboard of the new seat, and prints the table for its file']],
-      doctor: [['nestbox doctor --json', 'all facts that plans are made from']],
+      doctor: [['nestbox doctor', 'what works, what is missing, and the commands that mend it'], ['nestbox doctor --json > host.json', 'with all facts that plans are made from, and without names: to be attached to a report']],
       completion: [['nestbox completion bash | sudo tee /etc/bash_completion.d/nestbox', 'for all users of bash'], ['nestbox completion zsh > ~/.zfunc/_nestbox', 'in a folder of $fpath'], ['nestbox completion fish > ~/.config/fish/completions/nestbox.fish', 'for one user of fish']],
       help: [['nestbox help run', 'the options of a command'], ['nestbox help display', 'the kinds of a topic'], ['nestbox help display.nested', 'one of them, with its options']],
     },

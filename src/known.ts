@@ -1,5 +1,6 @@
 import type { Exposure } from './edits.ts';
 import type { Exposed } from './grant.ts';
+import type { Want } from './wants.ts';
 
 /** What is known of a container, whoever made it: all that the rules of audit look at. Plain data; src/known/ has who fills it in. */
 export interface Known {
@@ -33,6 +34,8 @@ export interface Known {
   kernelFiles: Said<boolean> | null;
   /** Whether its settings file lies beside the root, where whoever brings the root brings it. */
   besideRoot: Said<boolean> | null;
+  /** What its engine has no way to do, of a machine of nestbox's: a word that asks for that is none that would do. */
+  lacks?: readonly Want[];
   /** What its grants open, in their own words. */
   opened: (Exposure & { where: Where })[];
   host: Surroundings;

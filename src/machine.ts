@@ -317,11 +317,11 @@ function needsOfRoot(spec: Spec, facts: Facts, source: Source, ownership: Machin
 const needsOfInit = ({ boot }: Spec, { init }: Facts): Problem[] =>
   boot && init === 'none' ? [{ what: 'there is no init in this root', mend: 'install one in it, such as the packages systemd-sysv and dbus of Debian, or leave boot out', fatal: true, at: ['boot'] }] : [];
 
-function needsOfService({ services }: Edits, { supervised, programs, systemd }: Facts, isOwnUnit: boolean): Problem[] {
+function needsOfService({ services }: Edits, { supervised, programs, systemd, distribution }: Facts, isOwnUnit: boolean): Problem[] {
   if (!supervised) return [{ what: 'systemd does not run this host: nothing would keep the machine running, nor start it with the host', mend: 'nestbox run keeps it in the foreground', fatal: true }];
   const recorded = services.some(({ output }) => output) && systemd !== null && systemd < 248;
   return [
-    ...([isOwnUnit ? 'lxc-wait' : 'machinectl', 'systemctl'] as const).filter((name) => !programs[name]).map((name) => lacksProgram(name, 'have systemd run the machine')),
+    ...([isOwnUnit ? 'lxc-wait' : 'machinectl', 'systemctl'] as const).filter((name) => !programs[name]).map((name) => lacksProgram(name, 'have systemd run the machine', { distribution })),
     ...(recorded ? [lacks(`systemd ${systemd} cannot write a recording anew at each start (248 can)`, 'leave record out, or use nestbox run')] : []),
   ];
 }

@@ -8,6 +8,7 @@ import { type Library, libraryOf } from './elf.ts';
 import { engines } from './engines/index.ts';
 import { packages, type ProgramName } from './errors.ts';
 import type { Accounts, Cgroups, DeviceNode, Facts, GraphicsCard, Init, Inside, MachineRecord, Mount, PathFact, Person, ServiceRecord, TakenPort, Terminals, VolumeFact, ImageVolume } from './facts.ts';
+import { readDistribution } from './host/distribution.ts';
 import { isFirst } from './host/inside.ts';
 import { readState } from './host/session.ts';
 import { recognise } from './image/filesystems.ts';
@@ -227,13 +228,11 @@ export const readStore = (): Facts['store'] => ({ templates: list(store.template
 export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attempt(() => realpathSync(process.argv[1]!), '/'))): Facts {
   const mounts = readMounts();
   const person = findPerson(env);
-  const release_ = text('/etc/os-release');
-  const os = (key: string) => new RegExp(`^${key}="?([^"\\n]*)`, 'm').exec(release_)?.[1] ?? '';
   const authority = env.XAUTHORITY ?? `${person.home}/.Xauthority`;
   return {
     architecture: machineNames[process.arch] ?? process.arch,
     runs32: runs32(),
-    distribution: { id: os('ID'), version: os('VERSION_ID') },
+    distribution: readDistribution(),
     kernel: release(),
     systemd: systemdVersion(),
     supervised: supervised(),

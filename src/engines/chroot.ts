@@ -5,11 +5,14 @@ import type { Machine } from '../machine.ts';
 import { capabilityMask, leftTo } from '../powers.ts';
 import { says } from '../schema.ts';
 
+/** The engine that has it. */
+const otherwise = { say: 'engine = "nspawn"', loses: 'that it runs on hosts without systemd-nspawn, and mounts that stay' };
+
 /** What a root directory alone cannot do: there is no second set of ids, and no second network. */
 const lacks: Lacks = {
   'own-ids': {
     why: 'a chroot has no ids of its own: root inside is root of the host', mend: 'say users = "host"', accept: 'no-user-namespace',
-    exposes: { can: 'root', what: 'root inside is root of the host, and what it writes to disks and folders that it was given belongs to the host\'s root' },
+    exposes: { can: 'root', what: 'root inside is root of the host, and what it writes to disks and folders that it was given belongs to the host\'s root', smaller: otherwise },
   },
   'shifted-ids': { why: 'a chroot has no ids of its own: files with other owners would be nobody\'s inside', mend: 'say users = "host", and nestbox unshift where the files have other owners already' },
   boot: { why: 'an init cannot be started in a chroot: it would take the control groups and the network for its own', mend: 'leave boot out, or say engine = "nspawn"' },
@@ -22,7 +25,7 @@ const lacks: Lacks = {
   'visible-input': { why: 'a chroot shares the network of the host, over which it would be told of the keyboards and mice that are not to be its own', mend: 'say input = "all", or engine = "nspawn"' },
   'fewer-calls': {
     why: 'a chroot has no filter of system calls: none can be forbidden', mend: 'leave those with ~ out of syscalls', accept: 'no-call-filter',
-    exposes: { can: 'calls', what: 'programs inside may make every system call of the kernel that their capabilities let them' },
+    exposes: { can: 'calls', what: 'programs inside may make every system call of the kernel that their capabilities let them', smaller: otherwise },
   },
   'host-cgroups': { why: 'nothing is mounted at /sys/fs/cgroup in a chroot', mend: 'leave cgroups out, or say engine = "nspawn"' },
 };
@@ -41,8 +44,8 @@ export default defineEngine({
   }),
   lacks,
 
-  needs: (machine, { programs }, { keep }): Problem[] => [
-    ...(programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'go into the root')]),
+  needs: (machine, { programs, distribution }, { keep }): Problem[] => [
+    ...(programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'go into the root', { distribution })]),
     ...(keep ? needsOfKeeping(machine) : []),
   ],
 

@@ -19,9 +19,9 @@ export default defineEngine({
   mountsInside: true,
   service: (machine) => `lxc@${machine}.service`,
 
-  needs: ({ edits: { syscalls } }, { programs }): Problem[] => [
-    ...(programs['lxc-start'] ? [] : [lacksProgram('lxc-start', 'run the container')]),
-    ...(programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'start the program in the container')]),
+  needs: ({ edits: { syscalls } }, { programs, distribution }): Problem[] => [
+    ...(programs['lxc-start'] ? [] : [lacksProgram('lxc-start', 'run the container', { distribution })]),
+    ...(programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'start the program in the container', { distribution })]),
     ...syscalls.filter((name) => name.startsWith('~@')).map((name) => ({ ...lacking(`LXC knows no groups of system calls, and ${name.slice(1)} is one`, 'name the calls one by one, or say engine = "nspawn"'), at: ['syscalls'] })),
   ],
 

@@ -14,8 +14,8 @@ export default defineEngine({
   options: engineOptions({}, {}),
   lacks: {},
 
-  needs: ({ ownership }, { systemd, programs }) => [
-    ...(programs['systemd-nspawn'] ? [] : [lacksProgram('systemd-nspawn', 'run the container')]),
+  needs: ({ ownership }, { systemd, programs, distribution }) => [
+    ...(programs['systemd-nspawn'] ? [] : [lacksProgram('systemd-nspawn', 'run the container', { distribution })]),
     ...(systemd !== null && systemd < 247 ? [lacks(`systemd-nspawn ${systemd} is too old: nestbox needs 247`, 'use a newer distribution')] : []),
     ...(ownership === 'map' && systemd !== null && systemd < 249
       ? [lacks(`systemd-nspawn ${systemd} cannot map the ids of a root that is used in place (249 can)`, 'say users = "host", or users = "shift" to give all its files other owners')] : []),

@@ -1,5 +1,6 @@
 import { lacks, type Problem, warns } from '../errors.ts';
 import { type Facts, kernelIsAtLeast } from '../facts.ts';
+import { installing } from '../packages.ts';
 import { architectureNamed } from './elf.ts';
 
 /** What the kernel knows of emulators: Documentation/admin-guide/binfmt-misc.rst. */
@@ -139,7 +140,7 @@ export const beginningOf = (architecture: string): Buffer => Buffer.concat([Buff
 /** nestbox's own entry for it. `setuid`: the one that gives set-user-id programs the rights of their owners; nestbox-native keeps that before the other. */
 export const entryOf = (architecture: string, setuid = false): string => `nestbox-${architecture}${setuid ? '-setuid' : ''}`;
 
-const isOurs = ({ name }: Pick<Entry, 'name'>): boolean => name.startsWith('nestbox-');
+export const isOurs = ({ name }: Pick<Entry, 'name'>): boolean => name.startsWith('nestbox-');
 
 /** The line for the file `register`. The kernel reads the backslashes itself. */
 export function registerLine(architecture: string, interpreter: string, flags: string): string {
@@ -177,6 +178,7 @@ export interface Verdict {
  */
 export function judge(architecture: string, facts: Facts, { building = false, setuid = false } = {}): Verdict {
   const { binfmt } = facts;
+  const remedy = installing(['qemu-user-static'], facts);
   const known = table[architecture];
   const beginning = beginningOf(architecture);
   const taker = known && binfmt && !binfmt.off ? binfmt.entries.find((entry) => !isOurs(entry) && takes(entry, beginning)) : undefined;
@@ -209,7 +211,7 @@ export function judge(architecture: string, facts: Facts, { building = false, se
   }
   if (!own) {
     const other = there.find((emulator) => emulator.static === false);
-    return no(bad ? said : other ? `${other.path} is linked with libraries that another system does not have` : 'there is no emulator for its programs', bad === off && bad?.file?.static ? mend : `apt install ${package_}`);
+    return no(bad ? said : other ? `${other.path} is linked with libraries that another system does not have` : 'there is no emulator for its programs', bad === off && bad?.file?.static ? mend : remedy);
   }
   if (setuid && !own.safe) return no(`${own.path} would run with the rights of set-user-id programs, and others than root can change it`, `chown root ${own.path}; chmod go-w ${own.path}`);
   const flags = `${setuid ? 'OC' : ''}F${namesProgram(own, facts) ? 'P' : ''}`;
@@ -223,13 +225,10 @@ export function judge(architecture: string, facts: Facts, { building = false, se
   };
 }
 
-const package_ = 'qemu-user-static';
-const remedy = `apt install ${package_}`;
-
 const wanted = (architecture: string, facts: Facts): string => `this root is for ${architecture}, and this host (${facts.architecture}) cannot run it`;
 
 /** Why programs in another root would not be run by this entry, or not safely. */
-function faultsOf({ interpreter, flags, file }: Entry): string[] {
+export function faultsOf({ interpreter, flags, file }: Entry): string[] {
   const fixed = flags.includes('F');
   // With F the kernel has opened it long ago, and it may have been replaced since.
   if (!file) return fixed ? [] : [`names ${interpreter}, which does not exist`];

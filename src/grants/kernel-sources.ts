@@ -3,6 +3,7 @@ import type { Bind } from '../edits.ts';
 import { lacks, type Problem } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { defineGrant } from '../grant.ts';
+import { installingHeaders } from '../packages.ts';
 import { listed } from '../words.ts';
 
 /** Where the modules of a kernel are, with links to what they were built from: Documentation/kbuild/modules.rst. */
@@ -27,11 +28,11 @@ export default defineGrant({
 
   paths: (_, { kernel }) => [modulesOf(kernel), ...linksOf(kernel)],
 
-  needs(_, { facts: { kernel, paths, nvidia, inside } }): Problem[] {
+  needs(_, { facts: { kernel, paths, nvidia, inside, distribution } }): Problem[] {
     const build = linksOf(kernel)[0]!;
     return [
       ...(paths[modulesOf(kernel)] ? [] : [lacks(`this host has no modules of the kernel that it runs: ${modulesOf(kernel)} is not there`, 'after an update of the kernel: start the host anew')]),
-      ...(!paths[modulesOf(kernel)] || paths[build] ? [] : [lacks(`this host has no sources of the kernel that it runs: ${build} leads nowhere`, `install them: linux-headers-${kernel} in Debian, kernel-devel in Fedora, linux-headers in Arch, sys-kernel/gentoo-sources in Gentoo`)]),
+      ...(!paths[modulesOf(kernel)] || paths[build] ? [] : [lacks(`this host has no sources of the kernel that it runs: ${build} leads nowhere`, installingHeaders(kernel, { distribution }))]),
       // A root that is still to be made is looked at when it is there.
       ...(nvidia && inside && inside.nvidia.length > 0 && !inside.nvidia.includes(nvidia.version) ? [lacks(
         `NVIDIA's driver in the machine is ${listed(inside.nvidia)}, and the kernel of this host runs ${nvidia.version}: what is built there would not fit`, `install ${nvidia.version} inside`)] : []),

@@ -37,7 +37,7 @@ export default defineGrant({
     const card = cardOf(facts, seat.card);
     const controllers = facts.cgroups.version === 1 ? Object.keys(facts.cgroups.own) : facts.cgroups.version === 2 ? facts.cgroups.controllers : [];
     return [
-      ...(facts.programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'give the seat its keyboards')]),
+      ...(facts.programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'give the seat its keyboards', facts)]),
       ...needsCard(facts, card ? card.index : seat.card, () => true, 'graphics card'),
       ...(card ? needsConnector(facts, card.index, seat.connector) : []),
       ...(seat.connector === undefined ? [] : needsOfLease(facts)),

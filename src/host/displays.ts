@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { open, readFile, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { socketOf } from '../displays.ts';
 import { Complaint } from '../errors.ts';
 import type { X11 } from '../host.ts';
 import { changeHosts, chooseCookie, connectX, FamilyWild, generateAuthorization, listHosts, localUser, MagicCookie, queryExtension, readXauthority, revokeAuthorization, writeXauthority, type XConnection } from '../x11.ts';
@@ -36,6 +37,16 @@ async function withDisplay<T>({ socket, number, authority }: { socket: string; n
     return await use(x);
   } finally {
     x.close();
+  }
+}
+
+/** Why the display on this host does not let in whoever has that file with keys; null: it does. Nothing is asked of it but that. */
+export async function whyClosed(number: number, authority: string | null): Promise<string | null> {
+  try {
+    (await connectX({ socket: socketOf(number), key: await personsKey(number, authority), timeoutMs: 1000 })).close();
+    return null;
+  } catch (error) {
+    return error instanceof Complaint ? error.message : `${authority} cannot be read`;
   }
 }
 

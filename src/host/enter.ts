@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants as os } from 'node:os';
-import { lacksProgram, Complaint } from '../errors.ts';
+import { Complaint } from '../errors.ts';
+import { unable } from './distribution.ts';
 import type { Facts } from '../facts.ts';
 import type { RunningMachine } from './running.ts';
 
@@ -26,7 +27,7 @@ export function entryArguments({ leader, groups }: RunningMachine, { user, termi
 
 function start(programs: Facts['programs'], running: RunningMachine, entry: Entry, stdio: 'inherit' | ['ignore', 'pipe', 'pipe']): ChildProcess {
   const native = programs['nestbox-native'];
-  if (!native) throw new Complaint(lacksProgram('nestbox-native', 'go into a machine').what, lacksProgram('nestbox-native', '').mend);
+  if (!native) throw unable('nestbox-native', 'go into a machine');
   // In a session of its own, without a terminal: what it starts could otherwise open ours as /dev/tty.
   return spawn(native, entryArguments(running, entry, process.pid), { env: entry.environment, stdio, detached: true, cwd: '/' });
 }

@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, constants, existsSync, fchmodSync, fchownSync, fdatasyncSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, realpathSync, renameSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { Complaint, lacksProgram, packages, type ProgramName, reasons } from '../errors.ts';
+import { Complaint, packages, type ProgramName, reasons } from '../errors.ts';
+import { unable } from './distribution.ts';
 import type { Facts, VolumeFact } from '../facts.ts';
 import type { Images } from '../host.ts';
 import type { Read } from '../image/table.ts';
@@ -255,7 +256,7 @@ export function imagesOf(programs: Facts['programs']): Images {
   const find = (name: ProgramName): string => {
     if (!Object.hasOwn(packages, name)) throw new Error(`'${name}' is not in the table of programs`);
     const path = programs[name];
-    if (!path) throw new Complaint(lacksProgram(name, 'work on a disk image').what, lacksProgram(name, '').mend);
+    if (!path) throw unable(name, 'work on a disk image');
     return path;
   };
 

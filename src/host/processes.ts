@@ -2,7 +2,8 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { closeSync, constants, fchownSync, ftruncateSync, mkdirSync, openSync, promises, readFileSync, statSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import type { Readable } from 'node:stream';
-import { Complaint, lacksProgram, packages, type ProgramName } from '../errors.ts';
+import { Complaint, packages, type ProgramName } from '../errors.ts';
+import { unable } from './distribution.ts';
 import type { Facts } from '../facts.ts';
 import { type Host, must, saidBy } from '../host.ts';
 import { programFolders } from '../probe.ts';
@@ -40,7 +41,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     const name = argv[0] as ProgramName;
     if (!Object.hasOwn(packages, name)) throw new Error(`'${name}' is not in the table of programs`);
     const path = programs[name];
-    if (!path) throw new Complaint(lacksProgram(name, reason).what, lacksProgram(name, reason).mend);
+    if (!path) throw unable(name, reason);
     return [path, ...argv.slice(1)];
   };
   const launch = (options: string[], argv: readonly string[]): string[] => [...find(['nestbox-native']), 'launch', ...options, '--die-with', `${process.pid}`, '--', ...find(argv)];

@@ -3,6 +3,7 @@ import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, mkdirSync, o
 import { Complaint, reasons } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { type Journal, type JournalFile, journalOn, parseJournal } from '../journal.ts';
+import { unable } from './distribution.ts';
 import type { Place } from '../step.ts';
 import { store } from '../store.ts';
 import { mountsBelow } from './files.ts';
@@ -133,7 +134,7 @@ function mkdirUnlessThere(path: string, mode: number): void {
 
 /** flock(2) on an open file, until that is closed; false: somebody else has it, and it was not to be waited for (so many seconds). */
 export function lockOn(file: number, programs: Facts['programs'], busy: 'complain' | 'wait' | number = 'complain'): boolean {
-  if (!programs.flock) throw new Complaint("'flock' is not installed; it is needed to keep two runs of one machine apart", 'apt install util-linux');
+  if (!programs.flock) throw unable('flock', 'keep two runs of one machine apart');
   try {
     execFileSync(programs.flock, [...(busy === 'complain' ? ['--nonblock'] : typeof busy === 'number' ? ['--timeout', `${busy}`] : []), '3'], { stdio: ['ignore', 'ignore', 'ignore', file] });
     return true;
@@ -141,6 +142,9 @@ export function lockOn(file: number, programs: Facts['programs'], busy: 'complai
     return false;
   }
 }
+
+/** How long a lock may be one that is only looked at, in s: `doctor` has it for as long as flock(1) takes. */
+const glance = 0.2;
 
 /** flock(2) on the machine's own folder: taken by flock(1) on a descriptor that is shared with us, and ours when it has ended. */
 function takeLock(folder: string, name: string, programs: Facts['programs'], busy: 'complain' | 'wait'): number {
@@ -155,7 +159,7 @@ function takeLock(folder: string, name: string, programs: Facts['programs'], bus
       tryRemove(store.runs);
       throw error;
     }
-    if (!lockOn(file, programs, busy)) {
+    if (!lockOn(file, programs, busy === 'complain' && !readState(name) ? glance : busy)) {
       closeSync(file);
       const state = readState(name);
       throw new Busy(`the machine '${name}' is ${state ? `running (process ${state.pid})` : 'being changed by another nestbox'}`, `wait for its end, or stop it: nestbox stop ${name}`);

@@ -70,6 +70,7 @@ export function sayingOf(all: Whole, fallback: string): Saying {
   if (whole.ephemeral.value) say('ephemeral', true);
   if (boot) say('boot', true);
   const network = networkOf(whole, boot, leave);
+  if (whole.way === 'lxc') sayEngine(whole, network.kind === 'networkd' || network.short === 'networkd', top, leave);
   sayGrants(whole, say, tables);
   if (whole.grants.some(({ topic }) => topic === 'network')) network.short = null;
   else if (network.short) say('network', network.short, ...network.notes);
@@ -92,6 +93,13 @@ export function sayingOf(all: Whole, fallback: string): Saying {
 
 type Say = (key: string, value: unknown, ...notes: string[]) => void;
 type Leave = (by: Setting | null, why: string, safe?: boolean) => void;
+
+/** What LXC ran goes on in LXC, but for what nestbox has no way to give it there. */
+function sayEngine({ cgroups }: Whole, isNetworkd: boolean, top: Line[], leave: Leave): void {
+  const lost = [...(isNetworkd ? ['network = "private" or a [network.bridge] with an address will do'] : []), ...(cgroups?.value === 'host' ? ['cgroups = "host" is left out'] : [])];
+  if (lost.length === 0) top.splice(1, 0, { key: 'engine', value: 'lxc', notes: [] });
+  else leave(null, `engine = "lxc" runs it on LXC as before, if ${lost.join(' and ')}`);
+}
 
 function sayHost({ hostname }: Whole, name: string, say: Say, leave: Leave): void {
   if (!hostname || hostname.name === name) return;

@@ -1,9 +1,11 @@
+import { engines } from '../engines/index.ts';
 import type { Facts } from '../facts.ts';
 import type { Known, Said, Surroundings, Where } from '../known.ts';
 import type { Machine } from '../machine.ts';
 import { hasPosition, positionOf } from '../positions.ts';
 import { roots } from '../roots/index.ts';
 import type { Spec } from '../spec.ts';
+import { wantNames } from '../wants.ts';
 
 /** A machine file as it is read: its name as the person gave it, and its text. */
 export interface MachineText {
@@ -65,6 +67,7 @@ export function knownMachine(file: MachineText, machine: Machine, facts: Facts, 
     strangers: volume !== undefined && root.isImage ? [{ is: volume, where: at('root', 'image') }] : [],
     kernelFiles: { is: false, where: at('users') },
     besideRoot: { is: false, where: at('root') },
+    lacks: wantNames.filter((want) => engines[spec.engine]!.lacks[want] !== undefined),
     opened: machine.exposures.map(({ by, at: below = [], ...exposure }) => ({ ...exposure, where: at(...by.split('.'), ...below) })),
     host, unseen: [],
   };

@@ -12,8 +12,8 @@ export default defineRoot({
     config: v.optional(v.pipe(path, says('A pacman.conf that names the mirrors; /etc/pacman.conf if absent.')), '/etc/pacman.conf'),
   }),
   paths: ({ config }) => [config],
-  needs: ({ config }, { programs, paths }) => [
-    ...(programs.pacstrap ? [] : [lacksProgram('pacstrap', 'make an Arch root')]),
+  needs: ({ config }, { programs, paths, distribution }) => [
+    ...(programs.pacstrap ? [] : [lacksProgram('pacstrap', 'make an Arch root', { distribution })]),
     ...(paths[config] ? [] : [{ ...lacks(`${config} does not exist on this host`, 'config = "..." names a pacman.conf'), at: ['config'] }]),
   ],
   source: ({ packages, config }, { architecture, paths }) => ({

@@ -27,9 +27,9 @@ export default defineRoot({
   architecture: ({ architecture }) => architecture,
   booted: (options) => ({ ...options, packages: [...new Set([...options.packages, ...initPackages])] }),
   paths: () => [],
-  needs: (_, { programs }) => [
-    ...(programs.mmdebstrap ? [] : [lacksProgram('mmdebstrap', 'make a Debian root')]),
-    ...(programs.unshare ? [] : [lacksProgram('unshare', 'make a Debian root')]),
+  needs: (_, { programs, distribution }) => [
+    ...(programs.mmdebstrap ? [] : [lacksProgram('mmdebstrap', 'make a Debian root', { distribution })]),
+    ...(programs.unshare ? [] : [lacksProgram('unshare', 'make a Debian root', { distribution })]),
   ],
   source: ({ debian, packages, variant, components, mirror, architecture: asked }, facts) => ({
     kind: 'template',

@@ -22,7 +22,7 @@ export default defineRoot({
   volume: ({ image }) => image,
   isImage: true,
   paths: ({ 'key-file': key }) => (key ? [key] : []),
-  needs({ image: named, partition = null, 'logical-volume': logical = null }, { programs, volume, root, kernel }) {
+  needs({ image: named, partition = null, 'logical-volume': logical = null }, { programs, volume, root, kernel, distribution }) {
     const { image, kind } = volume ?? {};
     const refuses = (what: string, mend: string, at = 'image'): Problem[] => [{ ...lacks(what, mend), at: [at] }];
     if (!image) return [];
@@ -30,7 +30,7 @@ export default defineRoot({
     if (packed && !content) {
       if (!isPacking(packed.as)) return refuses(`${named} is packed: ${packed.as}`, 'unpack it, and name what comes of that: xz, gzip, zstd and zip are unpacked by nestbox');
       const program = unpackers[packed.as];
-      return program && !programs[program] ? [lacksProgram(program, `unpack ${named}`)] : [];
+      return program && !programs[program] ? [lacksProgram(program, `unpack ${named}`, { distribution })] : [];
     }
     if (kind === null) return refuses(`${named} does not exist on this host`, 'name a disk image, or a disk such as /dev/mmcblk0');
     if (kind === 'other') return refuses(`${named} is neither a file nor a disk`, 'name a disk image, or a disk such as /dev/mmcblk0');
@@ -39,7 +39,7 @@ export default defineRoot({
     const part = chooseRoot(content, at, partition, logical);
     if ('what' in part) return refuses(part.what, part.mend, part.at);
     return fits(part, at, image, kernel).flatMap(([what, mend]) => refuses(what, mend, partition === null ? 'image' : 'partition'))
-      .concat(isLuks(part) && !programs.cryptsetup ? [lacksProgram('cryptsetup', 'open an encrypted partition')] : []);
+      .concat(isLuks(part) && !programs.cryptsetup ? [lacksProgram('cryptsetup', 'open an encrypted partition', { distribution })] : []);
   },
   source({ image: named, partition = null, 'logical-volume': logical, 'key-file': keyFile = null, discard }, { volume }, _, machine) {
     const found = volume?.image;

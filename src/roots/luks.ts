@@ -13,9 +13,9 @@ export default defineRoot({
   }),
   volume: ({ luks }) => luks,
   paths: ({ 'key-file': key }) => (key ? [key] : []),
-  needs: ({ luks }, { programs, volume }) => [
-    ...(programs.cryptsetup ? [] : [lacksProgram('cryptsetup', 'open an encrypted volume')]),
-    ...(logicalVolume(luks, volume) && !programs.lvchange ? [lacksProgram('lvchange', 'activate an LVM volume')] : []),
+  needs: ({ luks }, { programs, volume, distribution }) => [
+    ...(programs.cryptsetup ? [] : [lacksProgram('cryptsetup', 'open an encrypted volume', { distribution })]),
+    ...(logicalVolume(luks, volume) && !programs.lvchange ? [lacksProgram('lvchange', 'activate an LVM volume', { distribution })] : []),
   ],
   source: ({ luks, 'key-file': keyFile = null, discard }, { volume }, _, machine) => ({
     kind: 'directory', path: mountPointOf(machine), volume: { path: luks, lv: logicalVolume(luks, volume), luks: { keyFile, discard } },

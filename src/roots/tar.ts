@@ -8,11 +8,11 @@ export default defineRoot({
   summary: 'an archive of a root file system, such as a Gentoo stage3',
   options: v.strictObject({ tar: v.pipe(path, says('The archive, compressed in any way that GNU tar knows.')) }),
   paths: ({ tar }) => [tar],
-  needs: ({ tar }, { paths, programs }) => {
+  needs: ({ tar }, { paths, programs, distribution }) => {
     const found = paths[tar];
     if (!found) return [{ ...lacks(`${tar} does not exist on this host`, 'name an archive of a root file system'), at: ['tar'] }];
     if (found.kind !== 'file') return [{ ...lacks(`${tar} is not a file`, found.kind === 'directory' ? `directory = "${tar}" uses a directory` : 'name an archive of a root file system'), at: ['tar'] }];
-    return programs.tar ? [] : [lacksProgram('tar', 'unpack the archive')];
+    return programs.tar ? [] : [lacksProgram('tar', 'unpack the archive', { distribution })];
   },
   source: ({ tar }, { paths }) => {
     const found = paths[tar];

@@ -9,6 +9,6 @@ export default defineRoot({
   options: v.strictObject({ volume: v.pipe(path, says('The block device.')) }),
   volume: ({ volume }) => volume,
   paths: () => [],
-  needs: ({ volume: path_ }, { programs, volume }) => (logicalVolume(path_, volume) && !programs.lvchange ? [lacksProgram('lvchange', 'activate an LVM volume')] : []),
+  needs: ({ volume: path_ }, { programs, volume, distribution }) => (logicalVolume(path_, volume) && !programs.lvchange ? [lacksProgram('lvchange', 'activate an LVM volume', { distribution })] : []),
   source: ({ volume: path_ }, { volume }, _, machine) => ({ kind: 'directory', path: mountPointOf(machine), volume: { path: path_, lv: logicalVolume(path_, volume), luks: null } }),
 });

@@ -91,7 +91,7 @@ export const installing = (name: string, { once, files, image, folder: own, ends
 function found(facts: Facts, [name = '', ...words]: readonly string[]): string[] {
   const path = facts.programs[name as ProgramName];
   if (path) return [path, ...words];
-  const { what, mend } = lacksProgram(name as ProgramName, 'prepare the machine at each start');
+  const { what, mend } = lacksProgram(name as ProgramName, 'prepare the machine at each start', facts);
   throw new Complaint(what, mend);
 }
 

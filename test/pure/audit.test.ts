@@ -146,7 +146,7 @@ function reportOf(example: string, hostName: string): Report {
   return audit(knownMachine({ shown, text, spec }, machine, facts, { ...quietHost, home: facts.person.home }));
 }
 
-const golden = ['work-desktop', 'steam', 'music', 'pi', 'banking', 'xhost', 'studio', 'steam-gentoo'];
+const golden = ['work-desktop', 'steam', 'music', 'pi', 'banking', 'xhost', 'studio', 'steam-gentoo', 'seat-left', 'rescue'];
 
 test('the audit of these examples is the same as before', () => {
   for (const example of golden) {

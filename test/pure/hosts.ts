@@ -11,7 +11,7 @@ import type { Spec } from '../../src/spec.ts';
 
 const folder = new URL('hosts/', import.meta.url);
 
-export const hostNames: string[] = readdirSync(folder).map((name) => name.replace('.json', '')).sort();
+export const hostNames: string[] = readdirSync(folder).filter((name) => name.endsWith('.json')).map((name) => name.replace('.json', '')).sort();
 
 export const storedHost = (name: string): Facts => JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8')) as Facts;
 

@@ -1,5 +1,6 @@
 import { apply, describe, undo } from '../../apply.ts';
-import { Complaint, lacksProgram, NeedsRoot } from '../../errors.ts';
+import { Complaint, NeedsRoot } from '../../errors.ts';
+import { unable } from '../../host/distribution.ts';
 import type { Facts } from '../../facts.ts';
 import { type OpenImage, openImage, usesOfImage } from '../../host/images.ts';
 import { linux } from '../../host/linux.ts';
@@ -61,10 +62,7 @@ export async function change(named: string, options: ImageOptions, facts: Facts,
       return 0;
     }
     for (const step of plan.steps) {
-      for (const program of programsOf(step)) if (!facts.programs[program]) {
-        const { what, mend } = lacksProgram(program, 'change the file system in an image');
-        throw new Complaint(what, mend);
-      }
+      for (const program of programsOf(step)) if (!facts.programs[program]) throw unable(program, 'change the file system in an image');
       await mustMount(step, path, plan, host, facts);
     }
     show(plan, path, options, told(plan, path).join('\n'));

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
-import { Complaint, lacksProgram, type ProgramName } from '../../errors.ts';
+import { Complaint, type ProgramName } from '../../errors.ts';
+import { unable } from '../../host/distribution.ts';
 import { openImage, pack } from '../../host/images.ts';
 import { inspect } from '../../image/inspect.ts';
 import { probe } from '../../probe.ts';
@@ -19,10 +20,7 @@ export default async function compress([file, ...more]: string[], { as = 'xz', '
   const way = Object.hasOwn(ways, as) ? ways[as]! : null;
   if (!way) throw new Complaint(`--as ${as}: it is xz, zst or gz`);
   const { programs } = probe(process.env);
-  if (!programs[way.program]) {
-    const { what, mend } = lacksProgram(way.program, 'pack an image');
-    throw new Complaint(what, mend);
-  }
+  if (!programs[way.program]) throw unable(way.program, 'pack an image');
   const image = openImage(file);
   try {
     const packed = inspect(image.read, image.size).parts.find(({ content }) => content?.packed)?.content?.packed;

@@ -1,6 +1,7 @@
 import { dirname, resolve as absolute } from 'node:path';
 import { apply, describe, undo } from '../../apply.ts';
-import { Complaint, lacksProgram, NeedsRoot } from '../../errors.ts';
+import { Complaint, NeedsRoot } from '../../errors.ts';
+import { unable } from '../../host/distribution.ts';
 import { openImage } from '../../host/images.ts';
 import { linux } from '../../host/linux.ts';
 import { Interrupted } from '../../host/processes.ts';
@@ -38,9 +39,9 @@ export default async function mount([named, folder, ...more]: string[], options:
     const root = chooseRoot(found.content, path, numberOf(options));
     if ('what' in root) throw new Complaint(root.what, root.mend.replace('in [root] (or nestbox run --partition', '(nestbox image mount --partition'));
     const isLocked = root.content?.format.startsWith('luks') === true;
-    if (isLocked && !facts.programs.cryptsetup) throw new Complaint(lacksProgram('cryptsetup', 'open an encrypted partition').what, lacksProgram('cryptsetup', 'open an encrypted partition').mend);
+    if (isLocked && !facts.programs.cryptsetup) throw unable('cryptsetup', 'open an encrypted partition');
     if (root.apart !== undefined) throw new Complaint(`${partName(root, path)} cannot be opened by itself: ${root.apart}`, `losetup --find --show --partscan ${path} makes it known to LVM`);
-    if (!facts.programs.e2fsck && root.content?.format.startsWith('ext')) throw new Complaint(lacksProgram('e2fsck', 'check a file system').what, lacksProgram('e2fsck', 'check a file system').mend);
+    if (!facts.programs.e2fsck && root.content?.format.startsWith('ext')) throw unable('e2fsck', 'check a file system');
     const run = runOf(path);
     const name = imageSession(path);
     const parents: Step[] = [dirname(run), run, imageFolder(run)].map((one): Step => ({ kind: 'mkdir', path: one, mode: 0o700 }));

@@ -12,8 +12,8 @@ export default defineGrant({
 
   needs({ record }, { facts }): Problem[] {
     return [
-      ...(facts.programs.pulseaudio ? [] : [lacksProgram('pulseaudio', 'give the machine a sound server of its own')]),
-      ...(record && !facts.programs.parec ? [lacksProgram('parec', 'write down what is played')] : []),
+      ...(facts.programs.pulseaudio ? [] : [lacksProgram('pulseaudio', 'give the machine a sound server of its own', facts)]),
+      ...(record && !facts.programs.parec ? [lacksProgram('parec', 'write down what is played', facts)] : []),
       ...(facts.sound.pulse && facts.person.uid === 0 ? [warns("root's own sound server is not played into: what stands before it for the machine would run as root", 'run nestbox from your own account through sudo, going on in silence')] : []),
     ];
   },

@@ -11,7 +11,7 @@ export default defineGrant({
     depth: v.optional(v.pipe(v.picklist([16, 24]), says('Bits of colour of a pixel.')), 24),
   }),
 
-  needs: (_, { facts }) => (facts.programs.Xvfb ? [] : [lacksProgram('Xvfb', 'give the machine a screen in memory')]),
+  needs: (_, { facts }) => (facts.programs.Xvfb ? [] : [lacksProgram('Xvfb', 'give the machine a screen in memory', facts)]),
 
   edits: ({ size, depth }, context) => {
     const display = freeDisplay(context);

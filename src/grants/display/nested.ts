@@ -13,7 +13,7 @@ export default defineGrant({
   }),
 
   needs: (_, { facts }) => [
-    ...(facts.programs.Xephyr ? [] : [lacksProgram('Xephyr', 'open a screen in a window')]),
+    ...(facts.programs.Xephyr ? [] : [lacksProgram('Xephyr', 'open a screen in a window', facts)]),
     ...(facts.x11 ? [] : [lacks('there is no X display to open the window on', 'run nestbox from a graphical session, or use display = "headless"')]),
     ...(facts.x11 && displayNumber(facts) === null ? [lacks(`the display '${facts.x11.display}' is on another computer`, 'use display = "headless"')] : []),
   ],

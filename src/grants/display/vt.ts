@@ -42,7 +42,7 @@ export default defineGrant({
     if (!terminals) return [lacks('this computer has no virtual terminals', 'it has no screen of its own, or its kernel was built without: display = "nested" or "headless" work without')];
     return [
       ...(terminal === undefined ? freeTerminal(facts, machine) === null ? [lacks('no virtual terminal is free', 'stop a machine that has one: nestbox list shows them')] : [] : needsTerminal(terminal, terminals, facts.supervised, machine)),
-      ...(facts.programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'take the terminal and give it back')]),
+      ...(facts.programs['nestbox-native'] ? [] : [lacksProgram('nestbox-native', 'take the terminal and give it back', facts)]),
       ...(vesa ? needsOfVesa(facts, shift) : [...needsCard(facts, card, () => true, 'graphics card'), ...needsFree(facts, machine, card)]),
       ...(input === 'visible' && !facts.nodes[uinput] ? [{ ...lacks(`the host has no ${uinput}, by which the machine would get keyboards and mice of its own`, 'load the module (modprobe uinput), or build the kernel with CONFIG_INPUT_UINPUT; input = "all" gives the host\'s own devices'), at: ['input'] }] : []),
       ...(inputClass(facts, shift).majors.length > 0 ? [] : [warns('the host has no keyboards and mice', 'those that are plugged in are not seen inside before the machine is started again, going on')]),

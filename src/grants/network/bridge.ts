@@ -19,7 +19,7 @@ export default defineGrant({
   paths: ({ name }) => [`/sys/class/net/${name}/bridge`],
 
   needs: ({ name }, { facts }) => [
-    ...(['ip', 'nsenter'] as const).filter((program) => !facts.programs[program]).map((program) => lacksProgram(program, 'connect the machine to the bridge')),
+    ...(['ip', 'nsenter'] as const).filter((program) => !facts.programs[program]).map((program) => lacksProgram(program, 'connect the machine to the bridge', facts)),
     ...(facts.paths[`/sys/class/net/${name}/bridge`] ? [] : [{ ...lacks(`the host has no bridge '${name}'`, `ip link add ${name} type bridge`), at: ['name'] }]),
   ],
 

@@ -9,7 +9,7 @@ export default defineGrant({
   options: v.strictObject({ ports: v.optional(ports) }),
 
   needs: ({ ports }, { facts }) => [
-    ...(['ip', 'nft', 'nsenter'] as const).filter((name) => !facts.programs[name]).map((name) => lacksProgram(name, 'connect the machine to the network (network = "none" does without)')),
+    ...(['ip', 'nft', 'nsenter'] as const).filter((name) => !facts.programs[name]).map((name) => lacksProgram(name, 'connect the machine to the network (network = "none" does without)', facts)),
     ...(facts.nameservers.length > 0 ? [] : [warns('the host names no name server that the machine could reach: names will not resolve inside', 'going on')]),
     ...needsOfPorts(ports, facts),
   ],
