@@ -166,12 +166,17 @@ static void end(struct start started) {
 
 /* Whether it needs what it may not do; it is answered as the filter would have. */
 static int is_forbidden(int listener) {
-	struct seccomp_notif asked;
-	memset(&asked, 0, sizeof asked);
-	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &asked) < 0)
+	/* The kernel's structures may be longer than those that we know: seccomp_unotify(2). */
+	union { struct seccomp_notif is; char room[1024]; } question;
+	union { struct seccomp_notif_resp is; char room[1024]; } answer;
+	memset(&question, 0, sizeof question);
+	memset(&answer, 0, sizeof answer);
+	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &question) < 0)
 		return 0; /* it has ended */
-	struct seccomp_notif_resp said = { .id = asked.id, .error = -EPERM };
-	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &said);
+	const struct seccomp_notif asked = question.is;
+	answer.is.id = asked.id;
+	answer.is.error = -EPERM;
+	ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
 	/* This is done for it beforehand. */
 	return !(asked.data.arch == OURS && asked.data.nr == SYS_keyctl && asked.data.args[0] == KEYCTL_JOIN_SESSION_KEYRING);
 }

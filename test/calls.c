@@ -3,6 +3,7 @@
  * calls [UID]: tries every system call, each in a process of its own with arguments that do nothing, as every kind of program of this
  * processor makes them, and prints a line each: which, and how it went.
  * calls --hold WORD: says that it is there, and waits for its end.
+ * calls --forbidden: makes a system call that no container may make, bpf(2), with arguments that do nothing.
  * calls --filters PID: prints the system call filters of a process, the oldest first: flags and instructions. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -118,6 +119,10 @@ int main(int argc, char **argv) {
 	char byte;
 	if (argc > 2 && strcmp(argv[1], "--filters") == 0)
 		return filters_of(atoi(argv[2]));
+	if (argc > 1 && strcmp(argv[1], "--forbidden") == 0) {
+		syscall(SYS_bpf, -1, NULL, 0);
+		return 0;
+	}
 	if (argc > 1 && strcmp(argv[1], "--hold") == 0) {
 		puts("there");
 		fflush(stdout);

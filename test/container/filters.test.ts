@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { attempt } from '../../src/attempt.ts';
 import { folder, follow, nestbox, program as nestboxProgram } from '../nestbox.ts';
@@ -10,6 +11,7 @@ import { differences, snapshot } from '../snapshot.ts';
 /** The system call filters of systemd-nspawn are kept in files and loaded before it is started: nobody may do more for it, and nobody less. */
 
 const kept = '/var/cache/nestbox/filters';
+const native = new URL('../../dist/nestbox-native', import.meta.url).pathname;
 const options = { skip: process.getuid!() !== 0 && 'only root starts containers' };
 
 /** A machine over a directory of its own, with calls.c in it: the path of that. */
@@ -180,6 +182,22 @@ test('a file of another kernel, program, library or set of options is made anew,
   machine(t, 'filters-less', 'syscalls = ["~@mount"]');
   assert.equal((await run('filters-less')).kept, false);
   assert.equal(readdirSync(kept).length, 1);
+});
+
+test('a systemd-nspawn that needs what its filters forbid makes them itself', options, (t) => {
+  const calls = machine(t, 'filters-needs');
+  mkdirSync('/run/systemd/nspawn', { recursive: true });
+  const own = folder(t);
+  const nspawn = execFileSync('sh', ['-c', 'command -v systemd-nspawn'], { encoding: 'utf8' }).trim();
+  for (const [what, before] of [['needs', `${calls} --forbidden`], ['does not', `${calls} --hold < /dev/null > /dev/null`]] as const) {
+    const [program, kept] = [`${own}/${what}`, `${own}/kept ${what}`];
+    writeFileSync(program, `#!/bin/sh\n${before}\nexec ${nspawn} "$@"\n`, { mode: 0o755 });
+    const run = () => execFileSync(native, ['launch', '--filters', kept, '--', program, '--settings=no', '--quiet', '--register=no', '--keep-unit', '--as-pid2', '--console=pipe', '--private-users=no', '--private-network', `--directory=${dirname(dirname(dirname(calls)))}`, '--', 'echo', 'ran'], { encoding: 'utf8', env: { PATH: process.env.PATH, SYSTEMD_NSPAWN_LOCK: '0' }, stdio: ['ignore', 'pipe', 'pipe'] });
+    assert.equal(run(), 'ran\n');
+    const text = readFileSync(`${kept}/${readdirSync(kept)[0]}`, 'latin1');
+    assert.match(text, what === 'needs' ? /^unfit systemd-nspawn needs system calls that its filters forbid$/m : /^program 0 \d+$/m);
+    assert.equal(run(), 'ran\n');
+  }
 });
 
 test('killed while the filters are made, nothing is left but what the next start takes', options, async (t) => {
