@@ -2,6 +2,7 @@
  * that they are gone with the program however it ends; `chroot-mounts` makes the same ones on the host, where they stay, and
  * `chroot-unmount` takes them away. Processes, messages, the host name and control groups have namespaces too where the kernel
  * has these. Ids and the network are the host's. */
+#include "held.h"
 #include "person.h"
 #include "terminal.h"
 #include <fcntl.h>
@@ -27,7 +28,7 @@
 struct binding {
 	const char *from, *to;
 	int write;
-	char found[PATH_MAX]; /* where `from` leads on the host, without the first / */
+	char found[PATH_MAX]; /* where `from` leads on the host */
 };
 
 struct chamber {
@@ -137,11 +138,14 @@ static void make_mounts(struct chamber *chamber, int outside) {
 	for (size_t i = 0; i < chamber->count; i++) {
 		struct binding *one = &chamber->bindings[i];
 		struct stat stat_;
-		if (stat(one->found, &stat_) < 0)
+		int from = hold(outside, one->found); /* in a folder of a person's there may be a link by now */
+		if (from < 0 || fstat(from, &stat_) < 0)
 			die("%s", one->from);
 		make_place(one->to, S_ISDIR(stat_.st_mode));
-		if (mount(one->found, one->to, NULL, MS_BIND | MS_REC, NULL) < 0)
+		/* The host's /proc: our working directory is the host's root. */
+		if (mount(way_to(from).path + 1, one->to, NULL, MS_BIND | MS_REC, NULL) < 0)
 			die("%s on %s", one->from, one->to);
+		close(from);
 		if (!one->write)
 			make_read_only(one->to);
 	}
@@ -151,11 +155,9 @@ static void add_binding(struct chamber *chamber, const char *from, const char *t
 	if (chamber->count == sizeof chamber->bindings / sizeof *chamber->bindings || *to != '/')
 		die("--bind %s %s", from, to);
 	struct binding *one = &chamber->bindings[chamber->count++];
-	char found[PATH_MAX];
 	*one = (struct binding){ .from = from, .to = to, .write = write };
-	if (!realpath(from, found))
+	if (!realpath(from, one->found))
 		die("%s", from);
-	snprintf(one->found, sizeof one->found, "%s", found[1] ? found + 1 : ".");
 }
 
 /* An option that both jobs have: how many words it took, or 0. */

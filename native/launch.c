@@ -1,5 +1,6 @@
 /* launch: becomes a program of the host side of a machine. It joins its control groups first, so that nothing it
  * starts can be outside them: emptying the groups then ends it all, however nestbox itself ended. */
+#include "held.h"
 #include "native.h"
 #include <fcntl.h>
 #include <grp.h>
@@ -81,6 +82,7 @@ int launch_job(int argc, char **argv) {
 	char *user = NULL;
 	const char *filters = NULL;
 	pid_t parent = 0;
+	int output = -1;
 	int last = SIGKILL;
 	int i = 1;
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
@@ -88,7 +90,11 @@ int launch_job(int argc, char **argv) {
 			join_group(value(argc, argv, &i));
 		else if (strcmp(argv[i], "--user") == 0)
 			user = (char *)value(argc, argv, &i);
-		else if (strcmp(argv[i], "--die-with") == 0)
+		else if (strcmp(argv[i], "--output") == 0) {
+			const char *path = value(argc, argv, &i);
+			uid_t uid = number(value(argc, argv, &i), "a user");
+			output = hold_output(path, uid, number(value(argc, argv, &i), "a group"));
+		} else if (strcmp(argv[i], "--die-with") == 0)
 			parent = (pid_t)number(value(argc, argv, &i), "--die-with");
 		else if (strcmp(argv[i], "--gently") == 0)
 			last = SIGTERM; /* what it has started does not die with it: it must see to that itself */
@@ -108,6 +114,8 @@ int launch_job(int argc, char **argv) {
 	}
 	if (i + 1 >= argc)
 		die("launch needs -- PROGRAM");
+	if (output >= 0 && dup2(output, 1) < 0)
+		die("standard output");
 	int program = open(argv[i + 1], O_PATH | O_CLOEXEC);
 	if (user)
 		become(user);

@@ -77,7 +77,7 @@ static const struct {
 	{ "hold", "", hold_job },
 	{ "in-network", "MACHINE -- PROGRAM [ARGUMENT]...", in_network_job },
 	{ "inside", "PID STARTED node PATH c|b MAJOR MINOR MODE UID GID | file PATH | remove PATH [c|b MAJOR MINOR] | look PATH", inside_job },
-	{ "launch", "[--cgroup FOLDER]... [--user UID:GID[,GID]...] [--die-with PID [--gently]] [--own-mounts [--bind FROM TO]...] [--no-sync] [--filters FOLDER] -- PROGRAM [ARGUMENT]...", launch_job },
+	{ "launch", "[--cgroup FOLDER]... [--user UID:GID[,GID]...] [--output FILE UID GID] [--die-with PID [--gently]] [--own-mounts [--bind FROM TO]...] [--no-sync] [--filters FOLDER] -- PROGRAM [ARGUMENT]...", launch_job },
 	{ "lease", "CARD CONNECTOR UID:GID FOLDER", lease_job },
 	{ "leftover", "PATH...", leftover_job },
 	{ "lock", "MAPPING", lock_job },

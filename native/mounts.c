@@ -1,5 +1,6 @@
 /* The mount jobs: `bind` shows a tree with other owners, `overlay` puts a writable layer over a tree.
  * Both build the mount detached and attach it in one move, so that a kill leaves either the whole mount or none. */
+#include "held.h"
 #include "volume.h"
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -85,20 +86,28 @@ static void attach(int tree, const char *target) {
 		die("%s", target);
 }
 
-/* bind FROM TO UID_MAP GID_MAP [read-only]: without set-user-id programs and device nodes, whoever owns them. */
+/* bind FROM TO [UID_MAP GID_MAP [read-only]]: without set-user-id programs and device nodes, whoever owns them; without maps as it is. Neither end is where a link leads that others than
+ * root can change. */
 int bind_job(int argc, char **argv) {
-	if (argc < 5)
-		die("bind FROM TO UID_MAP GID_MAP [read-only]");
-	int tree = clone_mount(argv[1]);
-	map_ids(tree, user_namespace(argv[3], argv[4]));
+	if (argc != 3 && argc < 5)
+		die("bind FROM TO [UID_MAP GID_MAP [read-only]]");
+	int root = hold_root(), from = hold(root, argv[1]);
+	int tree = from < 0 ? -1 : open_tree(from, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (tree < 0)
+		die("%s", argv[1]);
 	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (argc > 5 ? MOUNT_ATTR_RDONLY : 0) };
-	if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+	if (argc >= 5) {
+		map_ids(tree, user_namespace(argv[3], argv[4]));
+		if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+			die("%s", argv[2]);
+	}
+	int target = hold(root, argv[2]);
+	if (target < 0 || move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		die("%s", argv[2]);
-	attach(tree, argv[2]);
 	return 0;
 }
 
-int mount_shown(const char *device, const char *target, const char *type, uint32_t ids, int read_only, int no_set_user_id) {
+int mount_shown(const char *device, int target, const char *type, uint32_t ids, int read_only, int no_set_user_id) {
 	int context = fsopen(type, FSOPEN_CLOEXEC);
 	if (context < 0)
 		return -1;
@@ -118,7 +127,7 @@ int mount_shown(const char *device, const char *target, const char *type, uint32
 		snprintf(map, sizeof map, "0 %u 65536", ids);
 		map_ids(tree, user_namespace(map, map));
 	}
-	return move_mount(tree, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
+	return move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
 static void set(int context, const char *key, const char *value) {
@@ -131,7 +140,9 @@ static void set(int context, const char *key, const char *value) {
 int unmount_job(int argc, char **argv) {
 	if (argc < 2)
 		die("unmount TARGET");
-	if (umount2(argv[1], UMOUNT_NOFOLLOW) < 0 && (errno != EBUSY || umount2(argv[1], UMOUNT_NOFOLLOW | MNT_DETACH) < 0))
+	/* By its name in its folder, which is held: what is mounted would be in use if it were held itself. */
+	struct held held = hold_folder(hold_root(), argv[1]);
+	if (held.folder < 0 || fchdir(held.folder) < 0 || (umount2(held.name, UMOUNT_NOFOLLOW) < 0 && (errno != EBUSY || umount2(held.name, UMOUNT_NOFOLLOW | MNT_DETACH) < 0)))
 		die("%s", argv[1]);
 	return 0;
 }

@@ -2,6 +2,7 @@
  * systemd runs alike. Nothing of a passphrase is ever in an argument, in the environment or in a file: it goes from a pipe into the
  * standard input of cryptsetup. What goes wrong is told on standard error, the first line what it is, the others what to do. */
 #include "volume.h"
+#include "held.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -404,8 +405,9 @@ int check_job(int argc, char **argv) {
 	return 0;
 }
 
-static int is_empty(const char *path) {
-	DIR *folder = opendir(path);
+static int is_empty(int at) {
+	int listing = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = listing < 0 ? NULL : fdopendir(listing);
 	int entries = 0;
 	for (struct dirent *entry; folder && (entry = readdir(folder));)
 		entries += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
@@ -439,18 +441,20 @@ int mount_job(int argc, char **argv) {
 	const char *type = beside ? type_of(argv[1]) : root_type_of(argv[1]);
 	if (!type)
 		refuse("there is no file system on %s that could be mounted", argv[3]);
-	struct stat stat_;
-	if (mkdir(argv[2], 0755) < 0 && errno != EEXIST)
+	/* A folder of a person's is theirs to change until it is covered: it is held. */
+	struct held held = hold_folder(hold_root(), argv[2]);
+	if (held.folder < 0 || (mkdirat(held.folder, held.name, 0755) < 0 && errno != EEXIST))
 		die("%s", argv[2]);
-	if (lstat(argv[2], &stat_) < 0 || !S_ISDIR(stat_.st_mode) || !is_empty(argv[2]))
+	int target = openat(held.folder, held.name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (target < 0 || !is_empty(target))
 		refuse("%s is there already, and is no empty folder\nthe root of a machine on a volume is mounted there: move it away, or give the machine another name", argv[2]);
 	/* By its own name, as the path may be a link of ours that is gone before the mount is. */
 	char own[PATH_MAX];
 	if (!realpath(argv[1], own))
 		die("%s", argv[1]);
-	if (beside ? mount_shown(own, argv[2], type, number(argv[5], "IDS"), read_only, outside) < 0 : mount(own, argv[2], type, MS_NODEV, NULL) < 0) {
+	if (beside ? mount_shown(own, target, type, number(argv[5], "IDS"), read_only, outside) < 0 : mount(own, way_to(target).path, type, MS_NODEV, NULL) < 0) {
 		int error = errno;
-		rmdir(argv[2]);
+		unlinkat(held.folder, held.name, AT_REMOVEDIR);
 		refuse("the file system on %s (%s) cannot be mounted: %s\nthe kernel says why: journalctl --dmesg, or dmesg%s", argv[3], type, strerror(error), strcmp(type, "xfs") == 0 ? "; xfs_repair(8) repairs it" : "");
 	}
 	return 0;

@@ -17,6 +17,6 @@ int mounted(const char *pid, dev_t device, const char *at, char *elsewhere);
 /* Waits until one of those who hold the device has ended, a second at most. Their names, for people. */
 void await_holders(dev_t device, char names[1024]);
 
-/* Mounts a device of the type on an empty folder; all files in it belong to `ids` and the ids after it, where the type has owners of its own shifted by so much.
+/* Mounts a device of the type on an empty folder, which is held open; all files in it belong to `ids` and the ids after it, where the type has owners of its own shifted by so much.
  * In one move: a kill leaves either the whole mount or none. -1: errno says why. */
-int mount_shown(const char *device, const char *target, const char *type, uint32_t ids, int read_only, int no_set_user_id);
+int mount_shown(const char *device, int target, const char *type, uint32_t ids, int read_only, int no_set_user_id);

@@ -1,7 +1,7 @@
 import { Complaint } from './errors.ts';
 import type { Accounts } from './facts.ts';
 import type { Host } from './host.ts';
-import { inLayers, makeMountPoint, removeEmpty, topPath } from './layers.ts';
+import { inLayers, makeAbove, makeMountPoint, removeEmpty } from './layers.ts';
 import { firstId } from './names.ts';
 
 /** Lines to be added to a root's passwd, shadow and group files: passwd(5), shadow(5), group(5). */
@@ -91,13 +91,13 @@ export function withoutAccounts(files: { passwd: string; group: string; shadow: 
 
 const names = ['passwd', 'group', 'shadow'] as const;
 
-/** The files and where they are now, or a Complaint where following them would lead out of the root. */
+/** The files, and the layers that have them, or a Complaint where following them would lead out of the root. */
 export async function readAccountFiles(host: Host, layers: string[]): Promise<{ found: (string | null)[]; texts: { passwd: string; group: string; shadow: string | null } }> {
   const found = await Promise.all(names.map((name) => inLayers(host, layers, `/etc/${name}`)));
   // A link could lead to the host's own files, which would then be read into the machine.
-  for (const [i, path] of found.entries())
-    if (path && (await host.kind(path)) !== 'file') throw new Complaint(`/etc/${names[i]!} in the machine's root is not a file: no account is added to it`, 'make it a file, or leave `user` out');
-  const [passwd, group, shadow] = await Promise.all(found.map((path) => (path ? host.read(path) : null)));
+  for (const [i, layer] of found.entries())
+    if (layer && (await host.within(layer).kind(`/etc/${names[i]!}`)) !== 'file') throw new Complaint(`/etc/${names[i]!} in the machine's root is not a file: no account is added to it`, 'make it a file, or leave `user` out');
+  const [passwd, group, shadow] = await Promise.all(found.map((layer, i) => (layer ? host.within(layer).read(`/etc/${names[i]!}`) : null)));
   return { found, texts: { passwd: passwd ?? '', group: group ?? '', shadow: shadow ?? null } };
 }
 
@@ -107,9 +107,10 @@ async function change(host: Host, layers: string[], edit: typeof withAccounts, a
   for (const [i, name] of names.entries()) {
     const text = after[name];
     if (text === null || text === before[name]) continue;
-    const stat = found[i] ? await host.stat(found[i]) : null;
-    const path = await topPath(host, layers, `/etc/${name}`);
-    await host.write(path, text, stat ? stat.mode & 0o777 : name === 'shadow' ? 0o640 : 0o644, { uid: stat?.uid ?? 0, gid: stat?.gid ?? 0 });
+    const path = `/etc/${name}`;
+    const stat = found[i] ? await host.within(found[i]).stat(path) : null;
+    await makeAbove(host, layers, path);
+    await host.within(layers[0]!).write(path, text, stat ? stat.mode & 0o777 : name === 'shadow' ? 0o640 : 0o644, { uid: stat?.uid ?? 0, gid: stat?.gid ?? 0 });
   }
 }
 
@@ -120,7 +121,7 @@ export async function addAccounts(host: Host, layers: string[], add: AccountsToA
   for (const { uid, gid, home } of add.users)
     if ((await inLayers(host, layers, home)) === null) {
       await makeMountPoint(host, layers, home, 'directory');
-      await host.own(await topPath(host, layers, home), 0o750, { uid: first + uid, gid: first + gid });
+      await host.within(layers[0]!).own(home, 0o750, { uid: first + uid, gid: first + gid });
     }
 }
 

@@ -32,9 +32,9 @@ export function withoutRoot(text: string, file: string): string {
 /** The machine file of a machine that comes out of the archive at this path. */
 export const withArchive = (text: string, path: string): string => `${text.trimEnd()}\n\n[root]\ntar = ${JSON.stringify(path)}\n`;
 
-/** Packs a root. Numeric: the ids are the root's own; a program's capabilities are an attribute. `beside`: the folder with the machine file. */
-export const packing = (root: string, beside: string, to: string): string[] => [
-  'tar', '--create', '--file', to, '--zstd', '--format=posix', '--numeric-owner', '--xattrs', '--xattrs-include=*', '--acls', '--sparse', '--one-file-system',
+/** Packs a root, to standard output. Numeric: the ids are the root's own; a program's capabilities are an attribute. `beside`: the folder with the machine file. */
+export const packing = (root: string, beside: string): string[] => [
+  'tar', '--create', '--file', '-', '--zstd', '--format=posix', '--numeric-owner', '--xattrs', '--xattrs-include=*', '--acls', '--sparse', '--one-file-system',
   '--anchored', `--exclude=./${member}`, '--directory', beside, member, '--directory', root, '.',
 ];
 

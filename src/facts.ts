@@ -302,7 +302,7 @@ export interface PathFact {
   modified: number;
   /** Where it leads, if it is a link: the rest is told of what is there. */
   link?: string;
-  /** The same with all links followed. */
+  /** The same place with no link on the way to it, where there are any: what is mounted of it, as a link may be another one by then. */
   leads?: string;
   /** The shared library that it is, or those that are in it; told when the machine file names a CDI device, or NVIDIA's driver is loaded. */
   libraries?: Library[];

@@ -13,27 +13,34 @@ export interface Stat {
   mode: number;
 }
 
-/** The only door to effects. Real (host/linux.ts), or in memory for the tests. */
-export interface Host {
+/** Small things done to files, and what has to be known of these before; none of it goes by way of a link that others than root can change. */
+export interface Changes {
   /** Without following a link; null: nothing is there. */
   stat(path: string): Promise<Stat | null>;
   kind(path: string): Promise<Stat['kind'] | null>;
-  list(path: string): Promise<string[]>;
-  /** Where the path leads, all links followed; null: nowhere. */
-  resolve(path: string): Promise<string | null>;
+  /** What is in a file; null: there is none. */
   read(path: string): Promise<string | null>;
   /** What a link says; null: there is none. */
   readLink(path: string): Promise<string | null>;
   /** Whole or not at all. */
   write(path: string, data: string | Uint8Array, mode: number, owner?: Owner): Promise<void>;
-  /** Into a file of the kernel's (a control group's setting). */
-  set(path: string, value: string): Promise<void>;
   mkdir(path: string, mode: number, owner?: Owner): Promise<void>;
   own(path: string, mode: number, owner: Owner): Promise<void>;
   symlink(to: string, path: string): Promise<void>;
-  rename(from: string, to: string): Promise<void>;
   /** A file or an empty folder. */
   remove(path: string): Promise<void>;
+}
+
+/** The only door to effects. Real (host/linux.ts), or in memory for the tests. */
+export interface Host extends Changes {
+  /** The same in a root, or a layer of one, which may be hostile: paths are those in it, and a Complaint (leadsOutside() of layers.ts) is thrown where its links lead out of it. */
+  within(root: string): Changes;
+  list(path: string): Promise<string[]>;
+  /** Where the path leads, all links followed; null: nowhere. */
+  resolve(path: string): Promise<string | null>;
+  /** Into a file of the kernel's (a control group's setting). */
+  set(path: string, value: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
   /** Complains while anything is mounted at or below the path, by the mount table. */
   mustBeUnmounted(path: string): Promise<void>;
   /** Refuses while anything is mounted below, by the mount table. */

@@ -90,9 +90,9 @@ function descriptionAt(schema: Schema, path: Path): string | undefined {
 
 export const isTable = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
 
-/** Text of a machine file in a message: it cannot add a line there, nor move the cursor. */
+/** Text of a machine file in a message: it cannot add a line there, nor move the cursor. Of a long one the beginning, and no more is looked at: one line can be told of thousands of times. */
 export const shown = (text: string): string => {
-  const safe = text.replace(/\p{Cc}/gu, (c) => JSON.stringify(c).slice(1, -1).replace(/^[\x7f-\x9f]$/, `\\u00${c.charCodeAt(0).toString(16)}`));
+  const safe = text.slice(0, 81).replace(/\p{Cc}/gu, (c) => JSON.stringify(c).slice(1, -1).replace(/^[\x7f-\x9f]$/, `\\u00${c.charCodeAt(0).toString(16)}`));
   return safe.length > 80 ? `${safe.slice(0, 79)}…` : safe;
 };
 

@@ -209,12 +209,12 @@ function granting(machine: Machine, facts: Facts): Planned[] {
       const at = `${run}/files/${i}`;
       return by(asked(bind), [
         folder(`${run}/files`), found.kind === 'directory' ? folder(at) : { kind: 'write', path: at, text: '', mode: 0o644 },
-        { kind: 'bind', from: bind.from, at, owner: { uid: found.uid, gid: found.gid }, shownAs: inside, write: bind.write },
+        { kind: 'bind', from: found.leads ?? bind.from, at, owner: { uid: found.uid, gid: found.gid }, shownAs: inside, write: bind.write },
       ]);
     }),
     ...held.flatMap((bind, i): Planned[] => {
       const at = `${run}/held/${i}`;
-      return by(asked(bind), [folder(`${run}/held`), typeOfBind(facts, bind) === 'directory' ? folder(at) : { kind: 'write', path: at, text: '', mode: 0o644 }, { kind: 'bind', from: bind.from, at, owner: null, shownAs: null, write: bind.write }]);
+      return by(asked(bind), [folder(`${run}/held`), typeOfBind(facts, bind) === 'directory' ? folder(at) : { kind: 'write', path: at, text: '', mode: 0o644 }, { kind: 'bind', from: facts.paths[bind.from]?.leads ?? bind.from, at, owner: null, shownAs: null, write: bind.write }]);
     }),
     ...(edits.devices.length > 0 || ownsDev ? by(asked(edits.devices[0]), [
       folder(nodes), { kind: 'tmpfs', at: nodes, mode: 0o755, bytes: 2 ** 20, owner: { uid: 0, gid: 0 }, devices: true },

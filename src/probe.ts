@@ -173,11 +173,13 @@ function librariesAt(path: string, { kind }: PathFact): Library[] {
 }
 
 function pathFact(path: string): PathFact | null {
-  const stat = attempt(() => statSync(path), null);
-  return stat && {
+  // What is told is all told of one place, also where somebody changes a link meanwhile.
+  const leads = attempt(() => realpathSync(path), null);
+  const stat = leads === null ? null : attempt(() => lstatSync(leads), null);
+  return !stat || stat.isSymbolicLink() ? null : {
     kind: stat.isDirectory() ? 'directory' : stat.isFile() ? 'file' : stat.isSocket() ? 'socket' : stat.isCharacterDevice() || stat.isBlockDevice() ? 'device' : 'other',
     uid: stat.uid, gid: stat.gid, mode: stat.mode & 0o7777, size: stat.size, modified: Math.floor(stat.mtimeMs),
-    ...attempt<{ link?: string; leads?: string }>(() => ({ link: readlinkSync(path), leads: realpathSync(path) }), {}),
+    ...attempt<{ link?: string }>(() => ({ link: readlinkSync(path) }), {}), ...(leads !== null && leads !== path && { leads }),
   };
 }
 

@@ -5,6 +5,7 @@ import { imported, type Imported, type Kind, kinds, readArguments, readForeign, 
 import { nameOfFile } from '../import/nspawn.ts';
 import { wholeOf } from '../import/whole.ts';
 import { longest } from '../import/text.ts';
+import { onHost } from '../host/held.ts';
 import { probe } from '../probe.ts';
 import { note } from '../text.ts';
 import { pasteable } from '../words.ts';
@@ -116,9 +117,10 @@ const isFolder = (path: string): boolean => {
 /** Never over a file that is there: it may be one that somebody has worked on. */
 function write(path: string, text: string): void {
   try {
-    writeFileSync(path, text, { flag: 'wx' });
+    onHost(path, (way) => writeFileSync(way, text, { flag: 'wx' }));
     note(`wrote ${path}`);
   } catch (error) {
+    if (error instanceof Complaint) throw error;
     const { code = '' } = error as NodeJS.ErrnoException;
     throw new Complaint(`cannot write ${path}: ${reasons[code] ?? code}`, code === 'EEXIST' ? 'name another file, or move that one away' : undefined);
   }

@@ -1,7 +1,7 @@
-import { writeFileSync } from 'node:fs';
 import { Complaint } from '../errors.ts';
 import { socketOf } from '../displays.ts';
 import { openDisplay } from '../host/displays.ts';
+import { overwrite } from '../host/files.ts';
 import { readState } from '../host/session.ts';
 import { encodePng } from '../png.ts';
 import { screenshot as take } from '../x11.ts';
@@ -14,7 +14,7 @@ export default async function screenshot([name, path, ...more]: string[]): Promi
   if (!state.display) throw new Complaint(`the machine '${name}' has no display of its own`, 'display = "nested" or display = "headless"');
   const x = await openDisplay(socketOf(state.display.number), state.display.number, state.display.key);
   try {
-    writeFileSync(path, encodePng(await take(x)));
+    await overwrite(path, encodePng(await take(x)));
   } finally {
     x.close();
   }

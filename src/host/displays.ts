@@ -1,4 +1,5 @@
 import { constants } from 'node:fs';
+import { closeSync, fstatSync, readFileSync } from 'node:fs';
 import { open, readFile, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { socketOf } from '../displays.ts';
@@ -6,6 +7,7 @@ import { Complaint } from '../errors.ts';
 import type { X11 } from '../host.ts';
 import { changeHosts, chooseCookie, connectX, FamilyWild, generateAuthorization, listHosts, localUser, MagicCookie, queryExtension, readXauthority, revokeAuthorization, writeXauthority, type XConnection } from '../x11.ts';
 import { files } from './files.ts';
+import { openHeld } from './held.ts';
 
 /** From the kernel itself (random(4)): node:crypto, which asks there too, takes 5 ms to load. */
 async function random(bytes: number): Promise<Uint8Array> {
@@ -22,12 +24,14 @@ const keyFile = (number: number, key: Uint8Array) => writeXauthority([{ family: 
 
 async function personsKey(number: number, authority: string | null): Promise<Buffer | null> {
   if (!authority) return null;
-  // Not through a link: the file is in somebody else's home, and we are root.
-  const file = await open(authority, constants.O_RDONLY | constants.O_NOFOLLOW);
+  // Not by way of a link: the file is in somebody else's home, and we are root.
+  const file = openHeld(authority, constants.O_RDONLY);
   try {
-    return chooseCookie(readXauthority(await file.readFile()), hostname(), number);
+    const stat = fstatSync(file);
+    if (!stat.isFile() || stat.size > 2 ** 20) throw new Complaint(`${authority} is no file with keys of displays`);
+    return chooseCookie(readXauthority(readFileSync(file)), hostname(), number);
   } finally {
-    await file.close();
+    closeSync(file);
   }
 }
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, constants, existsSync, fchmodSync, fchownSync, fdatasyncSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, readSync, realpathSync, renameSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { Complaint, packages, type ProgramName, reasons } from '../errors.ts';
 import { unable } from './distribution.ts';
 import type { Facts, VolumeFact } from '../facts.ts';
@@ -8,6 +8,7 @@ import type { Images } from '../host.ts';
 import type { Read } from '../image/table.ts';
 import { programFolders, readVolume } from '../probe.ts';
 import type { ImageFile } from '../step.ts';
+import { onHost, openHeld } from './held.ts';
 import { lockOn } from './session.ts';
 
 /** Disk images: files, and block devices. */
@@ -61,7 +62,7 @@ export function openImage(named: string): OpenImage {
     const stat = statSync(path);
     if (stat.isDirectory()) throw new Complaint(`${named} is a folder`, 'name a disk image, or a block device');
     if (!stat.isFile() && !stat.isBlockDevice()) throw new Complaint(`${named} is no file and no block device`, 'name a disk image, or a block device');
-    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    file = openHeld(path, constants.O_RDONLY);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (!code) throw error;
@@ -149,7 +150,7 @@ const [longestInside, patienceInside] = [2 ** 16, 5000];
 
 /** The beginning of a file in an ext file system at `start` of an image, without mounting it; empty: it is not there. Links at the end of the name are not followed. */
 export function readInsideExt(debugfs: string, path: string, start: number, name: string): Buffer {
-  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const file = openHeld(path, constants.O_RDONLY);
   try {
     const { stdout } = spawnSync(debugfs, ['-R', `cat ${name}`, `/proc/self/fd/3?offset=${start}`], { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8', DEBUGFS_PAGER: 'none' }, stdio: ['ignore', 'pipe', 'ignore', file], timeout: patienceInside, maxBuffer: longestInside, cwd: '/' });
     return stdout?.subarray(0, longestInside) ?? Buffer.alloc(0);
@@ -161,13 +162,15 @@ export function readInsideExt(debugfs: string, path: string, start: number, name
 /** open(2): a file without a name. The number is that of all processors that Node runs on. */
 const nameless = 0o20000000 | constants.O_DIRECTORY;
 
+const packingEnd = '.packing';
+
 /** A new file in the folder of `to`, that is not there under that name yet, and what gives it the name: never over what is there by then. It is gone with us until then, where its file system has files without a name; else `clear` removes it. */
 function unnamed(programs: Facts['programs'], to: string): { file: number; give(): void; clear(): void } {
   try {
-    const file = openSync(dirname(to), constants.O_WRONLY | nameless, 0o600);
+    const file = onHost(to, (way) => openSync(dirname(way), constants.O_WRONLY | nameless, 0o600));
     const give = () => {
       // linkat(2) with AT_SYMLINK_FOLLOW; Node has link(2) alone.
-      const { status, stderr } = spawnSync(programs.ln!, ['--logical', '--no-target-directory', '/proc/self/fd/3', to], { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'ignore', 'pipe', file], encoding: 'utf8', cwd: '/' });
+      const { status, stderr } = onHost(to, (way) => spawnSync(programs.ln!, ['--logical', '--no-target-directory', '/proc/self/fd/3', way.replace('self', `${process.pid}`)], { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'ignore', 'pipe', file], encoding: 'utf8', cwd: '/' }));
       if (status !== 0) throw new Complaint(`${to} cannot be made`, stderr.trim());
     };
     return { file, give, clear: () => {} };
@@ -176,8 +179,13 @@ function unnamed(programs: Facts['programs'], to: string): { file: number; give(
     if (!['EOPNOTSUPP', 'ENOTSUP', 'EISDIR', 'EINVAL'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
   // Always the same name: what was cut off is written over by the next.
-  const partial = `${to}.packing`;
-  const file = openSync(partial, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  const partial = `${to}${packingEnd}`;
+  const file = openHeld(partial, constants.O_WRONLY | constants.O_CREAT, 0o600);
+  const stat = fstatSync(file);
+  if (!stat.isFile() || stat.nlink !== 1) {
+    closeSync(file);
+    throw new Complaint(`${partial} is there already, and is not what was left of a file that was cut off`, 'move it away');
+  }
   if (!lockOn(file, programs)) {
     closeSync(file);
     throw new Complaint(`${partial} is being written by another nestbox`, 'wait for its end');
@@ -185,14 +193,14 @@ function unnamed(programs: Facts['programs'], to: string): { file: number; give(
   ftruncateSync(file, 0);
   const give = () => {
     if (existsSync(to)) throw new Complaint(`${to} is there already`, 'move it away');
-    renameSync(partial, to);
+    onHost(to, (way) => renameSync(`${way}${packingEnd}`, way));
   };
-  return { file, give, clear: () => rmSync(partial, { force: true }) };
+  return { file, give, clear: () => onHost(partial, (way) => rmSync(way, { force: true })) };
 }
 
 /** Writes what a program makes of an image to `to`, whole or not at all; returns its size. The file has the image's owner. */
 export async function pack(programs: Facts['programs'], argv: readonly string[], { file }: OpenImage, to: string): Promise<number> {
-  const source = openSync(file.path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const source = openHeld(file.path, constants.O_RDONLY);
   const { file: target, give, clear } = unnamed(programs, to);
   let stopped: NodeJS.Signals | null = null;
   try {
@@ -225,12 +233,14 @@ export function imagesOf(programs: Facts['programs']): Images {
     if (known) return known;
     let file: number;
     try {
-      file = openSync(image.path, constants.O_RDWR | constants.O_NOFOLLOW);
+      file = openHeld(image.path, constants.O_RDWR);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       throw new Complaint(`cannot write ${image.path}: ${reasons[code!] ?? code}`);
     }
-    if (image.inode !== null && fstatSync(file).ino !== image.inode) throw new Complaint(`another file has the name ${image.path} by now`);
+    const stat = fstatSync(file);
+    // A copy is ours alone: with a second name it is another file, which somebody has put there.
+    if (image.inode === null ? stat.isFile() && stat.nlink !== 1 : stat.ino !== image.inode) throw new Complaint(`another file has the name ${image.path} by now`);
     const made = { file, locked: false };
     held.set(image.path, made);
     return made;
@@ -271,7 +281,7 @@ export function imagesOf(programs: Facts['programs']): Images {
       const file = held.get(image.path)?.file;
       if (file !== undefined) return readerOf(file);
       return (offset, length) => {
-        const once = openSync(image.path, constants.O_RDONLY | constants.O_NOFOLLOW);
+        const once = openHeld(image.path, constants.O_RDONLY);
         try {
           return readerOf(once)(offset, length);
         } finally {
@@ -295,20 +305,21 @@ export function imagesOf(programs: Facts['programs']): Images {
     }),
     async copy(image, copy) {
       hold(image);
-      const argv = [find('nestbox-native'), 'launch', '--die-with', `${process.pid}`, '--', find('cp'), '--preserve=all', '--reflink=auto', '--sparse=always', '--remove-destination', '--no-target-directory', image.path, copy];
-      const { code, stderr } = await ran(spawn(argv[0]!, argv.slice(1), { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' }));
+      const argv = [find('nestbox-native'), 'launch', '--die-with', `${process.pid}`, '--', find('cp'), '--preserve=all', '--reflink=auto', '--sparse=always', '--remove-destination', '--no-target-directory', image.path, `./${basename(copy)}`];
+      // It begins in the folder of the copy, which is held until it is there.
+      const { code, stderr } = await onHost(copy, (way) => ran(spawn(argv[0]!, argv.slice(1), { env: { PATH: programFolders.join(':'), LANG: 'C.UTF-8' }, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: dirname(way) })));
       if (code !== 0) throw new Complaint(`${image.path} cannot be copied to ${copy}`, stderr.trim());
       hold({ path: copy, inode: null });
     },
     replace: async (image, copy) => told(image, () => {
       fsyncSync(hold({ path: copy, inode: null }));
-      renameSync(copy, image.path);
+      onHost(copy, (way) => onHost(image.path, (old) => renameSync(way, old)));
       const folder = openSync(dirname(image.path), constants.O_RDONLY);
       fsyncSync(folder);
       closeSync(folder);
     }),
     work(image, { start, size }, { mount, write, bare }, argv) {
-      const own = write || held.has(image.path) ? null : openSync(image.path, constants.O_RDONLY | constants.O_NOFOLLOW);
+      const own = write || held.has(image.path) ? null : openHeld(image.path, constants.O_RDONLY);
       const ours = own === null ? open(image) : null;
       const words = ['partition', '3', `${start}`, `${size}`, ...(ours && !ours.locked ? ['--lock'] : []), ...(bare ? ['--bare'] : []), ...(write ? [] : ['--read-only']), ...(mount ? ['--mount', mount] : []), '--die-with', `${process.pid}`, '--', find(argv[0] as ProgramName), ...argv.slice(1)];
       // A session of its own: Ctrl-C is for us, and none of these programs likes to be stopped in between.

@@ -1,5 +1,7 @@
+import { dirname } from 'node:path/posix';
 import { Complaint, packages } from '../errors.ts';
-import { type Host, saidBy, type Stat, type X11 } from '../host.ts';
+import { type Changes, type Host, saidBy, type Stat, type X11 } from '../host.ts';
+import { leadsOutside } from '../layers.ts';
 import { partialPath } from '../image/packed.ts';
 import type { Owner, Place, Step } from '../step.ts';
 import { store } from '../store.ts';
@@ -90,6 +92,20 @@ export class MemoryHost implements Host {
   }
 
   // Files.
+
+  within(root: string): Changes {
+    const at = (path: string): string => {
+      const whole = root === '/' ? path : `${root}${path}`;
+      const folder = this.tree.find(dirname(whole))?.path;
+      if (folder !== undefined && root !== '/' && folder !== root && !folder.startsWith(`${root}/`)) throw leadsOutside(path, folder);
+      return whole;
+    };
+    return {
+      stat: async (path) => this.stat(at(path)), kind: async (path) => this.kind(at(path)), read: async (path) => this.read(at(path)), readLink: async (path) => this.readLink(at(path)),
+      write: async (path, data, mode, owner) => this.write(at(path), data, mode, owner), mkdir: async (path, mode, owner) => this.mkdir(at(path), mode, owner), own: async (path, mode, owner) => this.own(at(path), mode, owner),
+      symlink: async (to, path) => this.symlink(to, at(path)), remove: async (path) => this.remove(at(path)),
+    };
+  }
 
   async stat(path: string): Promise<Stat | null> {
     const found = this.tree.find(path, false)?.node;

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { closeSync, constants, fchownSync, ftruncateSync, mkdirSync, openSync, promises, readFileSync, statSync } from 'node:fs';
+import { closeSync, constants,   mkdirSync, openSync, promises, readFileSync, statSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import type { Readable } from 'node:stream';
 import { Complaint, packages, type ProgramName } from '../errors.ts';
@@ -131,23 +131,27 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   async function serve(step: Extract<Step, { kind: 'service' }>): Promise<void> {
     const { name, argv, environment, user, place, log, ready, output } = step;
     if (statOf(ready)?.isSocket() && (await takesConnections(ready))) throw new Complaint(`'${name}' is not started: another program listens at ${ready} already`, 'it has been started in the meantime: try again');
-    const outputFile = output && openOutput(output);
+    // It is opened by nestbox-native, in a folder that is held: systemd would follow a link that the person puts there.
+    const to = output ? ['--output', output.path, `${output.owner.uid}`, `${output.owner.gid}`] : [];
+    // Empty before it is waited for: what was in it would be taken for the service's.
+    if (output) {
+      const { code, stderr } = await run(['nestbox-native', 'launch', ...to, '--', ...find(['nestbox-native']), 'each']);
+      if (code !== 0) throw new Complaint(`cannot write ${output.path}`, stderr.trim().replace(/^nestbox-native: /, ''));
+    }
     if (place.kind === 'unit') {
       await must(host, [
         'systemd-run', '--quiet', '--collect', '--service-type=exec', `--unit=${place.name}`, `--description=${name}, for a machine of nestbox`,
         ...Object.entries(environment).map(([key, value]) => `--setenv=${key}=${value}`),
-        `--property=StandardError=append:${log}`, `--property=StandardOutput=${output ? `truncate:${output.path}` : `append:${log}`}`, '--',
+        `--property=StandardError=append:${log}`, `--property=StandardOutput=append:${log}`, '--',
         // systemd takes only ids that have an account; these may be a machine's own.
-        ...find(['nestbox-native']), 'launch', '--user', `${user.uid}:${user.gid}`, '--', ...find(argv),
+        ...find(['nestbox-native']), 'launch', '--user', `${user.uid}:${user.gid}`, ...to, '--', ...find(argv),
       ]);
-      if (outputFile) closeSync(outputFile);
       return until(ready, log, name, () => null);
     }
     const errors = openSync(log, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW, 0o600);
-    const [program = '', ...rest] = launch([...place.folders.flatMap((folder) => ['--cgroup', folder]), '--user', `${user.uid}:${user.gid}`], argv);
-    const child = spawn(program, rest, { env: { ...cleanEnvironment, ...environment }, stdio: ['ignore', outputFile ?? errors, errors], detached: true, cwd: '/' });
+    const [program = '', ...rest] = launch([...place.folders.flatMap((folder) => ['--cgroup', folder]), '--user', `${user.uid}:${user.gid}`, ...to], argv);
+    const child = spawn(program, rest, { env: { ...cleanEnvironment, ...environment }, stdio: ['ignore', errors, errors], detached: true, cwd: '/' });
     closeSync(errors);
-    if (outputFile) closeSync(outputFile);
     let status: number | null = null;
     const over = ended(child).then((code) => {
       status = code;
@@ -265,19 +269,6 @@ const ended = (child: ChildProcess): Promise<number> =>
     child.once('error', reject);
     child.once('exit', (code, signal) => resolve(code ?? 128 + os.signals[signal!]));
   });
-
-/** A file of the person's, replaced; not through a link, as we may be root. */
-function openOutput({ path, owner }: { path: string; owner: { uid: number; gid: number } }): number {
-  let file: number;
-  try {
-    file = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o644);
-  } catch (error) {
-    throw new Complaint(`cannot write ${path}: ${(error as NodeJS.ErrnoException).code}`);
-  }
-  ftruncateSync(file);
-  fchownSync(file, owner.uid, owner.gid);
-  return file;
-}
 
 /** What the first process of a container has written down: it is the container's to write. 1: nothing, it was killed. */
 function statusIn(path: string): number {

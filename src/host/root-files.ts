@@ -1,5 +1,6 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 import { join } from 'node:path/posix';
+import { below } from './held.ts';
 
 /**
  * Files of a machine's root, which may be hostile and may be running: each folder on the way is opened by itself, and no link is followed but
@@ -7,9 +8,6 @@ import { join } from 'node:path/posix';
  */
 
 type Found = { file: number } | { link: string } | 'gone' | 'absent';
-
-/** Paths below a descriptor are those of openat(2): nobody can put a link in their way. */
-const below = (folder: number, name: string): string => `/proc/self/fd/${folder}/${name}`;
 
 /** As far as one layer tells. A file that is opened is the caller's to close. */
 function openIn(layer: string, path: string, folder: boolean): Found {

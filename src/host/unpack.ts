@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { closeSync, createReadStream, existsSync, fchmodSync, fchownSync, fstatSync, fsyncSync, ftruncateSync, linkSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, createReadStream, existsSync, fchmodSync, fchownSync, fstatSync, fsyncSync, ftruncateSync, linkSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { createGunzip, createInflateRaw } from 'node:zlib';
 import { crc32 } from '../crc32.ts';
@@ -8,6 +8,7 @@ import { partialPath } from '../image/packed.ts';
 import type { Read } from '../image/table.ts';
 import { imageIn, readZip, type ZipEntry } from '../image/zip.ts';
 import type { Step } from '../step.ts';
+import { onHost, openHeld } from './held.ts';
 
 /** Images that are unpacked beside what they come from. */
 
@@ -25,13 +26,13 @@ interface Means {
 
 /** Whole or not at all: it has its name when all of it is on the disk. */
 export async function unpack({ from, to, as }: Extract<Step, { kind: 'unpack' }>, { start, progress, interrupted }: Means): Promise<void> {
-  const packed = openSync(from, 'r');
+  const packed = openHeld(from, constants.O_RDONLY);
   const partial = partialPath(to);
   let out: number | null = null;
   try {
     const { size, uid, gid, mode } = fstatSync(packed);
     const entry = as === 'zip' ? zipEntry(packed, size, from) : null;
-    out = openSync(partial, 'wx', 0o600);
+    out = openHeld(partial, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
     fchownSync(out, uid, gid);
     const { stream, over, at } = entry ? unzipped(packed, entry) : as === 'gzip' ? gunzipped(packed) : programmed(start([as, '--decompress', '--stdout'], packed), packed, as);
     const all = entry?.packed ?? size;
@@ -54,7 +55,7 @@ export async function unpack({ from, to, as }: Extract<Step, { kind: 'unpack' }>
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') throw new Complaint(`${partial} is there already: ${from} is being unpacked, or that was cut off`, `wait for its end, or remove it if nobody does that: rm ${partial}`);
-    if (out !== null) rmSync(partial, { force: true });
+    if (out !== null) onHost(partial, (way) => rmSync(way, { force: true }));
     if (!code || error instanceof Complaint) throw error;
     throw new Complaint(code.startsWith('Z_') ? `${from} is damaged, or cut off: ${(error as Error).message}` : `cannot unpack ${from} to ${to}: ${reasons[code] ?? code}`, code === 'ENOSPC' ? 'nothing of it is left; make room beside it, or move it to where there is some' : undefined);
   } finally {
@@ -76,15 +77,15 @@ function put(file: number, chunk: Buffer, from: number): number {
 /** By a link, as that refuses what is there already. FAT has no links. */
 function give(partial: string, to: string): void {
   try {
-    linkSync(partial, to);
+    onHost(partial, (way) => onHost(to, (made) => linkSync(way, made)));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') throw new Complaint(`${to} has come into being meanwhile, and is not written over`, 'try again: it is taken if it is an image');
     if (existsSync(to)) throw error;
-    renameSync(partial, to);
+    onHost(partial, (way) => onHost(to, (made) => renameSync(way, made)));
     return;
   }
-  rmSync(partial);
+  onHost(partial, (way) => rmSync(way));
 }
 
 interface Source {

@@ -101,7 +101,8 @@ function flagsOf(words: readonly string[]): Asked[] {
 /** REGISTRY/NAME:TAG of a container image. */
 function imageOf(text: string): Asked[] {
   const [, name = '', tag = 'latest'] = /^(?:.*\/)?([^/:@]+)(?::([^@]+))?(?:@.*)?$/.exec(text) ?? [];
-  const suite = suites[tag.replace(/[-.].*/, '')] ?? tag.replace(/-.*/, '');
+  const version = tag.replace(/[-.].*/, '');
+  const suite = Object.hasOwn(suites, version) ? suites[version]! : tag.replace(/-.*/, '');
   if (/^debian(-toolbox)?$/.test(name)) return [{ what: 'root', kind: 'debian', path: suite }];
   if (/^arch(linux)?(-toolbox)?$/.test(name)) return [{ what: 'root', kind: 'arch', path: '' }];
   return [unsaid(`images of registries are not read: podman create --name x ${text} and podman export x make an archive, [root] tar = "..." unpacks it`)];

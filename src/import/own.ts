@@ -27,13 +27,15 @@ function commandsIn(text: string, key = 'ExecStart'): string[][] {
   }).map((argv) => (argv[0] === undefined ? argv : [basename(argv[0]), ...argv.slice(1)]));
 }
 
+const programIn = (argv: readonly string[] | undefined): string[] | undefined => argv?.slice(argv.indexOf('--') + 1);
+
 /** The settings of a machine's files, less nestbox's own, and with the grants that they come from. `language`: of the host that they were made on. */
 export function ownSettings(parts: readonly Part[], settings: readonly Setting[], name: string, language: string): Setting[] {
   const unit = (part?: string) => parts.find(({ file }) => basename(file) === `nestbox-${name}${part ? `.${part}` : ''}.service`)?.text ?? '';
   const prepares = commandsIn(unit());
   const native = (job: string) => prepares.filter(([program, first]) => program === 'nestbox-native' && first === job).map((argv) => argv.slice(2));
-  /** What a service of nestbox's runs: behind `launch --user ID:ID --`. */
-  const service = (part: string): string[] | null => commandsIn(unit(part))[0]?.slice(5).map((word, i) => (i === 0 ? basename(word) : word)) ?? (isNamed(part) ? [] : null);
+  /** What a service of nestbox's runs: behind `launch --user ID:ID [--output FILE UID GID] --`. */
+  const service = (part: string): string[] | null => programIn(commandsIn(unit(part))[0])?.map((word, i) => (i === 0 ? basename(word) : word)) ?? (isNamed(part) ? [] : null);
   /** The drop-in needs it, also where its own unit was not given to be read. */
   const isNamed = (part: string) => parts.some(({ text }) => text.includes(`nestbox-${name}.${part}.service`));
   const run = `${store.serviceRun(name)}/`;
@@ -63,7 +65,7 @@ export function ownSettings(parts: readonly Part[], settings: readonly Setting[]
   else if (binds.some(({ to }) => /^\/tmp\/\.X11-unix\/X\d+$/.test(to))) {
     grant('display', 'x11', { access: 'xhost' }); // there is no key
   }
-  const record = iniLines(parts.find(({ text }) => /^StandardOutput=truncate:/m.test(text))?.text ?? '').find(({ key }) => key === 'StandardOutput')?.value.replace('truncate:', '').replaceAll('%%', '%');
+  const record = after(commandsIn(unit('recorder'))[0] ?? [], '--output');
   if (service('pulseaudio')) grant('audio', 'playback', { ...(record !== undefined && { record }) });
   else if (service('pulse')) grant('audio', 'pulse');
   const alsa = isBound('/etc/asound.conf') ? nodes.flatMap((path) => /^\/dev\/snd\/controlC(\d+)$/.exec(path)?.[1] ?? [])[0] : undefined;

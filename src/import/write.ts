@@ -37,7 +37,7 @@ function told(left: readonly Left[], title: string): string[] {
     else byWhy.set(one.why, [one]);
   }
   return ['', comment(title), ...[...byWhy].flatMap(([why, lines]) => {
-    const places = lines.flatMap(({ by }) => (by ? [`  ${placeOf(by)}: ${shown(by.text)}`] : []));
+    const places = [...new Set(lines.map(({ by }) => by))].flatMap((by) => (by ? [`  ${placeOf(by)}: ${shown(by.text)}`] : []));
     return [...new Set(places), `${places.length > 0 ? '    ' : '  '}${shownWhole(why)}`].map(comment);
   })];
 }

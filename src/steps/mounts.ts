@@ -7,7 +7,7 @@ type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
 /** What mounts and unmounts, as argument lists of programs of the table in errors.ts. */
 export const mountCommands = {
   overlay: ({ at, top, upper, work, lower, shift }: Of<'overlay'>): string[] => ['nestbox-native', 'overlay', at, top, upper, work, lower, ...(shift ? [`${shift}`] : [])],
-  bind: ({ from, at, owner, shownAs, write }: Of<'bind'>): string[] => (!owner || !shownAs ? ['mount', '--bind', from, at] : ['nestbox-native', 'bind', from, at, `${owner.uid} ${shownAs.uid} 1`, `${owner.gid} ${shownAs.gid} 1`, ...(write ? [] : ['read-only'])]), // the former is made read-only inside
+  bind: ({ from, at, owner, shownAs, write }: Of<'bind'>): string[] => ['nestbox-native', 'bind', from, at, ...(!owner || !shownAs ? [] : [`${owner.uid} ${shownAs.uid} 1`, `${owner.gid} ${shownAs.gid} 1`, ...(write ? [] : ['read-only'])])], // without other owners it is made read-only inside
   tmpfs: ({ at, mode, bytes, owner, devices }: Of<'tmpfs'>): string[] => ['mount', '-t', 'tmpfs', '-o', `mode=${mode.toString(8)},size=${bytes},uid=${owner.uid},gid=${owner.gid},nosuid,${devices ? 'noexec' : 'nodev'}`, 'nestbox', at],
   unmount: ({ at }: { at: string }): string[] => ['nestbox-native', 'unmount', at],
 };

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path/posix';
 import { addAccounts, readAccountFiles, removeAccounts } from '../accounts.ts';
-import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, makePlaces, missingIn, missingPlaces, removeEmpty, removeLinkInside, withoutLinks } from '../layers.ts';
+import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, makePlaces, missingIn, missingPlaces, mustStayInside, removeEmpty, removeLinkInside, withoutLinks } from '../layers.ts';
 import { firstId } from '../names.ts';
 import type { Kinds, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
@@ -57,7 +57,10 @@ export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'a
   },
   places: {
     describe: ({ layers }) => `make sure that ${layers[0]} has the folders that every root has`,
-    done: async ({ layers }, host) => (await missingPlaces(host, layers)).length === 0,
+    async done({ layers }, host) {
+      await mustStayInside(host, layers); // asked for at each run: whose root it is can have changed it since
+      return (await missingPlaces(host, layers)).length === 0;
+    },
     inverse: async ({ layers }, host) => (await missingPlaces(host, layers)).map((path) => ({ kind: 'remove-empty' as const, layer: layers[0]!, path })),
     do: ({ layers }, host) => makePlaces(host, layers),
   },
@@ -76,12 +79,13 @@ export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'a
   'link-inside': {
     describe: ({ layers, path, to }) => `link ${path} to ${to} in ${layers[0]}`,
     done: async ({ layers, path, to }, host) => {
-      const there = await inLayers(host, layers, await withoutLinks(host, layers, path));
-      return there !== null && (await host.readLink(there)) === to;
+      const at = await withoutLinks(host, layers, path);
+      const there = await inLayers(host, layers, at);
+      return there !== null && (await host.within(there).readLink(at)) === to;
     },
     inverse: async ({ layers, path, to }, host) => {
       const at = await withoutLinks(host, layers, path);
-      const before = await host.readLink(`${layers[0]}${at}`);
+      const before = await host.within(layers[0]!).readLink(at);
       const back: Step = before === null ? { kind: 'link-inside-end', layer: layers[0]!, path: at, to } : { kind: 'link-inside', layers, path: at, to: before };
       return [back, ...emptied(layers, await missingIn(host, layers, dirname(at)))];
     },

@@ -6,10 +6,11 @@ import { faults, readers } from './readers.ts';
 
 /**
  * One reader and many texts, in a process that may read files and nothing else: what would run a command, or write a file, ends it.
- * READER SEED TEXTS SECONDS REPOSITORY; a line each second says how far it is, so that whoever watches knows that no text holds it up.
+ * READER SEED TEXTS SECONDS REPOSITORY [FROM]; a line each second says how far it is, so that whoever watches knows that no text holds it up.
+ * With FROM those before that number are made and not read, and each after it is told before it is read: so the one is found that ends the process.
  */
 
-const [, , name = '', seed = '1', most = '0', seconds = '0', repository = '.'] = process.argv;
+const [, , name = '', seed = '1', most = '0', seconds = '0', repository = '.', from] = process.argv;
 const reader = (readers[name] ?? faults[name])!;
 const texts = reader.texts(repository);
 const next = chance(Number(seed));
@@ -21,19 +22,36 @@ let memory = 0;
 let refused = 0;
 let count = 0;
 
+/** A parser may make thousands of errors of one text, and of each the stack: that was most of the time. Of what fails the whole is had by reading it once more. */
+Error.stackTraceLimit = 0;
+
+function failureOf(text: string, first: Error): string {
+  Error.stackTraceLimit = 50;
+  try {
+    reader.read(text);
+  } catch (error) {
+    return (error as Error).stack ?? `${error}`;
+  }
+  return `${first.message}\nnot the second time`;
+}
+
 const say = (more: object): void => {
   writeSync(1, `${JSON.stringify({ reader: name, texts: count, refused, slowest: Math.round(slowest), memory: Math.round(memory / 2 ** 20), ...more })}\n`);
 };
 
 for (; (Number(most) === 0 || count < Number(most)) && (Number(seconds) === 0 || performance.now() - begun < Number(seconds) * 1000); count++) {
   const text = mutated(texts, next);
+  if (from !== undefined) {
+    if (count < Number(from)) continue;
+    say({ text });
+  }
   const before = performance.now();
   try {
     reader.read(text);
   } catch (error) {
     if (error instanceof Complaint) refused++;
     else {
-      say({ failed: (error as Error).stack ?? `${error}`, text });
+      say({ failed: failureOf(text, error as Error), text });
       process.exit(1);
     }
   }

@@ -51,5 +51,5 @@ test('a machine file is cut off its root, and is given another', () => {
   for (const odd of ['name = "a"\nroot = { debian = "x" }\n', 'name = "a"\nroot.debian = "x"\n', 'name = "a"\n[root]\npackages = [\n"x",\n[ "y" ],\n]\n', "name = '''\n[root]\n'''\n[root]\ndebian = 'x'\n"])
     assert.throws(() => withoutRoot(odd, 'f'), /f: its \[root\] cannot be told from the rest/, odd);
   assert.deepEqual(['a.tar.zst', 'a.tar', 'a.tgz', 'a.toml', 'a', 'a.img.xz'].map(isArchiveName), [true, true, true, false, false, false]);
-  assert.deepEqual(packing('/root', '/beside', '/to').slice(-8), ['--anchored', '--exclude=./nestbox-machine.toml', '--directory', '/beside', 'nestbox-machine.toml', '--directory', '/root', '.']);
+  assert.deepEqual(packing('/root', '/beside').slice(-8), ['--anchored', '--exclude=./nestbox-machine.toml', '--directory', '/beside', 'nestbox-machine.toml', '--directory', '/root', '.']);
 });

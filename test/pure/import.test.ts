@@ -112,3 +112,16 @@ test('the machine file of the manual for those who come from a chroot is one', (
   const [, block] = /## From a chroot\n\n((?: {4}.*\n|\n)+)/.exec(readFileSync(new URL('../../../docs/coming-from.md', folder), 'utf8')) ?? [];
   assert.equal(readSpec(block!.replace(/^ {4}/gm, ''), 'old.toml').name, 'old');
 });
+
+test('a line that is told of thousands of times takes no memory each time', () => {
+  const text = `[Exec]\nSystemCallFilter=${'é rer=~@swap '.repeat(4000)}\n`;
+  const before = process.resourceUsage().maxRSS;
+  const [foreign] = readForeign([{ file: 'a.nspawn', text }], null);
+  assert.match(imported(foreign!, ['a.nspawn'], { folder: '/', name: null }).text, /~@swap: it is allowed and refused|expected the name of a system call/);
+  assert.ok(process.resourceUsage().maxRSS - before < 200_000, `${process.resourceUsage().maxRSS - before} KiB more`);
+});
+
+test('the tag of an image is a word of the table, and no property that every table has', () => {
+  const [foreign] = readForeign([{ file: 'distrobox.ini', text: '[box]\nimage=debian:__proto__\n' }], null);
+  assert.match(imported(foreign!, ['distrobox.ini'], { folder: '/', name: null }).text, /__proto__/);
+});

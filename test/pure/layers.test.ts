@@ -4,7 +4,7 @@ import { addAccounts, accountsFor } from '../../src/accounts.ts';
 import { Complaint } from '../../src/errors.ts';
 import { MemoryHost } from '../../src/host/memory.ts';
 import { node } from '../../src/host/memory-tree.ts';
-import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, missingIn, removeLinkInside, topPath, withoutLinks } from '../../src/layers.ts';
+import { hidePrivate, inLayers, makeAbove, makeLinkInside, makeMountPoint, missingIn, mustStayInside, removeLinkInside, withoutLinks } from '../../src/layers.ts';
 import { apply, undo } from '../../src/apply.ts';
 import type { Step } from '../../src/step.ts';
 import { memoryJournal } from './world.ts';
@@ -27,9 +27,9 @@ const hostFiles = (from: MemoryHost) => from.snapshot().filter((line) => line.st
 
 test('a path is found in the uppermost layer that has it, and a whiteout hides it', async () => {
   const h = host();
-  assert.equal(await inLayers(h, layers, '/etc/passwd'), '/lower/etc/passwd');
+  assert.equal(await inLayers(h, layers, '/etc/passwd'), '/lower');
   h.put('/upper/etc/passwd', node('file', 0o644));
-  assert.equal(await inLayers(h, layers, '/etc/passwd'), '/upper/etc/passwd');
+  assert.equal(await inLayers(h, layers, '/etc/passwd'), '/upper');
   h.put('/upper/etc/group', node('other', 0o600, undefined, 'c 0:0'));
   assert.equal(await inLayers(h, layers, '/etc/group'), null);
   assert.deepEqual(await missingIn(h, layers, '/srv/data/a/b'), ['/srv/data/a/b', '/srv/data/a', '/srv/data', '/srv'], 'also the folders that a lower layer has: they are made in the upper one');
@@ -62,7 +62,7 @@ for (const [what, make] of hostile)
     const before = hostFiles(h);
     const add = accountsFor({ users: [], groups: [] }, { name: 'steam' }, [29], String);
     const attempts: (() => Promise<unknown>)[] = [
-      () => makeMountPoint(h, layers, '/etc/resolv.conf', 'file'), () => makeMountPoint(h, layers, '/etc/deep/er', 'directory'), () => topPath(h, layers, '/etc/shadow').then((path) => h.write(path, 'mine', 0o644)), () => addAccounts(h, layers, add),
+      () => makeMountPoint(h, layers, '/etc/resolv.conf', 'file'), () => makeMountPoint(h, layers, '/etc/deep/er', 'directory'), () => makeAbove(h, layers, '/etc/shadow').then(() => h.within('/upper').write('/etc/shadow', 'mine', 0o644)), () => addAccounts(h, layers, add),
       () => apply([{ kind: 'mount-point', layers, path: '/etc/x', type: 'file' }], h, null),
     ];
     for (const attempt of attempts) await attempt().catch((error: unknown) => assert.ok(error instanceof Complaint, `${error}`));
@@ -112,6 +112,18 @@ test('a path is followed as a container does: links of the root on its way, not 
   assert.equal(await withoutLinks(h, layers, '/lib/last'), '/usr/lib/last');
   assert.equal(await withoutLinks(h, layers, '/nowhere/at/all'), '/nowhere/at/all');
   await assert.rejects(withoutLinks(h, layers, '/evil/passwd'), /leads outside/);
+});
+
+test('a root in which a container has its mounts elsewhere is refused where that is outside, as systemd-nspawn would go there on the host', async () => {
+  const outside: [path: string, to: string][][] = [[['/run', '/etc']], [['/run', 'one'], ['/one', 'two/three'], ['/two/three', '/nowhere/yet']], [['/dev', '../dev']], [['/tmp', 'a/b'], ['/a/b', '../../tmp']], [['/proc', 'proc']]];
+  const inside: [path: string, to: string][][] = [[['/run', 'var/run'], ['/var/run', '../elsewhere']], [['/tmp', 'not/there']], [['/home', '/somewhere']]];
+  for (const [all, refused] of [...outside.map((one) => [one, true] as const), ...inside.map((one) => [one, false] as const)]) {
+    const h = host();
+    for (const [path, to] of all) h.put(`/upper${path}`, link(to));
+    const done = mustStayInside(h, layers);
+    if (refused) await assert.rejects(done, /in the machine's root leads outside of it/, JSON.stringify(all));
+    else await done;
+  }
 });
 
 test('a link is made over another link of the root and never over a file, and is taken away only as long as it is the same', async () => {

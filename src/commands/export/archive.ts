@@ -3,6 +3,7 @@ import { member, packing, withoutRoot } from '../../archives.ts';
 import { apply } from '../../apply.ts';
 import { Complaint } from '../../errors.ts';
 import { must } from '../../host.ts';
+import { unable } from '../../host/distribution.ts';
 import { meet, readMachineFile } from '../../meet.ts';
 import { probe } from '../../probe.ts';
 import type { Machine } from '../../machine.ts';
@@ -17,6 +18,8 @@ export default async function archive(name: string, words: string[], to: string,
   if (words.length > 0) throw new Complaint('--archive packs the whole machine', `nestbox export ${name} --archive FILE`);
   if (!/\.tar\.zst$/.test(to)) throw new Complaint(`${to} does not end in .tar.zst`, 'it is an archive that GNU tar reads too');
   const facts = probe(process.env);
+  const { tar } = facts.programs;
+  if (!tar) throw unable('tar', 'pack a machine');
   const file = readMachineFile(name, facts);
   const text = withoutRoot(file.text, file.file);
   return inSession(file, facts, { ...(verbose && { verbose }) }, async (session, host, tell, base) => {
@@ -29,7 +32,10 @@ export default async function archive(name: string, words: string[], to: string,
     const { root, steps } = rootOf(machine);
     await apply([{ kind: 'mkdir', path: `${run}/archive`, mode: 0o700 }, { kind: 'write', path: `${run}/archive/${member}`, text, mode: 0o644 }, { kind: 'write', path: partial, text: '', mode: 0o600, owner: base.person }, ...steps], host, session.journal, tell);
     note(`packing the root of '${name}'`);
-    await must(host, packing(root, `${run}/archive`, partial));
+    // Not by its name: it is in the person's folder, where a link may have come into its place.
+    const { uid, gid } = base.person;
+    const [, ...words] = packing(root, `${run}/archive`);
+    await must(host, ['nestbox-native', 'launch', '--output', partial, `${uid}`, `${gid}`, '--', tar, ...words]);
     await host.rename(partial, path);
     return 0;
   });

@@ -23,6 +23,7 @@ export default defineGrant({
     const folder = `${run}/sound`;
     const server = `${folder}/server`;
     const gate = `${folder}/gate`;
+    const configuration = `${run}/daemon.conf`; // nothing is put into a folder that is the person's
     const name = 'sink_name=host sink_properties=device.description=Speakers'; // else its description tells paths of the host
     // The tunnel waits for a server that starts later, as when a machine comes up with the host and nobody has logged in yet, and for one that
     // starts again. Its sink is there while the server is: else all that plays is moved to the other one, so that no program stops.
@@ -31,7 +32,7 @@ export default defineGrant({
       'module-null-sink sink_name=nowhere sink_properties=device.description=Nowhere',
     ];
     const environment = {
-      HOME: '/nonexistent', PULSE_RUNTIME_PATH: server, PULSE_STATE_PATH: server, PULSE_CONFIG: `${folder}/daemon.conf`,
+      HOME: '/nonexistent', PULSE_RUNTIME_PATH: server, PULSE_STATE_PATH: server, PULSE_CONFIG: configuration,
       DBUS_SESSION_BUS_ADDRESS: 'unix:path=/dev/null', DBUS_SYSTEM_BUS_ADDRESS: 'unix:path=/dev/null',
     };
     return {
@@ -39,7 +40,7 @@ export default defineGrant({
         { kind: 'mkdir', path: folder, mode: 0o700, owner: helper }, // what every account inside may use is not for those of the host
         { kind: 'mkdir', path: server, mode: 0o700, owner: helper },
         { kind: 'mkdir', path: gate, mode: 0o755, owner: helper },
-        { kind: 'write', path: `${folder}/daemon.conf`, text: 'flat-volumes = no\n', mode: 0o644 }, // a loud program must not turn the host up
+        { kind: 'write', path: configuration, text: 'flat-volumes = no\n', mode: 0o644 }, // a loud program must not turn the host up
       ],
       services: [
         {
