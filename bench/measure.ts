@@ -27,6 +27,10 @@ export interface Goal {
   name: string;
   to: string;
   goal: number | null;
+  /** By what factor the goal may be passed before the bench fails, with exit status 1: as far as noise takes the median; 1 if absent. bench/README.md says how it is chosen. */
+  margin?: number;
+  /** A variant that does all but what is of interest: its time is taken off both, median for median, as two small differences of one round are mostly noise. */
+  less?: string;
 }
 
 const environment = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LANG: 'C.UTF-8', TERM: 'xterm' };
@@ -81,26 +85,56 @@ export function median(values: number[]): number {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** The median of the ratios of each round: both of a pair ran close to each other. */
-export function ratio(measured: Measured[], { name, to }: Goal): number {
-  const times = (wanted: string) => measured.find((one) => one.name === wanted)!.times;
-  const others = times(to);
-  return median(times(name).map((time, i) => time / others[i]!));
+const timesOf = (measured: Measured[], wanted: string): number[] => {
+  const found = measured.find(({ name }) => name === wanted);
+  if (!found) throw new Error(`nothing was measured that is called '${wanted}'`);
+  return found.times;
+};
+
+/** Of each round: both of a pair ran close to each other. */
+const ratiosOf = (measured: Measured[], { name, to }: Goal): number[] => {
+  const others = timesOf(measured, to);
+  return timesOf(measured, name).map((time, i) => time / others[i]!);
+};
+
+/** The median of the ratios of each round; where something is taken off, the ratio of the medians. */
+export function ratio(measured: Measured[], goal: Goal): number {
+  if (goal.less === undefined) return median(ratiosOf(measured, goal));
+  const base = median(timesOf(measured, goal.less));
+  const above = (name: string) => Math.max(median(timesOf(measured, name)) - base, base / 20); // less than that cannot be told from noise
+  return above(goal.name) / above(goal.to);
 }
 
-/** Tables as the README has them, or JSON. */
-export function report(title: string, measured: Measured[], goals: Goal[], facts: Record<string, string>, json: boolean): void {
+/** Whether a ratio is worse than noise explains. */
+const fails = (reached: number, { goal, margin = 1 }: Goal): boolean => goal !== null && reached > goal * margin;
+
+/** What a bench says with --json; of each pair also the ratio of every round. */
+export interface Report {
+  title: string;
+  computer: string;
+  facts: Record<string, string>;
+  rows: { name: string; min: number; median: number; max: number; rounds: number }[];
+  ratios: (Goal & { ratio: number; rounds: number[]; failed: boolean })[];
+}
+
+/** Tables as the README has them, or JSON. The exit status is 1 where a ratio is worse than its goal and margin. */
+export function report(title: string, measured: Measured[], goals: Goal[], facts: Record<string, string>, json: boolean, unit = 'ms'): void {
   const rows = measured.map(({ name, times }) => ({ name, min: Math.min(...times), median: median(times), max: Math.max(...times), rounds: times.length }));
-  const ratios = goals.map((goal) => ({ ...goal, ratio: ratio(measured, goal) }));
+  const ratios = goals.map((goal) => {
+    const reached = ratio(measured, goal);
+    return { ...goal, ratio: reached, rounds: ratiosOf(measured, goal), failed: fails(reached, goal) };
+  });
+  if (ratios.some(({ failed }) => failed)) process.exitCode = 1;
   if (json) {
-    console.log(JSON.stringify({ title, computer: computer(), facts, rows, ratios }, null, 2));
+    console.log(JSON.stringify({ title, computer: computer(), facts, rows, ratios } satisfies Report, null, 2));
     return;
   }
   const digits = (value: number) => value.toFixed(value < 1000 ? 1 : 0);
+  const judged = ({ goal, margin = 1, ratio: reached, failed }: (typeof ratios)[number]) => (goal === null ? '' : `${Number(goal.toFixed(2))}${failed ? ' FAILED' : reached > goal ? ` MISSED, within ${margin}` : ''}`);
   console.log(`${title}, ${measured[0]!.times.length} rounds. ${computer()}.\n`);
-  table([['ms', 'min', 'median', 'max'], ...rows.map(({ name, ...row }) => [name, digits(row.min), digits(row.median), digits(row.max)])]);
+  table([[unit, 'min', 'median', 'max'], ...rows.map(({ name, ...row }) => [name, digits(row.min), digits(row.median), digits(row.max)])]);
   console.log();
-  table([['median of the ratios of each round', 'ratio', 'goal'], ...ratios.map(({ name, to, goal, ratio: reached }) => [`${name} / ${to}`, reached.toFixed(reached < 0.1 ? 3 : 2), goal === null ? '' : `${goal}${reached <= goal ? '' : ' MISSED'}`])]);
+  table([['median of the ratios of each round', 'ratio', 'goal'], ...ratios.map((one) => [`${one.name} / ${one.to}${one.less === undefined ? '' : `, both less ${one.less}`}`, one.ratio.toFixed(one.ratio < 0.1 ? 3 : 2), judged(one)])]);
   for (const [name, value] of Object.entries(facts)) console.log(`\n${name}: ${value}`);
 }
 
@@ -119,8 +153,8 @@ function computer(): string {
   return `${cpus().length} cores, ${system}, Linux ${release().replace(/-.*/, '')}, ${systemd?.replace(/ \(.*/, '')}, Node ${process.versions.node}`;
 }
 
-/** What a bench is told on its command line: --rounds N, --json, and words of its own. */
-export function options(): { rounds: number | undefined; json: boolean; against: string | undefined; words: string[] } {
+/** What a bench is told on its command line: --rounds N, --json, --short (as the tests run it), --against PROGRAM, and words of its own. */
+export function options(): { rounds: number | undefined; json: boolean; short: boolean; against: string | undefined; words: string[] } {
   const words = process.argv.slice(2);
   const take = (name: string) => {
     const i = words.indexOf(name);
@@ -128,7 +162,6 @@ export function options(): { rounds: number | undefined; json: boolean; against:
   };
   const rounds = take('--rounds');
   const against = take('--against');
-  const json = words.includes('--json');
-  return { rounds: rounds === undefined ? undefined : Number(rounds), json, against, words: words.filter((word) => word !== '--json') };
+  const has = (name: string) => words.includes(name);
+  return { rounds: rounds === undefined ? undefined : Number(rounds), json: has('--json'), short: has('--short'), against, words: words.filter((word) => word !== '--json' && word !== '--short') };
 }
-

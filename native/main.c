@@ -92,6 +92,7 @@ static const struct {
 	{ "press", "", press_job },
 	{ "pulse-gate", "LISTEN SERVER", pulse_gate_job },
 	{ "ready", "PATH", ready_job },
+	{ "seal", "DIRECTORY", seal_job },
 	{ "seat", "take MACHINE [path:PLACE|id:VENDOR:PRODUCT|name:NAME]... | give-back MACHINE", seat_job },
 	{ "udev-relay", "[--seat SEAT] [--visible TERMINAL|--seat-of MACHINE] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE", udev_relay_job },
 	{ "unlock", "DEVICE MAPPING MACHINE [--discards] [--key-file FILE] [--called NAME] [--passphrase-fd N]", unlock_job },

@@ -74,6 +74,7 @@ int partition_job(int argc, char **argv);
 int press_job(int argc, char **argv);
 int pulse_gate_job(int argc, char **argv);
 int ready_job(int argc, char **argv);
+int seal_job(int argc, char **argv);
 int seat_job(int argc, char **argv);
 int udev_relay_job(int argc, char **argv);
 int unlock_job(int argc, char **argv);

@@ -51,7 +51,8 @@ export function audit(known: Known): Report {
     ...Object.entries(rules).flatMap(([rule, { look }]) => look(known).map((found) => ({ rule, ...found }))),
   ];
   // A place that opens it in two ways says so once.
-  const once = all.filter((found, i) => all.findIndex((other) => other.can === found.can && other.what === found.what && other.where.file === found.where.file && other.where.line === found.where.line) === i);
+  const seen = new Set<string>();
+  const once = all.filter(({ can, what, where: { file, line } }) => seen.size < seen.add(JSON.stringify([can, what, file, line])).size);
   const findings = once.map((found): Finding => ({ ...found, ...attainable(found, known), level: levelOf(found.can) })).sort((a, b) => dangers[b.can].weight - dangers[a.can].weight || (a.where.line ?? 1e9) - (b.where.line ?? 1e9));
   return { name: known.name, made: known.made, file: known.file, level: worstLevel(findings), score: scoreOf(findings.map(({ can }) => can)), findings, unseen: known.unseen };
 }

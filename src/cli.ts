@@ -198,5 +198,12 @@ export async function main(all: string[]): Promise<void> {
     if (error instanceof Complaint && error.hint) process.stderr.write(error.hint.split('\n').map((line) => `  ${line}\n`).join(''));
     if (stack) process.stderr.write(`${(error as Error).stack}\n`);
   }
+  await Promise.all([process.stdout, process.stderr].map(written));
   process.exit(); // a connection or a watcher that is still open must not keep it
 }
+
+/** Once all of it is with the reader, or the reader has gone. What does not fit into a pipe at once is still on its way, and an end of the process would cut it off. */
+const written = (stream: NodeJS.WriteStream): Promise<void> => new Promise((done) => {
+  stream.once('error', () => done());
+  stream.write('', () => done());
+});

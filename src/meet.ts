@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
 import { Complaint } from './errors.ts';
-import type { CdiFile, Claim, Facts, SeatFacts, TakenPort } from './facts.ts';
+import type { CdiFile, Claim, Facts, SeatFacts, TakenPort, Terminals } from './facts.ts';
 import { digest } from './digest.ts';
 import { readState } from './host/session.ts';
 import { isImageName, nameOfImage } from './names.ts';
@@ -79,11 +79,32 @@ function read(path: string): string | null {
 /** Where a machine may have links to what it has of an image: of a run, and of a service. */
 export const imageFolders = (name: string): string[] => [store.run(name), store.serviceRun(name)].map(imageFolder);
 
-/** A spec meets this host as it is now. */
-export async function meet(written: Spec, file: string, base: Facts = probe(process.env), way: Way = 'run'): Promise<{ machine: Machine; facts: Facts }> {
+/** What a machine's meeting with the host needs of all the others, and of all processes. Each is read when the first machine asks: to look at many machines must not read the files of all for each of them. */
+export interface Others {
+  terminals(): Terminals | null;
+  seats(): SeatFacts;
+  ports(): TakenPort[];
+}
+
+/** What is read when it is asked for, and not again. */
+export function once<T>(read: () => T): () => T {
+  let known: { is: T } | null = null;
+  return () => {
+    known ??= { is: read() };
+    return known.is;
+  };
+}
+
+/** Of the host as it is now. */
+export function othersOn(facts: Pick<Facts, 'store'>): Others {
+  return { terminals: once(() => readTerminals(facts)), seats: once(() => seatsNow(facts)), ports: once(() => [...readListening(), ...portsOfAll(facts)]) };
+}
+
+/** A spec meets this host as it is now; `others`: as many machines have met it before. */
+export async function meet(written: Spec, file: string, base: Facts = probe(process.env), way: Way = 'run', others: Others = othersOn(base)): Promise<{ machine: Machine; facts: Facts }> {
   const spec = withAttached(written, base);
   const known = namesCdi(spec) ? { ...base, cdi: await readCdiFiles() } : base;
-  let facts = look(wantsTerminal(spec) ? { ...known, terminals: readTerminals(known) } : known, pathsOf(spec, known), classesOf(spec));
+  let facts = look(wantsTerminal(spec) ? { ...known, terminals: others.terminals() } : known, pathsOf(spec, known), classesOf(spec));
   const root = roots[spec.root.source]!;
   const volume = root.volume?.(spec.root.options);
   if (volume) facts = { ...facts, volume: readVolume(volume, mountPointOf(spec.name), root.isImage ? imageFolders(spec.name) : null) };
@@ -91,8 +112,8 @@ export async function meet(written: Spec, file: string, base: Facts = probe(proc
     const layers = layersOf(spec, facts);
     facts = { ...facts, accounts: readAccounts(layers), init: readInit(layers), ...(meetsInside(spec) && { inside: readInside(layers) }), ...(engines[spec.engine]!.mountsInside && { rootLinks: readRootLinks(layers) }), ...(root.isImage && layers[0] && { insideImage: readInsideImage(layers[0]) }), ...processorOf(spec, facts, layers) };
   }
-  if (meetsSeats(spec)) facts = { ...facts, seats: seatsNow(facts) };
-  if (namesPorts(spec)) facts = { ...facts, ports: [...readListening(), ...portsOfOthers(spec.name, base)] };
+  if (meetsSeats(spec)) facts = { ...facts, seats: others.seats() };
+  if (namesPorts(spec)) facts = { ...facts, ports: others.ports().filter(({ machine }) => machine !== spec.name) };
   return { machine: resolve(spec, facts, file, way), facts };
 }
 
@@ -105,9 +126,9 @@ function processorOf(spec: Spec, facts: Facts, layers: readonly string[]): Pick<
   return { rootArchitecture, rootSystemd: spec.boot ? readSystemd(layers) : null, binfmt: readBinfmt(rootArchitecture), tools: readTools(layers, facts.programs['nestbox-native']) };
 }
 
-/** The ports of the host that other machines' files name. One that cannot be read now is told of when its machine is run. */
-function portsOfOthers(name: string, { store: { machines } }: Facts): TakenPort[] {
-  return machines.filter((other) => other.name !== name).flatMap(({ name: machine, file }) => {
+/** The ports of the host that machines' files name. One that cannot be read now is told of when its machine is run. */
+function portsOfAll({ store: { machines } }: Pick<Facts, 'store'>): TakenPort[] {
+  return machines.flatMap(({ name: machine, file }) => {
     try {
       const { grants } = readSpec(read(file) ?? '', file);
       return grants.filter(({ topic }) => topic === 'network').flatMap(({ options }) => portsOf(options).map(({ protocol, host: port }): TakenPort => ({ protocol, port, machine })));

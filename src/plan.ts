@@ -35,7 +35,7 @@ export function plan(machine: Machine, facts: Facts, positionOf: (at: (string | 
     throw new Complaint(fatal.map(({ what, mend, at, accept }) => `${at && at.length > 0 ? positionOf(at) : ''}${what}\n  ${mend}${accept && !mend.includes(accept) ? `, or say accept = ["${accept}"]` : ''}`).join('\n'));
   // As a service, the container is the last of its units, and they are made of the rest.
   const last = machine.way === 'service' ? [] : container(machine, facts);
-  return { opening: [...volume(machine), ...(isToBeBuilt(machine, facts) ? emulator(machine) : [])], lasting: [...template(machine, facts), ...making(machine)], passing: [...emulator(machine), ...beside(machine), ...seeing(machine), ...granting(machine, facts), ...last] };
+  return { opening: [...volume(machine), ...(isToBeBuilt(machine, facts) ? emulator(machine) : [])], lasting: [...template(machine, facts), ...verified(machine, facts), ...making(machine)], passing: [...emulator(machine), ...beside(machine), ...seeing(machine), ...granting(machine, facts), ...last] };
 }
 
 /** Whether its root has still to be built. */
@@ -78,10 +78,18 @@ function template({ source, name, run }: Machine, facts: Facts): Planned[] {
   return by('root', [
     { kind: 'workspace', path: partial }, folder(`${partial}/root`), folder(seen),
     ...source.build(`${partial}/root`, seen),
+    ...(source.masks && source.masks.length > 0 ? [{ kind: 'mask' as const, root: `${partial}/root`, made: source.masks }] : []),
+    { kind: 'seal', template: partial },
     { kind: 'sync', path: partial }, // else a power cut could leave a template with empty files
     { kind: 'rename', from: partial, to: dirname(store.template(source.key)) },
     { kind: 'remove-tree', path: partial }, // only there when another machine has built the same meanwhile
   ]);
+}
+
+/** A machine is made from a template that is as it was built. Those that are made already stay as they are. */
+function verified({ source, record, ephemeral }: Machine, { store: { templates } }: Facts): Planned[] {
+  const key = templateOf(source);
+  return key !== null && templates.includes(key) && (ephemeral || !record) ? by('root', [{ kind: 'verify', template: dirname(store.template(key)), key }]) : [];
 }
 
 /** A file system of the container's own is mounted there. */

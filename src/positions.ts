@@ -4,24 +4,51 @@ export interface Position {
   column: number;
 }
 
+/** What has been walked through: the offset of every key and element, and where each line begins. */
+interface Walked {
+  text: string;
+  places: ReadonlyMap<string, number>;
+  lines: readonly number[];
+}
+
+/** The last text. Whoever asks for one place of a text mostly asks for all of them, and a walk for each would take the square of its length. */
+let last: Walked | null = null;
+
+function walked(text: string): Walked {
+  if (last?.text !== text) last = { text, places: scan(text), lines: [0, ...Array.from(text.matchAll(/\n/g), ({ index }) => index + 1)] };
+  return last;
+}
+
 /** The place of the value at `path`, else of the nearest thing around it. The text must have been read as TOML before. */
 export function positionOf(text: string, path: readonly (string | number)[]): Position {
-  const places = scan(text);
+  const { places, lines } = walked(text);
   for (let length = path.length; length > 0; length--) {
     const place = places.get(name(path.slice(0, length)));
-    if (place !== undefined) return toPosition(text, place);
+    if (place !== undefined) return toPosition(lines, place);
   }
   return { line: 1, column: 1 };
 }
 
 /** Whether the text says anything at `path`. */
-export const hasPosition = (text: string, path: readonly (string | number)[]): boolean => scan(text).has(name(path));
+export const hasPosition = (text: string, path: readonly (string | number)[]): boolean => walked(text).places.has(name(path));
+
+/** A line as it is written, counted from 1. */
+export function lineOf(text: string, line: number): string {
+  const { lines } = walked(text);
+  return text.slice(lines[line - 1], line < lines.length ? lines[line]! - 1 : undefined);
+}
 
 const name = (path: readonly (string | number)[]): string => JSON.stringify(path.map(String));
 
-function toPosition(text: string, offset: number): Position {
-  const before = text.slice(0, offset).split('\n');
-  return { line: before.length, column: before.at(-1)!.length + 1 };
+/** The last line that begins at the offset or before it, found by halves. */
+function toPosition(lines: readonly number[], offset: number): Position {
+  let [low, high] = [0, lines.length - 1];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (lines[middle]! <= offset) low = middle;
+    else high = middle - 1;
+  }
+  return { line: low + 1, column: offset - lines[low]! + 1 };
 }
 
 /** A basic string's escapes: toml.io, "String". */

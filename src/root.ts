@@ -2,13 +2,14 @@ import type * as v from 'valibot';
 import type { Problem } from './errors.ts';
 import type { Facts } from './facts.ts';
 import type { Packing } from './image/packed.ts';
+import type { Made } from './masks.ts';
 import type { Step } from './step.ts';
 import type { Volume } from './volumes.ts';
 
 /** Where a machine's root file system comes from, once the host is known. */
 export type Source =
-  /** Built once into a template that machines share; `key` names everything that it is built from. `seen` is the target where any user can reach it. */
-  | { kind: 'template'; key: string; build: (target: string, seen: string) => Step[] }
+  /** Built once into a template that machines share; `key` names everything that it is built from. `seen` is the target where any user can reach it. `masks`: what is left out in it of an init that is made for computers. */
+  | { kind: 'template'; key: string; masks?: Made[]; build: (target: string, seen: string) => Step[] }
   /** A directory used where it is: the person's, a copy of another machine's that is made with this one, or where a volume is mounted. `unpack`: it is on an image that is packed still. */
   | { kind: 'directory'; path: string; copy?: { of: string; from: string }; volume?: Volume; unpack?: { from: string; to: string; as: Packing } }
   /** A copy of what another machine has changed, over the same template. */

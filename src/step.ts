@@ -5,6 +5,7 @@ import type { Change } from './image/edit.ts';
 import type { Format } from './image/filesystems.ts';
 import type { Packing } from './image/packed.ts';
 import type { CacheEntry } from './linker.ts';
+import type { Made } from './masks.ts';
 
 /** Ids of the host. */
 export interface Owner {
@@ -121,8 +122,14 @@ export type Step =
   | { kind: 'remove-empty'; layer: string; path: string }
   /** A long-running program that fills `target`; it cannot outlive nestbox, nor leave a mount. Where `seen` is given it finds the target there. */
   | { kind: 'build'; target: string; seen?: string; argv: string[]; what: string }
+  /** What of systemd has no use in a container, in a root that was just built; what stands there already is left alone. */
+  | { kind: 'mask'; root: string; made: Made[] }
   /** `of`: the machine that it belongs to, which must not run meanwhile. */
   | { kind: 'copy-tree'; from: string; to: string; of: string }
+  /** A line about all files of a root that was just built is written beside it. */
+  | { kind: 'seal'; template: string }
+  /** The root of a template has the files that it was built with; refuses what has been changed since. One without a seal is older than these. */
+  | { kind: 'verify'; template: string; key: string }
   /** All that was written to the file system of `path` is on the disk. */
   | { kind: 'sync'; path: string }
   /**

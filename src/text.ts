@@ -1,10 +1,13 @@
 import { stripVTControlCharacters } from 'node:util';
 
+/** How wide a cell is seen. Most have no colour: not to look for one is quicker by far. */
+const widthOf = (cell: string): number => (cell.includes('\x1b') ? stripVTControlCharacters(cell) : cell).length;
+
 /** Rows as columns of equal width, the first row as their titles. */
 export function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => stripVTControlCharacters(row[i] ?? '').length)));
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map((row) => widthOf(row[i] ?? ''))));
   return rows.map((row, n) => {
-    const line = row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i]! + cell.length - stripVTControlCharacters(cell).length))).join('  ').trimEnd();
+    const line = row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i]! + cell.length - widthOf(cell)))).join('  ').trimEnd();
     return n === 0 && process.stdout.isTTY ? `\x1b[1m${line}\x1b[22m` : line;
   }).join('\n');
 }

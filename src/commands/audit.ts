@@ -4,7 +4,7 @@ import { audit as judge, type Report, tell } from '../audit.ts';
 import { type Level, levels } from '../dangers.ts';
 import { Complaint } from '../errors.ts';
 import type { Facts } from '../facts.ts';
-import { dropIns, foreignFiles, leaderOf, lookAt, runningContainers } from '../host/containers.ts';
+import { dropIns, foreignFiles, leaderOf, leadersOfLxc, lookAt, runningContainers } from '../host/containers.ts';
 import { concerning, readSurroundings } from '../host/surroundings.ts';
 import { kindOf, readForeign } from '../import.ts';
 import { nameOfFile } from '../import/nspawn.ts';
@@ -14,7 +14,7 @@ import type { Known, Surroundings } from '../known.ts';
 import { knownForeign } from '../known/foreign.ts';
 import { knownMachine } from '../known/machine.ts';
 import { knownProcess } from '../known/process.ts';
-import { meet, readMachineFile } from '../meet.ts';
+import { meet, once, type Others, othersOn, readMachineFile } from '../meet.ts';
 import { probe } from '../probe.ts';
 import { sarif } from '../sarif.ts';
 import { store } from '../store.ts';
@@ -29,6 +29,15 @@ interface Options {
   'fail-above'?: string;
 }
 
+/** What all that is looked at has in common. It is read once: else the time for many grows with their square. */
+interface Looking {
+  facts: Facts;
+  host: Surroundings;
+  others: Others;
+  files(): ReadonlyMap<string, string>;
+  lxc(): ReadonlyMap<string, number>;
+}
+
 /** Tells what a hostile program inside could do, of a machine file, a machine, or a container of somebody else's. Exit status 3: more than --fail-above says. */
 export default async function audit(args: string[], options: Options): Promise<number> {
   if (options.all ? args.length > 0 : args.length === 0) throw new Complaint(options.all ? '--all is for all there are, and a name for one' : 'which machine?', 'nestbox audit FILE|NAME..., or nestbox audit --all');
@@ -36,10 +45,11 @@ export default async function audit(args: string[], options: Options): Promise<n
   const bound = options['fail-above'] === undefined ? null : boundOf(options['fail-above']);
   const facts = probe(process.env);
   const host = await readSurroundings(facts);
+  const looking: Looking = { facts, host, others: othersOn(facts), files: once(foreignFiles), lxc: once(leadersOfLxc) };
   const reports: Report[] = [];
-  for (const one of options.all ? everything(facts) : args)
+  for (const one of options.all ? everything(looking) : args)
     try {
-      reports.push(...(await known(one, facts, host)).map(judge));
+      reports.push(...(await known(one, looking)).map(judge));
     } catch (error) {
       if (!options.all || !(error instanceof Complaint)) throw error;
       note(`${one} cannot be looked at, going on\n${error.message}`);
@@ -62,9 +72,9 @@ function boundOf(text: string): (report: Report) => boolean {
 }
 
 /** Names of machines, of other containers that have files, and of those that run. */
-const everything = ({ store: { machines, services } }: Facts): string[] => {
+const everything = ({ facts: { store: { machines, services } }, files }: Looking): string[] => {
   const ours = [...machines.map(({ name }) => name), ...services.map(({ name }) => name)];
-  return [...new Set([...ours, ...foreignFiles().keys(), ...runningContainers()])].sort();
+  return [...new Set([...ours, ...files().keys(), ...runningContainers()])].sort();
 };
 
 /** What is of the host itself, and of no container that is looked at. */
@@ -84,22 +94,23 @@ function summary(reports: readonly Report[]): string {
 }
 
 /** What one argument names: a path, or first a machine of nestbox's, then what runs, then what has files. */
-async function known(argument: string, facts: Facts, host: Surroundings): Promise<Known[]> {
+async function known(argument: string, looking: Looking): Promise<Known[]> {
+  const { facts, host, files, lxc } = looking;
   if (argument.includes('/') || argument.includes('.')) {
     const text = argument.endsWith('.toml') ? null : read(argument);
-    return text !== null && kindOf({ file: argument, text }) !== null ? foreign(withDropIns(argument, dirname(absolute(argument))), nameOfFile(absolute(argument)), host) : [await machine(argument, facts, host)];
+    return text !== null && kindOf({ file: argument, text }) !== null ? foreign(withDropIns(argument, dirname(absolute(argument))), nameOfFile(absolute(argument)), host) : [await machine(argument, looking)];
   }
   if (/^\d+$/.test(argument)) return [knownProcess(await lookAt(argument, Number(argument), facts), concerning(host, argument, 0))];
-  if (facts.store.machines.some(({ name }) => name === argument) || existsSync(`${store.files}/${argument}.toml`)) return [await machine(argument, facts, host)];
-  const pid = leaderOf(argument);
+  if (facts.store.machines.some(({ name }) => name === argument) || existsSync(`${store.files}/${argument}.toml`)) return [await machine(argument, looking)];
+  const pid = leaderOf(argument, lxc);
   if (pid !== null) return [knownProcess(await lookAt(argument, pid, facts), concerning(host, argument, 0))];
-  const file = foreignFiles().get(argument);
-  return file ? foreign(withDropIns(file, '/etc/systemd/system'), argument, host) : [await machine(argument, facts, host)]; // which complains that there is none
+  const file = files().get(argument);
+  return file ? foreign(withDropIns(file, '/etc/systemd/system'), argument, host) : [await machine(argument, looking)]; // which complains that there is none
 }
 
-async function machine(argument: string, facts: Facts, host: Surroundings): Promise<Known> {
+async function machine(argument: string, { facts, host, others }: Looking): Promise<Known> {
   const file = readMachineFile(argument, facts);
-  const met = await meet(file.spec, file.file, facts);
+  const met = await meet(file.spec, file.file, facts, 'run', others);
   return knownMachine({ shown: argument.includes('/') || argument.endsWith('.toml') ? argument : file.file, text: file.text, spec: file.spec }, met.machine, met.facts, concerning(host, met.machine.name, met.machine.shift));
 }
 

@@ -1,15 +1,16 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { readState } from '../host/session.ts';
-import { probe, readScreens } from '../probe.ts';
+import { readScreens, readStore } from '../probe.ts';
 import { store } from '../store.ts';
 import { lastTerminal } from '../terminals.ts';
 import { table } from '../text.ts';
 
 /** Every machine that is installed, made, or running. */
 export default async function list(_: string[], { json }: { json?: boolean }): Promise<number> {
-  const facts = probe(process.env);
-  const { machines, services } = facts.store;
-  const screens = readScreens(facts);
+  // What is kept of the machines, and nothing else of the host. A folder is read once, and no file is looked for that is not there: that would be most of the time where there are many.
+  const kept = readStore();
+  const { machines, services } = kept;
+  const screens = readScreens({ store: kept });
   const names = (folder: string, suffix = '') => {
     try {
       return readdirSync(folder).filter((name) => name.endsWith(suffix)).map((name) => name.slice(0, name.length - suffix.length));
@@ -17,15 +18,18 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
       return [];
     }
   };
-  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...names(store.runs).filter((name) => !name.includes('.')), ...services.map(({ name }) => name), ...names(store.scratches, '.kept')])].sort();
+  const [runs, mounted] = [new Set(names(store.runs)), new Set(names(store.scratches, '.kept'))];
+  const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...[...runs].filter((name) => !name.includes('.')), ...services.map(({ name }) => name), ...mounted])].sort();
   const left = new Set(names(store.journals));
+  const byName = <T extends { name: string }>(some: readonly T[]) => new Map(some.map((one) => [one.name, one]));
+  const [records, served, terminals] = [byName(machines), byName(services), byName(screens?.machines ?? [])];
   const rows = all.map((name) => {
-    const record = machines.find((machine) => machine.name === name);
-    const running = readState(name);
-    const service = services.find((one) => one.name === name) ?? null;
+    const record = records.get(name);
+    const running = runs.has(name) ? readState(name) : null;
+    const service = served.get(name) ?? null;
     return {
-      name, state: running || service?.leader ? 'running' : left.has(name) ? 'cut off' : existsSync(store.kept(name)) ? 'mounted' : record ? 'ready' : 'not made', pid: running?.pid ?? service?.leader ?? null, service: service !== null, enabled: service?.enabled ?? false,
-      terminal: screens?.machines.find((machine) => machine.name === name)?.number ?? null,
+      name, state: running || service?.leader ? 'running' : left.has(name) ? 'cut off' : mounted.has(name) ? 'mounted' : record ? 'ready' : 'not made', pid: running?.pid ?? service?.leader ?? null, service: service !== null, enabled: service?.enabled ?? false,
+      terminal: terminals.get(name)?.number ?? null,
       root: record?.template ?? record?.volume?.path ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
     };
   });

@@ -30,6 +30,9 @@ export default async function plan([argument, ...argv]: string[], { json }: { js
     }
   };
   show('before all else, taken back at the end', opening);
+  const masks = machine.source.kind === 'template' ? (machine.source.masks ?? []) : [];
+  if (masks.length > 0 && !lasting.some(({ step }) => step.kind === 'mask'))
+    console.log(`left out in its root, as a container has no use for it (unmasked = [...] in [root] takes it back):\n${masks.map(({ path, why }) => `      ${path}: ${why}`).join('\n')}`);
   show(`once, kept until 'nestbox rm ${machine.name}'`, lasting);
   show('at each run, taken back at its end', passing);
   return 0;

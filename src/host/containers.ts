@@ -13,16 +13,20 @@ import { groupsOf } from './running.ts';
 const list = (folder: string): string[] => attempt(() => readdirSync(folder).sort(), []);
 const text = (path: string): string | null => attempt(() => readFileSync(path, 'utf8'), null);
 
-/** The first process of a container that runs: as systemd-machined has it, or by the control group that LXC makes; null: there is none of that name. */
-export function leaderOf(name: string): number | null {
-  const machined = /^LEADER=(\d+)$/m.exec(text(`/run/systemd/machines/${name}`) ?? '')?.[1];
-  if (machined) return Number(machined);
-  const group = new RegExp(`/(lxc\\.payload\\.|lxc/)${name.replace(/[^\w-]/g, '\\$&')}(/|$)`, 'm');
+/** Of all processes those that are the first of an LXC container, by its name: the control group that LXC makes has it. */
+export function leadersOfLxc(): Map<string, number> {
+  const found = new Map<string, number>();
   for (const pid of list('/proc').filter((entry) => /^\d+$/.test(entry)).map(Number)) {
-    if (!group.test(text(`/proc/${pid}/cgroup`) ?? '') || !/^NSpid:.*\s1$/m.test(text(`/proc/${pid}/status`) ?? '')) continue;
-    return pid;
+    const names = [...(text(`/proc/${pid}/cgroup`) ?? '').matchAll(/\/(?:lxc\.payload\.|lxc\/)([\w.-]+)(?=\/|$)/gm)].map(([, name]) => name!).filter((name) => !found.has(name));
+    if (names.length > 0 && /^NSpid:.*\s1$/m.test(text(`/proc/${pid}/status`) ?? '')) for (const name of names) found.set(name, pid);
   }
-  return null;
+  return found;
+}
+
+/** The first process of a container that runs: as systemd-machined has it, or LXC; null: there is none of that name. `lxc`: all of LXC's, where they have been looked for before. */
+export function leaderOf(name: string, lxc: () => ReadonlyMap<string, number> = leadersOfLxc): number | null {
+  const machined = /^LEADER=(\d+)$/m.exec(text(`/run/systemd/machines/${name}`) ?? '')?.[1];
+  return machined ? Number(machined) : (lxc().get(name) ?? null);
 }
 
 /** Names of all that run: of systemd-machined, and of LXC. */

@@ -270,6 +270,7 @@ export class MemoryHost implements Host {
         this.mount(at!, 'overlay', merged(over, under), over);
         if (!working.children.has('work')) working.children.set('work', node('directory', 0));
       } else if (job === 'bind') this.mount(words[1]!, 'bind', this.node(words[0]!));
+      else if (job === 'seal') return `${[...this.node(words[0]!).children.keys()].sort().join(' ')}\n`;
       else if (job === 'inside') return this.inside(words, input);
       // Who has the terminal is told by the file that keeps which one was visible before.
       else if (job === 'console') this.act(() => (words[0] === 'take' ? this.place(words[2]!, node('file', 0o644, undefined, '1\n'), true) : this.drop(words[2]!)));

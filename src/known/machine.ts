@@ -2,7 +2,7 @@ import { engines } from '../engines/index.ts';
 import type { Facts } from '../facts.ts';
 import type { Known, Said, Surroundings, Where } from '../known.ts';
 import type { Machine } from '../machine.ts';
-import { hasPosition, positionOf } from '../positions.ts';
+import { hasPosition, lineOf, positionOf } from '../positions.ts';
 import { roots } from '../roots/index.ts';
 import type { Spec } from '../spec.ts';
 import { wantNames } from '../wants.ts';
@@ -27,7 +27,7 @@ export function placeIn({ shown, text }: Pick<MachineText, 'shown' | 'text'>, pa
   const found = [path, [topic!, ...rest], [topic!, kind!], [topic!]].find((one) => one.every((key) => key !== undefined) && one.length > 0 && hasPosition(text, one));
   if (!found) return { file: shown, line: null, column: null, text: defaults[String(topic)] ?? `${String(topic)} is left out` };
   const { line, column } = positionOf(text, found);
-  return { file: shown, line, column, text: text.split('\n')[line - 1]!.trim().replace(/\s+#.*$/, '') };
+  return { file: shown, line, column, text: lineOf(text, line).trim().replace(/\s+#.*$/, '') };
 }
 
 /** A machine as the rules of audit see it. `facts`: of the host that it has met; what that lacks for a run is no matter here. */

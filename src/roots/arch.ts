@@ -1,8 +1,12 @@
 import * as v from 'valibot';
 import { lacks, lacksProgram } from '../errors.ts';
+import { unmasked } from '../masks.ts';
 import { defineRoot } from '../root.ts';
 import { path, says } from '../schema.ts';
-import { templateKey } from '../templates.ts';
+import { bootsFrom, templateKey } from '../templates.ts';
+
+/** What makes systemd the init; base has it already. */
+const initPackage = 'systemd-sysvcompat';
 
 export default defineRoot({
   summary: 'Arch Linux, from its packages',
@@ -10,15 +14,17 @@ export default defineRoot({
     arch: v.pipe(v.literal(true, 'expected true'), says('true')),
     packages: v.optional(v.pipe(v.array(v.pipe(v.string(), v.regex(/^[a-z0-9][a-z0-9@._+-]*$/, 'expected the name of a package, such as "steam"'))), says('Packages besides base.')), []),
     config: v.optional(v.pipe(path, says('A pacman.conf that names the mirrors; /etc/pacman.conf if absent.')), '/etc/pacman.conf'),
+    unmasked,
   }),
+  booted: (options) => ({ ...options, packages: [...new Set([...options.packages, initPackage])] }),
   paths: ({ config }) => [config],
   needs: ({ config }, { programs, paths, distribution }) => [
     ...(programs.pacstrap ? [] : [lacksProgram('pacstrap', 'make an Arch root', { distribution })]),
     ...(paths[config] ? [] : [{ ...lacks(`${config} does not exist on this host`, 'config = "..." names a pacman.conf'), at: ['config'] }]),
   ],
-  source: ({ packages, config }, { architecture, paths }) => ({
+  source: ({ packages, config, unmasked }, facts, _, machine) => ({
     kind: 'template',
-    key: templateKey('arch', 'base', { packages: [...packages].sort(), config, modified: paths[config]?.modified, architecture }),
+    ...bootsFrom((more) => templateKey('arch', 'base', { packages: packages.filter((name) => name !== initPackage).sort(), config, modified: facts.paths[config]?.modified, architecture: facts.architecture, ...more }), packages.includes(initPackage), unmasked, facts, machine),
     build: (target, seen) => [{
       // Seen at a short path: the socket of the agent that makes its keys is below.
       kind: 'build', target, seen, what: 'make an Arch root',

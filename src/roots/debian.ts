@@ -3,9 +3,10 @@ import { lacksProgram } from '../errors.ts';
 import { nativeName } from '../foreign/binfmt.ts';
 import { architectures } from '../foreign/elf.ts';
 import type { Facts } from '../facts.ts';
+import { unmasked } from '../masks.ts';
 import { defineRoot } from '../root.ts';
 import { line, says } from '../schema.ts';
-import { templateKey } from '../templates.ts';
+import { bootsFrom, templateKey } from '../templates.ts';
 
 const word = (what: string, example: string) => v.pipe(v.string(), v.regex(/^[a-z0-9][a-zA-Z0-9.+:~-]*$/, `expected ${what}, such as "${example}"`));
 
@@ -23,6 +24,7 @@ export default defineRoot({
     components: v.optional(v.pipe(v.array(word('the name of a component', 'main')), says('Such as contrib, non-free.')), ['main']),
     architecture: v.optional(v.pipe(v.picklist(architectures.map(({ name }) => name)), says('For which processor, as Debian calls it: arm64, armhf, riscv64 ...; this host\'s own, unless told. See docs/foreign.md.'))),
     mirror: v.optional(v.pipe(line, v.regex(/^(https?|file|copy):\/\/?[^\s]+$/, 'expected the address of a mirror, such as "http://deb.debian.org/debian"'), says('Where the packages come from.'))),
+    unmasked,
   }),
   architecture: ({ architecture }) => architecture,
   booted: (options) => ({ ...options, packages: [...new Set([...options.packages, ...initPackages])] }),
@@ -31,9 +33,10 @@ export default defineRoot({
     ...(programs.mmdebstrap ? [] : [lacksProgram('mmdebstrap', 'make a Debian root', { distribution })]),
     ...(programs.unshare ? [] : [lacksProgram('unshare', 'make a Debian root', { distribution })]),
   ],
-  source: ({ debian, packages, variant, components, mirror, architecture: asked }, facts) => ({
+  source: ({ debian, packages, variant, components, mirror, architecture: asked, unmasked }, facts, _, machine) => ({
     kind: 'template',
-    key: templateKey('debian', debian, { debian, packages: [...packages].sort(), variant, components, mirror, architecture: isForeign(asked, facts) ? asked : facts.architecture }),
+    ...bootsFrom((more) => templateKey('debian', debian, { debian, packages: [...packages].sort(), variant, components, mirror, architecture: isForeign(asked, facts) ? asked : facts.architecture, ...more }),
+      initPackages.every((name) => packages.includes(name)), unmasked, facts, machine),
     build: (target, seen) => [{
       // Seen elsewhere, as apt fetches as a user of its own, who cannot look into our folders.
       kind: 'build', target, seen, what: `make a Debian ${debian} root${isForeign(asked, facts) ? ` for ${asked}` : ''}`,

@@ -1,5 +1,7 @@
 import { dirname } from 'node:path/posix';
 import { addAccounts, readAccountFiles, removeAccounts } from '../accounts.ts';
+import { Complaint } from '../errors.ts';
+import type { Host } from '../host.ts';
 import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, makePlaces, missingIn, missingPlaces, mustStayInside, removeEmpty, removeLinkInside, withoutLinks } from '../layers.ts';
 import { firstId } from '../names.ts';
 import type { Kinds, Step } from '../step.ts';
@@ -7,12 +9,42 @@ import { pasteable } from '../words.ts';
 import { never, nothing } from './common.ts';
 
 /** What is done to a machine's root before it runs. */
-export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty' | 'link-inside' | 'link-inside-end'> = {
+export const roots: Kinds<'build' | 'mask' | 'seal' | 'verify' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty' | 'link-inside' | 'link-inside-end'> = {
   build: {
     describe: ({ what, argv }) => `${what}\n  ${pasteable(argv)}`,
     done: never,
     inverse: nothing, // `target` is removed as a whole by whoever made it
     do: (step, host) => host.build(step),
+  },
+  mask: {
+    describe: ({ root, made }) => `leave out in ${root} what a container has no use for:${made.map(({ path, why }) => `\n  ${path}: ${why}`).join('')}`,
+    done: async ({ made }) => made.length === 0,
+    inverse: nothing, // as with build
+    async do({ root, made }, host) {
+      for (const { path, to, text, mode } of made) {
+        if ((await host.kind(`${root}${path}`)) !== null) continue;
+        const folders = path.split('/').slice(1, -1).map((_, i, names) => `${root}/${names.slice(0, i + 1).join('/')}`);
+        for (const folder of folders) if ((await host.kind(folder)) === null) await host.mkdir(folder, 0o755);
+        await (to === null ? host.write(`${root}${path}`, text, mode) : host.symlink(to, `${root}${path}`));
+      }
+    },
+  },
+  seal: {
+    describe: ({ template }) => `write into ${template}/seal which files its root has`,
+    done: never,
+    inverse: nothing, // as with build
+    do: async ({ template }, host) => host.write(`${template}/seal`, await sealOf(host, template), 0o600),
+  },
+  verify: {
+    describe: ({ template }) => `see whether the files of ${template} are those that it was built with`,
+    done: async ({ template }, host) => {
+      const before = await host.read(`${template}/seal`);
+      return before === null || before === (await sealOf(host, template));
+    },
+    inverse: nothing,
+    do: async ({ template, key }) => {
+      throw new Complaint(`the template '${key}' has been changed since it was built: some files in ${template} are others, or are gone`, `nestbox rm the machines that use it (nestbox templates lists them), and nestbox templates --prune ${key}: the next machine builds it anew`);
+    },
   },
   'copy-tree': {
     describe: ({ from, to }) => `copy ${from}/ to ${to}/`,
@@ -98,6 +130,14 @@ export const roots: Kinds<'build' | 'copy-tree' | 'owners' | 'hide-private' | 'a
     do: ({ layer, path, to }, host) => removeLinkInside(host, layer, path, to),
   },
 };
+
+/** One line about all files below the root of a template. */
+async function sealOf(host: Host, template: string): Promise<string> {
+  const argv = ['nestbox-native', 'seal', `${template}/root`];
+  const { code, stdout, stderr } = await host.run(argv);
+  if (code !== 0) throw new Complaint(`${template} cannot be read: ${stderr.trim()}`, pasteable(argv));
+  return stdout;
+}
 
 /** Deepest first. */
 const emptied = (layers: string[], paths: string[]): Step[] => paths.map((path) => ({ kind: 'remove-empty', layer: layers[0]!, path }));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import test from 'node:test';
 import { folder, nestbox, running } from '../nestbox.ts';
-import { machine, succeeds } from '../roots.ts';
+import { create, machine, says, succeeds, templateOf } from '../roots.ts';
 import { differences, snapshot } from '../snapshot.ts';
 
 /** Machines that boot, in the foreground: on a host without systemd nestbox is what keeps them. */
@@ -39,4 +39,37 @@ test('a machine with boot = true starts its own init, with its network and varia
   assert.equal(readFileSync(`${shared}/down`, 'utf8'), 'down\n'); // its units were stopped, not killed
   succeeds(nestbox(['rm', 'boots']));
   assert.deepEqual(differences(before), []);
+});
+
+test('a root that boots goes without what is made for computers: it is up whole, with logins, the bus and the journal, and a word takes each back', async (t) => {
+  const kept = machine(t, 'boots-kept', `boot = true\n${root}unmasked = ["systemd-remount-fs.service", "systemd-fstab-generator"]\n`);
+  assert.match(succeeds(nestbox(['plan', kept])).stdout, /\/system\/dev-hugepages\.mount: large pages are given out by the host\n/);
+  assert.doesNotMatch(succeeds(nestbox(['plan', kept])).stdout, /remount-fs|fstab-generator/);
+  assert.match(nestbox(['plan', machine(t, 'boots-wrong', `boot = true\n${root}unmasked = ["dev-hugepage.mount"]\n`)]).stderr, /unmasked/);
+
+  create(t, 'boots-light', `boot = true\n${root}`);
+  assert.match(succeeds(nestbox(['plan', 'boots-light'])).stdout, /left out in its root[^\n]*\n +\/etc\/systemd\/system\/dev-hugepages\.mount: /);
+  assert.equal(says('readlink', `${templateOf('boots-light')}/etc/systemd/system/dev-hugepages.mount`), '/dev/null\n');
+  const started = running(t, ['run', 'boots-light']);
+  const seen = (...words: string[]) => nestbox(['exec', 'boots-light', '--', ...words]);
+  try {
+    for (const limit = Date.now() + 30_000; seen('timeout', '5', 'systemctl', 'is-system-running').stdout !== 'running\n'; await new Promise((resolve) => setTimeout(resolve, 100)))
+      assert.ok(Date.now() < limit, `${seen('systemctl', '--failed').stdout}${started.stderr()}`);
+    assert.equal(seen('systemctl', 'is-active', 'dev-hugepages.mount').stdout, 'inactive\n');
+    // Whether it is started depends on what the console is; here it is no terminal.
+    assert.match(seen('systemctl', 'show', '--property=Wants', 'getty.target').stdout, /console-getty\.service/, 'the console has a login, though no generator has asked for it');
+    assert.equal(seen('systemctl', 'is-active', 'systemd-logind.service').stdout, 'inactive\n');
+    // PAM's session, as of any login: logind is started by the bus, and starts the user's own systemd.
+    const session = seen('su', '--login', '--command', 'loginctl show-session --property=Name --value "$XDG_SESSION_ID"; systemctl --user is-system-running --wait; busctl --user call org.freedesktop.DBus / org.freedesktop.DBus GetId | cut -c1-3', 'root');
+    assert.equal(session.stdout, 'root\nrunning\ns "\n', session.stderr);
+    assert.equal(seen('systemctl', 'is-active', 'systemd-logind.service').stdout, 'active\n');
+    succeeds(seen('logger', '--tag', 'nestbox-test', 'read back'));
+    for (const limit = Date.now() + 10_000; !/read back/.test(seen('journalctl', '--sync', '--boot', '--identifier=nestbox-test', '--output=cat').stdout + seen('journalctl', '--boot', '--identifier=nestbox-test', '--output=cat').stdout); ) assert.ok(Date.now() < limit, 'the journal has it');
+    // What a word of the person asks for is found by the generators that are started when they have something to do.
+    succeeds(seen('sh', '-c', 'echo "tmpfs /srv tmpfs size=1M 0 0" > /etc/fstab; systemctl daemon-reload; systemctl start srv.mount; findmnt --noheadings --output FSTYPE /srv'));
+    assert.equal(seen('findmnt', '--noheadings', '--output', 'FSTYPE', '/srv').stdout, 'tmpfs\n');
+  } finally {
+    const { status, stderr } = await started.end('SIGTERM');
+    assert.equal(status, 0, stderr);
+  }
 });

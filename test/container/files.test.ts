@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { folder, machineFile, nestbox, root } from '../nestbox.ts';
+import { folder, machineFile, nestbox, program, root } from '../nestbox.ts';
 
 const machine = (t: TestContext, name: string, more: string) => machineFile(t, `name = "${name}"\nephemeral = true\nnetwork = "none"\n${more}\n${root}`);
 const shell = (script: string) => ['--', 'sh', '-c', script];
@@ -100,4 +100,14 @@ test('the place in the root that a file covers is there again as it was', (t) =>
   assert.match(nestbox(['run', file, ...shell('cat /etc/motd /opt/deep/in/there/letter')]).stdout, /^dear reader\ndear reader\n$/);
   writeFileSync(file, `name = "files-kept"\nnetwork = "none"\n${root}`);
   assert.match(nestbox(['run', file, ...shell('head -c 20 /etc/motd; ls /opt/deep/in/there')]).stdout, /^\nThe programs includ/);
+});
+
+test('what is printed is whole when it has been read, however slowly that is done', (t) => {
+  const place = folder(t);
+  mkdirSync(`${place}/root`);
+  const file = `${place}/machine.toml`;
+  writeFileSync(file, `name = "files-many"\nnetwork = "none"\nfiles = [${Array.from({ length: 2000 }, (_, i) => `{ path = "/usr/share", to = "/mnt/${i}" }`).join(', ')}]\n[root]\ndirectory = "${place}/root"\n`);
+  const { stdout } = spawnSync('sh', ['-c', '"$@" | (sleep 1; cat)', 'sh', process.execPath, program, 'plan', '--json', file], { encoding: 'utf8', maxBuffer: 2 ** 26 });
+  assert.ok(stdout.length > 2 ** 18, 'more than a pipe takes at once');
+  assert.ok((JSON.parse(stdout) as { lasting: unknown[] }).lasting.length >= 2000);
 });

@@ -115,6 +115,35 @@ test('two machines that are made from the same source at the same time share one
   for (const name of names) assert.equal(inside(name, 'sh', '-c', 'cat /srv/77/77; find /srv | wc -l'), '77\n10101\n');
 });
 
+test('a template that was changed since it was built makes no machine; what is made already runs, and it is built anew once it is pruned', (t) => {
+  const tar = archive(t);
+  create(t, 'roots-sealed', `[root]\ntar = "${tar}"\n`);
+  const path = templateOf('roots-sealed');
+  create(t, 'roots-sealed-2', `[root]\ntar = "${tar}"\n`);
+  const next = machine(t, 'roots-sealed-3', `[root]\ntar = "${tar}"\n`);
+  const passing = machine(t, 'roots-sealed-4', `ephemeral = true\n[root]\ntar = "${tar}"\n`);
+  const key = path.split('/').at(-2)!;
+  for (const change of [`echo x >> ${path}/etc/os-release`, `rm ${path}/etc/os-release`, `chmod 0777 ${path}/etc`]) {
+    says('cp', '--archive', '--no-target-directory', path, `${path}.before`);
+    says('sh', '-c', change);
+    for (const argv of [['create', next], ['run', passing, '--', 'true']]) {
+      const refused = nestbox(argv);
+      assert.equal(refused.status, 1, change);
+      assert.match(refused.stderr, new RegExp(`the template '${key}' has been changed since it was built[^]*nestbox templates --prune ${key}`), change);
+    }
+    assert.deepEqual(left('roots-sealed-3'), []);
+    says('rm', '-r', path);
+    says('mv', `${path}.before`, path);
+  }
+  create(t, 'roots-sealed-5', `[root]\ntar = "${tar}"\n`); // the same again: nothing is refused without a reason
+  says('rm', `${path}/etc/os-release`);
+  assert.equal(inside('roots-sealed', 'echo', 'runs'), 'runs\n');
+  for (const name of ['roots-sealed', 'roots-sealed-2', 'roots-sealed-5']) succeeds(nestbox(['rm', name]));
+  succeeds(nestbox(['templates', '--prune', key]));
+  succeeds(nestbox(['create', next]));
+  assert.match(inside('roots-sealed-3', 'cat', '/etc/os-release'), /ID=tiny/);
+});
+
 test('templates are listed with their size and users, and pruned when nobody uses them', async (t) => {
   create(t, 'roots-user', `[root]\ntar = "${archive(t)}"\n`);
   const { key, bytes } = templates().find(({ usedBy }) => usedBy.includes('roots-user'))!;
