@@ -49,7 +49,7 @@ await inFolder(async (folder) => {
     ];
     const goals: Goal[] = [
       { name: 'nspawn with kept filters, overlay', to: 'nspawn, overlay', goal: 0.5, margin: 1.3 },
-      { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 1.7, margin: 1.3 },
+      { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 1.7, margin: 1.5 },
       ...(short ? [] : [
         { name: 'nspawn with kept filters, directory', to: 'nspawn, directory', goal: 0.5, margin: 1.3 },
         { name: 'nestbox, directory', to: 'nspawn, directory', goal: 1.7, margin: 1.3 },
