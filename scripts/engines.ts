@@ -12,7 +12,7 @@ import { type Asked, everyGrant, machineWith, nameOf } from '../test/pure/world.
 /** Between these lines of a page. */
 const begin = '<!-- Begin of what scripts/engines.ts has written (npm run generate); do not edit. -->';
 const end = '<!-- End of what scripts/engines.ts has written. -->';
-export const pages = ['README.md', 'docs/engines.md'] as const;
+export const page = 'docs/engines.md';
 
 interface Row {
   name: string;
@@ -75,6 +75,5 @@ export function pageWith(text: string, table: string): string {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const table = engineTable();
-  for (const page of pages) writeFileSync(page, pageWith(readFileSync(page, 'utf8'), table));
+  writeFileSync(page, pageWith(readFileSync(page, 'utf8'), engineTable()));
 }

@@ -80,6 +80,7 @@ function papers(): void {
   for (const name of ['examples', 'schema']) for (const file of readdirSync(`${source}${name}`)) copy(`${name}/${file}`, `usr/share/nestbox/${name}/${file}`);
   const doc = 'usr/share/doc/nestbox';
   for (const file of readdirSync(`${source}docs`).filter((name) => name.endsWith('.md'))) copy(`docs/${file}`, `${doc}/docs/${file}`);
+  for (const file of readdirSync(`${source}docs/pictures`)) copy(`docs/pictures/${file}`, `${doc}/docs/pictures/${file}`);
   copy('README.md', `${doc}/README.md`);
   link(`${doc}/examples`, '../../nestbox/examples');
   write(`${doc}/changelog`, changelog);

@@ -29,7 +29,7 @@ export interface Engine<Schema extends OptionsSchema = OptionsSchema> {
   summary: string;
   /** Its own table in the machine file, [NAME], as engineOptions() makes it. Tables of other engines than the machine's may stand in the file too. */
   options: Schema;
-  /** Each is refused with its reason at the key that wants it, unless it is accepted by name. A table of the README is made of it. */
+  /** Each is refused with its reason at the key that wants it, unless it is accepted by name. The table of docs/engines.md is made of it. */
   lacks: Lacks;
   /**
    * It mounts as root inside does. So nestbox makes its /dev, as no node can be opened in one that was mounted with other ids; what lies in a folder that is closed is

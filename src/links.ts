@@ -21,7 +21,7 @@ export async function removeLink(host: Host, name: string, table: string | null)
   await removeTable(host, table);
   const { ours, marked } = await tables(host);
   if (!marked || ours) return;
-  await host.set(forwarding, '0');
+  if ((await host.read(forwarding))?.trim() !== '0') await host.set(forwarding, '0'); // where /proc/sys is read-only it has never been switched on
   await removeTable(host, mark);
   if ((await tables(host)).ours) await forward(host); // a machine that has started in the meantime still found it on
 }

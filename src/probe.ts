@@ -18,6 +18,7 @@ import { type Read, readTable } from './image/table.ts';
 import { readCache } from './linker.ts';
 import { enabledLink, imageSession, serviceOf, unitOf } from './names.ts';
 import { findNvidia, nvidiaVersionsIn } from './nvidia/probe.ts';
+import { pulseSockets } from './sounds.ts';
 import { store } from './store.ts';
 import { lastTerminal } from './terminals.ts';
 import { driverOf, rootLink } from './volumes.ts';
@@ -92,10 +93,15 @@ function findPerson(env: NodeJS.ProcessEnv): Person {
 /** One that the person could have put there must belong to them: else root would be led to somebody else's socket. */
 const ownSocket = (path: string, person: Person): string | null => attempt(() => (statSync(path).isSocket() && [person.uid, 0].includes(statSync(path).uid) ? path : null), null);
 
+/** $XDG_RUNTIME_DIR where it is a folder of the person's: sudo may leave root that of somebody else. */
+const runtimeOf = (person: Person, env: NodeJS.ProcessEnv): string =>
+  (env.XDG_RUNTIME_DIR && attempt(() => statSync(env.XDG_RUNTIME_DIR!).uid, null) === person.uid ? env.XDG_RUNTIME_DIR : `/run/user/${person.uid}`);
+
 function findSound(person: Person, env: NodeJS.ProcessEnv): Facts['sound'] {
-  const runtime = person.uid === process.getuid!() && env.XDG_RUNTIME_DIR ? env.XDG_RUNTIME_DIR : `/run/user/${person.uid}`;
+  const runtime = runtimeOf(person, env);
+  const sockets = [...pulseSockets(env.PULSE_SERVER ?? ''), `${runtime}/pulse/native`];
   return {
-    pulse: ownSocket(`${runtime}/pulse/native`, person), pipewire: ownSocket(`${runtime}/pipewire-0`, person),
+    pulse: sockets.find((path) => ownSocket(path, person)) ?? null, pipewire: ownSocket(`${runtime}/pipewire-0`, person),
     cards: lines('/proc/asound/cards').flatMap((line) => {
       const [, index, id, name] = /^\s*(\d+) \[(\S+)\s*\]: (?:.*? - )?(.*)$/.exec(line) ?? [];
       return id ? [{ index: Number(index), id, ...(name && { name: name.trim() }) }] : [];

@@ -23,7 +23,7 @@ export function personAt(t: TestContext) {
   writeFileSync(cookie, Buffer.from(Array.from({ length: 256 }, (_, i) => (i * 7 + 3) & 255)), { mode: 0o600 });
   for (const path of [home, `${home}/.config`, `${home}/.config/pulse`, cookie, runtime]) chownSync(path, person, person);
   chmodSync(runtime, 0o700);
-  const env = { PATH: '/usr/bin:/bin', HOME: home, XDG_RUNTIME_DIR: runtime, DBUS_SESSION_BUS_ADDRESS: 'unix:path=/dev/null' };
+  const env: NodeJS.ProcessEnv = { PATH: '/usr/bin:/bin', HOME: home, XDG_RUNTIME_DIR: runtime, DBUS_SESSION_BUS_ADDRESS: 'unix:path=/dev/null' };
   const asPerson = (argv: string[], stdio: 'ignore' | 'pipe' = 'pipe'): ChildProcess =>
     spawn('setpriv', [`--reuid=${person}`, `--regid=${person}`, '--clear-groups', '--', ...argv], { env, stdio: ['ignore', 'pipe', stdio] });
   const pactl = (...words: string[]) => spawnSync('setpriv', [`--reuid=${person}`, `--regid=${person}`, '--clear-groups', '--', 'pactl', ...words], { env, encoding: 'utf8' });
@@ -44,12 +44,13 @@ export function personAt(t: TestContext) {
   };
   return {
     env: { SUDO_UID: `${person}`, SUDO_GID: `${person}`, HOME: home }, home, runtime, cookie, pactl, asPerson,
-    /** Starts PulseAudio with a sink that is heard by nobody else. */
-    async pulseAudio(): Promise<Running> {
+    /** Starts PulseAudio with a sink that is heard by nobody else, where programs look for it or elsewhere. */
+    async pulseAudio(socket = `${runtime}/pulse/native`): Promise<Running> {
+      env.PULSE_SERVER = `unix:${socket}`;
       mkdirSync(`${runtime}/pulse`, { recursive: true, mode: 0o700 });
       chownSync(`${runtime}/pulse`, person, person);
       return await up(follow(t, asPerson(['pulseaudio', '-n', '-F', '/dev/null', '--daemonize=no', '--use-pid-file=no', '--exit-idle-time=-1', '--realtime=no', '--high-priority=no', '--disable-shm=yes',
-        '-L', 'module-null-sink sink_name=theirs', '-L', `module-native-protocol-unix socket=${runtime}/pulse/native auth-cookie=${cookie}`])));
+        '-L', 'module-null-sink sink_name=theirs', '-L', `module-native-protocol-unix socket=${socket} auth-cookie=${cookie}`])));
     },
     /** Starts PipeWire with what speaks PulseAudio's protocol, and what links programs to a sink; without a bus, as the person has none here. */
     async pipeWire(): Promise<Running[]> {

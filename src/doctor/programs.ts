@@ -1,6 +1,7 @@
 import { type Check, type Finding, works } from '../doctor.ts';
 import { packagesOf, type ProgramName } from '../errors.ts';
 import { installing } from '../packages.ts';
+import { beforeInstalling } from '../sounds.ts';
 
 /** What is asked of the host's programs, and for which words: those that everybody needs are in engines.ts. */
 export const uses: { programs: ProgramName[]; does: string; words: string[] }[] = [
@@ -32,11 +33,8 @@ export default {
       ...uses.filter((use) => !there.includes(use)).map(({ programs, does, words }): Finding => {
         const absent = programs.filter((name) => !facts.programs[name]);
         const packages = [...new Set(absent.flatMap(packagesOf))];
-        return { state: 'missing', what: `${absent.map((name) => `'${name}'`).join(' and ')} ${absent.length === 1 ? 'is' : 'are'} not installed, to ${does}`, words, mend: `${installing(packages, facts)}${absent.includes('pulseaudio') ? instead(facts.sound.pipewire) : ''}`, packages: absent.includes('pulseaudio') && facts.sound.pipewire ? [] : packages };
+        return { state: 'missing', what: `${absent.map((name) => `'${name}'`).join(' and ')} ${absent.length === 1 ? 'is' : 'are'} not installed, to ${does}`, words, mend: `${installing(packages, facts)}${absent.includes('pulseaudio') ? beforeInstalling(facts.sound) : ''}`, packages: absent.includes('pulseaudio') && facts.sound.pipewire ? [] : packages };
       }),
     ];
   },
 } satisfies Check;
-
-/** Fedora, Arch and openSUSE let one of the two be installed, and the host's own sound is PipeWire's. */
-const instead = (pipewire: string | null): string => (pipewire ? ' (look first: where it takes the place of the PulseAudio server of PipeWire, leave it; audio = "pulse" does without)' : '');

@@ -9,10 +9,10 @@ import { hasPulseAudio, person, personAt, tone } from '../sound-server.ts';
 const machine = (t: TestContext, name: string, more: string) => machineFile(t, `name = "${name}"\nephemeral = true\nnetwork = "none"\n${more}\n${root}`);
 
 /** A sound server of the person's, as a desktop has one, and what it plays from now on. */
-async function soundServer(t: TestContext) {
+async function soundServer(t: TestContext, isElsewhere = false) {
   if (!hasPulseAudio(t)) return null;
   const host = personAt(t);
-  await host.pulseAudio();
+  await host.pulseAudio(isElsewhere ? `${host.home}/elsewhere` : undefined);
   return host;
 }
 
@@ -67,13 +67,13 @@ test('a machine that only plays can neither listen, nor load modules, nor change
   assert.match(stdout, /1 Failure: Access denied # pactl load-module module-null-sink\n/);
 });
 
-test('what only plays reaches the sound server of the person', async (t) => {
-  const host = await soundServer(t);
+test('what only plays reaches the sound server of the person, where their PULSE_SERVER says that it is', async (t) => {
+  const host = await soundServer(t, true);
   if (!host) return;
   const path = `${folder(t)}/out.wav`;
   host.forget();
   const before = readFileSync(host.cookie);
-  const { status, stderr } = nestbox(['run', machine(t, 'audio-tunnel', 'user = "someone"\naudio = "playback"'), '--record-audio', path, '--', 'sh', '-c', `${tone(440)}; sleep 0.5`], { env: host.env });
+  const { status, stderr } = nestbox(['--keep', `PWD=${host.home}`, '--keep', `PULSE_SERVER=tcp:sound.invalid unix:${host.home}/elsewhere`, 'run', machine(t, 'audio-tunnel', 'user = "someone"\naudio = "playback"'), '--record-audio', path, '--', 'sh', '-c', `${tone(440)}; sleep 0.5`], { env: host.env });
   assert.equal(status, 0, stderr);
   assertTone(await host.played(), 440);
   assertTone(readWav(path), 440);

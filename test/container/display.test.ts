@@ -5,6 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { decodePng } from '../../src/png.ts';
 import { connectX, listHosts, changeHosts, localUser, type Picture, screenshot } from '../../src/x11.ts';
 import { folder, follow, machineFile, nestbox, root, running } from '../nestbox.ts';
+import { corner, picture } from '../pictures.ts';
 import { createWindow, keyListener, startXvfb, writeXauthorityFile, type Xvfb } from '../x11-client.ts';
 
 const machine = (t: TestContext, name: string, more: string) => machineFile(t, `name = "${name}"\nephemeral = true\n${more}\n${root}`);
@@ -135,13 +136,18 @@ test('the desktop itself, with a key of its own that is worthless when the machi
   const outer = await desktop(t);
   if (!outer) return;
   const [before, beforeStat] = [readFileSync(outer.authority), statSync(outer.authority)];
+  const behind = await connectX(outer);
+  t.after(() => behind.close());
+  await createWindow(behind, { x: 0, y: 0, width: 1000, height: 700, background: 0xccc8bb });
   for (const user of ['user = "someone"', '']) {
-    const run = running(t, ['run', machine(t, 'display-x11', `${user}\nnetwork = "none"\ndisplay = "x11"`), '--', 'sh', '-c', `xdpyinfo | grep -c XTEST; ls -A /tmp/.X11-unix; od -An -v -tx1 $XAUTHORITY | tr -d ' \\n'; echo; exec "$@"`, 'sh', ...window], outer.env);
+    const run = running(t, ['run', machine(t, 'display-x11', `${user}\nnetwork = "none"\ndisplay = "x11"`), '--', 'sh', '-c', `xdpyinfo | grep -c XTEST; ls -A /tmp/.X11-unix; od -An -v -tx1 $XAUTHORITY | tr -d ' \\n'; echo; xclock -geometry 200x200+300+40 -bg '#ffcc00' & exec "$@"`, 'sh', ...window], outer.env);
     const [, file] = await run.says(new RegExp(`^1\\nX${outer.display}\\n([0-9a-f]+)\\n`));
     const key = Buffer.from(file!.slice(-32), 'hex');
     assert.notDeepEqual(key, outer.key);
     const x = await connectX({ socket: outer.socket, key });
     assert.deepEqual(await eventually(async () => area(await screenshot(x), colour)), { left: 50, top: 40, width: 200, height: 100, full: true });
+    await eventually(async () => area(await screenshot(x), [0xff, 0xcc, 0]));
+    picture('x11', corner(await screenshot(x), 540, 280));
     x.close();
     await run.end();
     await assert.rejects(connectX({ socket: outer.socket, key }), /refused the connection/);

@@ -65,6 +65,23 @@ test('it is installed on a Debian 12 that has never seen it, works there with th
   assert.deepEqual(files(name), bare, 'nothing of it is left, and nothing else is gone');
 });
 
+test('on a bare Debian 13 apt finds what it needs, and takes it away again with the roots that no machine uses', (t) => {
+  const at = folder(t);
+  copyFileSync(deb, `${at}/nestbox.deb`);
+  const name = 'package-newest';
+  create(t, name, `network = "private"\nfiles = ["${at}"]\n[root]\ndebian = "trixie"\n`);
+  const shell = (script: string): string => inside(name, 'sh', '-ec', script);
+  shell(`apt-get update; apt-get install --yes --no-install-recommends ${at}/nestbox.deb`);
+  assert.match(shell('nestbox --version; node --version'), new RegExp(`^nestbox ${version}\nv20\\.`));
+  assert.equal(shell('nestbox templates; dpkg --verify nestbox; nestbox completion bash | bash -n; test -e /usr/share/man/man1/nestbox-run.1.gz'), '');
+  assert.match(shell('nestbox audit /usr/share/nestbox/examples/steam.toml'), /^steam: contained, /);
+
+  shell('mkdir -p /var/lib/nestbox/templates/debian-trixie-0/root /var/lib/nestbox/machines /var/lib/nestbox/journal /var/lib/nestbox/services /etc/nestbox');
+  const purge = succeeds(nestbox(['run', name, '--', 'apt-get', 'purge', '--yes', '--auto-remove', 'nestbox']));
+  assert.doesNotMatch(purge.stdout + purge.stderr, /machines stay/);
+  assert.equal(shell('find / -xdev -name "*nestbox*" -not -path "/run/*" -not -path "/var/tmp/*" -not -path "/var/lib/apt/*" -not -path "/var/log/*"; dpkg-query --list nodejs 2>&1 | grep ^ii || true'), '');
+});
+
 test('npm installs it for all users, with its manual, and removes it', { skip: !has('npm') && !existsSync('/usr/local/bin/npm') && 'npm is not installed' }, (t) => {
   const at = folder(t);
   const npm = (...words: string[]): string => says('npm', '--offline', '--no-audit', '--no-fund', '--cache', `${at}/cache`, '--prefix', `${at}/prefix`, ...words);

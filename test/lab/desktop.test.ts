@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { fileOf } from '../pages.ts';
+import { picture } from '../pictures.ts';
 import { type Computer, hosts, power } from './computer.ts';
 import { home, logIn, plain, plugs, start, types } from './desktops.ts';
 import { reads, wordsOn } from './screen.ts';
@@ -20,12 +22,14 @@ for (const host of hosts)
     await types(computer, plain('work'), 'first');
     await plugs(computer, 'work', 'all', 1);
     assert.equal(await visible(computer), 'tty8');
+    const work = await computer.screen();
 
-    await start(computer, 'private');
+    await start(computer, 'private', '', 'all', fileOf('for-two-systems', 'private.toml'));
     await reads(computer, /ready/);
     assert.equal(await visible(computer), 'tty9');
     await types(computer, plain('private'), 'second');
     await plugs(computer, 'private', 'all', 1);
+    picture('two-systems', work, await computer.screen());
     assert.match(await computer.does('nestbox', 'list'), /private +running .*terminal 9, visible.*\n.*work +running .*terminal 8 /);
 
     // Nothing that was typed at one has arrived at the other, nor at the host.

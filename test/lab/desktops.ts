@@ -19,8 +19,9 @@ input = "${input}"
 ${root}
 `;
 
-export async function start(computer: Computer, name: 'work' | 'private', more = '', input = 'all'): Promise<void> {
-  await computer.write(`/root/${name}.toml`, desktop(name, more, undefined, input));
+/** `text`: the machine file, where it is another one. */
+export async function start(computer: Computer, name: 'work' | 'private', more = '', input = 'all', text = desktop(name, more, undefined, input)): Promise<void> {
+  await computer.write(`/root/${name}.toml`, text);
   await computer.does('nestbox', 'start', `/root/${name}.toml`);
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { fileOf } from '../pages.ts';
 import { assertSomeTone, samplesOf, wav } from '../sound.ts';
 import { type Computer, newest, power } from './computer.ts';
 import { desktop, home, logIn, plain, there, types } from './desktops.ts';
@@ -40,7 +41,8 @@ for (const host of newest)
     };
     await serve();
 
-    await computer.write('/root/work.toml', encrypted(`audio = "${host === 'trixie' ? 'playback' : 'pulse'}"`));
+    const page = fileOf('for-two-systems', 'work.toml');
+    await computer.write('/root/work.toml', host === 'trixie' ? page : page.replace('"playback"', '"pulse"'));
     const started = await computer.runWith({ input: 'horse staple\n' }, 'env', 'SUDO_UID=1000', 'SUDO_GID=1000', 'nestbox', 'start', '--passphrase-fd', '0', '/root/work.toml');
     assert.equal(started.status, 0, started.stderr);
     await logIn(computer, mounted);

@@ -175,7 +175,12 @@ export async function boot(host: Host, more: readonly string[]): Promise<Running
   const disks = await layers(place, `${kernel}/disk.raw`, `${desktops}/desktops.raw`, 'raw');
   rmSync(place, { recursive: true });
   const computer = await start(kernel, disks, ...more);
-  await booted(computer);
+  try {
+    await booted(computer);
+  } catch (error) {
+    await computer.end(); // else the test waits for it, and others for its place
+    throw error;
+  }
   return computer;
 }
 

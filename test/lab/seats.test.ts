@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { fileOf } from '../pages.ts';
+import { picture } from '../pictures.ts';
 import { assertSomeTone, wav } from '../sound.ts';
 import { type Computer, power } from './computer.ts';
 import { secondPlace } from './qemu.ts';
@@ -27,6 +29,10 @@ user = "${person.name}"
 ${Object.entries(seat).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`).join('')}[root]
 directory = "${root}"
 `;
+
+/** The file of docs/for-several-people.md, with the places of this computer for those of the page. */
+const ofPage = (side: Side, places: Record<string, string>): string =>
+  fileOf('for-several-people', `${side}.toml`).replaceAll(/"(pci-[^"]*)"/g, (_, place: string) => JSON.stringify(places[place] ?? assert.fail(`the page has ${place}`)));
 
 /** Both at the same time, letter by letter. */
 async function typeBoth(computer: Computer, left: string, right: string): Promise<void> {
@@ -67,8 +73,8 @@ test('trixie: two seats at one computer, each with a screen, keys, sounds and ha
   const before = await console(computer);
 
   const pointer = (number: number) => port(place.left).replace(/1$/, `${number}`);
-  await computer.write('/etc/nestbox/left.toml', machine('left', roots.left, { card: cards[0], input: [port(place.left), pointer(2)], sound: sounds[0] }));
-  await computer.write('/etc/nestbox/right.toml', machine('right', roots.right, { card: cards[1], input: [port(place.right), pointer(4)], sound: sounds[1], memory: '1G' }));
+  await computer.write('/etc/nestbox/left.toml', ofPage('left', { 'pci-0000:0a:00.0': cards[0]!, 'pci-0000:00:14.0-usb-0:3': port(place.left), 'pci-0000:00:14.0-usb-0:4': pointer(2), 'pci-0000:00:1f.3': sounds[0]! }));
+  await computer.write('/etc/nestbox/right.toml', ofPage('right', { 'pci-0000:0c:00.0': cards[1]!, 'pci-0000:0c:00.3-usb-0:1.1': port(place.right), 'pci-0000:0c:00.3-usb-0:1.2': pointer(4), 'pci-0000:0c:00.6': sounds[1]! }));
   await computer.does('nestbox', 'start', 'left');
   await computer.does('nestbox', 'start', 'right');
   assert.match(await computer.does('nestbox', 'seats'), /card0 .* left\n(.*\n)*card1? .* right\n/);
@@ -86,6 +92,7 @@ test('trixie: two seats at one computer, each with a screen, keys, sounds and ha
   await reads(right, /omega/);
   assert.doesNotMatch(await wordsOn(computer), /omega/);
   assert.doesNotMatch(await wordsOn(right), /alpha/);
+  picture('seats', await computer.screen(), await right.screen());
   assert.deepEqual([await computer.get(`${home('left')}/alpha`), await computer.get(`${home('right')}/omega`)], ['alpha\n', 'omega\n']);
   assert.equal(await console(computer), before);
 

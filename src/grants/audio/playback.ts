@@ -1,8 +1,14 @@
 import * as v from 'valibot';
 import { lacksProgram, type Problem, warns } from '../../errors.ts';
+import type { Facts } from '../../facts.ts';
 import { defineGrant } from '../../grant.ts';
 import { pathOrHome, says } from '../../schema.ts';
-import { soundFrom } from '../../sounds.ts';
+import { beforeInstalling, soundFrom } from '../../sounds.ts';
+
+function lacksPulseAudio(facts: Facts): Problem {
+  const problem = lacksProgram('pulseaudio', 'give the machine a sound server of its own', facts);
+  return { ...problem, mend: `${problem.mend}${beforeInstalling(facts.sound)}` };
+}
 
 export default defineGrant({
   summary: 'a sound server of its own: it plays, and can neither listen nor load modules',
@@ -12,7 +18,7 @@ export default defineGrant({
 
   needs({ record }, { facts }): Problem[] {
     return [
-      ...(facts.programs.pulseaudio ? [] : [lacksProgram('pulseaudio', 'give the machine a sound server of its own', facts)]),
+      ...(facts.programs.pulseaudio ? [] : [lacksPulseAudio(facts)]),
       ...(record && !facts.programs.parec ? [lacksProgram('parec', 'write down what is played', facts)] : []),
       ...(facts.sound.pulse && facts.person.uid === 0 ? [warns("root's own sound server is not played into: what stands before it for the machine would run as root", 'run nestbox from your own account through sudo, going on in silence')] : []),
     ];
