@@ -6,6 +6,7 @@
 #include "leader.h"
 #include "person.h"
 #include "terminal.h"
+#include "verify.h"
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -41,11 +42,6 @@ static void take_limits(struct leader leader) {
 }
 
 /* Whether a device opens, for `nestbox why`: for each way one line of words, with what is there as it is seen inside. */
-static const char *error_name(int error) {
-	const char *name = strerrorname_np(error);
-	return error == 0 ? "OK" : name ? name : "EIO";
-}
-
 static int try_to_open(const char *path) {
 	struct stat stat;
 	struct statvfs mount;
@@ -70,7 +66,7 @@ static void die_with(pid_t parent) {
 
 int enter_job(int argc, char **argv) {
 	const char *user = "root", *directory = NULL, *device = NULL;
-	int terminal = 0, login = 0, i = 3;
+	int terminal = 0, login = 0, tries = 0, i = 3;
 	pid_t parent = 0;
 	if (argc < 4)
 		die("enter PID STARTED ... -- PROGRAM");
@@ -81,6 +77,8 @@ int enter_job(int argc, char **argv) {
 			terminal = 1;
 		else if (strcmp(argv[i], "--login") == 0)
 			login = 1;
+		else if (strcmp(argv[i], "--try") == 0)
+			tries = 1;
 		else if (i + 1 >= argc)
 			die("%s needs a value", argv[i]);
 		else if (strcmp(argv[i], "--cgroup") == 0)
@@ -97,7 +95,7 @@ int enter_job(int argc, char **argv) {
 			die("unknown option '%s'", argv[i]);
 	}
 	char **program = argv + i + 1;
-	if (!device && !login && i + 1 >= argc)
+	if (!device && !login && !tries && i + 1 >= argc)
 		die("enter needs -- PROGRAM");
 
 	die_with(parent);
@@ -141,6 +139,10 @@ int enter_job(int argc, char **argv) {
 	take_terminal();
 	if (chdir(directory ? directory : person.home) < 0 && chdir("/") < 0)
 		die("/");
+	if (device || tries)
+		forget_capabilities(&person); /* no exec takes away what was kept for the filters */
+	if (tries)
+		return try_all();
 	if (device)
 		return try_to_open(device);
 	execute(program, shell, login);

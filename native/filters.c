@@ -10,7 +10,11 @@
 
 const char *read_filters(pid_t pid, struct filters *filters) {
 	*filters = (struct filters){ 0, NULL, NULL };
-	if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0)
+	/* A process has one tracer: another of us who goes in at the same moment is soon done. */
+	int seized = -1;
+	for (long long limit = now() + 2000; (seized = (int)ptrace(PTRACE_SEIZE, pid, NULL, NULL)) < 0 && errno == EPERM && now() < limit; usleep(5000))
+		;
+	if (seized < 0)
 		return "the system call filter of the container cannot be read: its first process cannot be traced";
 	/* It is stopped for as long as this takes; killed meanwhile, we let go of it. */
 	if (ptrace(PTRACE_INTERRUPT, pid, NULL, NULL) < 0 || waitpid(pid, NULL, __WALL) < 0)

@@ -68,7 +68,7 @@ static const struct {
 	{ "console", "take|give-back TERMINAL FILE | show TERMINAL", console_job },
 	{ "deactivate", "VG/LV MARK", deactivate_job },
 	{ "each", "PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...", each_job },
-	{ "enter", "PID STARTED [--cgroup FOLDER]... [--user NAME|UID] [--directory FOLDER] [--terminal] [--die-with PID] --login | --open DEVICE | -- PROGRAM [ARGUMENT]...", enter_job },
+	{ "enter", "PID STARTED [--cgroup FOLDER]... [--user NAME|UID] [--directory FOLDER] [--terminal] [--die-with PID] --login | --open DEVICE | --try | -- PROGRAM [ARGUMENT]...", enter_job },
 	{ "every", "PROGRAM [ARGUMENT]... [--then PROGRAM [ARGUMENT]...]...", every_job },
 	{ "first", "USER STATUS -- PROGRAM [ARGUMENT]...", first_job },
 	{ "forget-devices", "UNIT SYSTEMCTL", forget_devices_job },
@@ -97,6 +97,7 @@ static const struct {
 	{ "udev-relay", "[--seat SEAT] [--visible TERMINAL|--seat-of MACHINE] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE", udev_relay_job },
 	{ "unlock", "DEVICE MAPPING MACHINE [--discards] [--key-file FILE] [--called NAME] [--passphrase-fd N]", unlock_job },
 	{ "unmount", "TARGET", unmount_job },
+	{ "verify", "listen | try", verify_job },
 	{ "wait", "PIPE -- PROGRAM [ARGUMENT]...", wait_job },
 };
 

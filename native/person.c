@@ -106,6 +106,11 @@ void become_person(const struct person *person, struct bounds bounds) {
 	set_capabilities(person->uid == 0 ? bounds.capabilities : bounds.no_new_privileges ? 0 : 1ULL << CAP_SYS_ADMIN, 0);
 }
 
+void forget_capabilities(const struct person *person) {
+	if (person->uid != 0)
+		set_capabilities(0, 0);
+}
+
 _Noreturn void execute(char **argv, const char *shell, int login) {
 	char name[4200];
 	char *words[] = { name, NULL };

@@ -26,6 +26,9 @@ void hold_capabilities(unsigned long long left);
  * that, are gone with exec: capabilities(7). */
 void become_person(const struct person *person, struct bounds bounds);
 
+/* The same without an exec, for who goes on as this program: root keeps what it has. */
+void forget_capabilities(const struct person *person);
+
 /* Becomes the program, or with `login` the shell, whose name then begins with a hyphen, as login(1) has it. */
 _Noreturn void execute(char **argv, const char *shell, int login);
 

@@ -66,6 +66,7 @@ export const commands: Record<string, Command> = {
     options: { now: { type: 'boolean', does: 'from the one that runs' }, always: { type: 'boolean', does: 'from the next start on' } }, load: () => import('./commands/detach.ts'),
   },
   why: { takes: 'FILE|NAME /dev/...', does: 'tell which layer keeps a device from being opened in a machine; tries it when the machine runs', options: { json }, load: () => import('./commands/why.ts') },
+  verify: { takes: 'NAME', does: 'try from inside whether a machine that runs has what its file gives it, and nothing else; exit status 3 if it differs', options: { all: { type: 'boolean', does: 'each try in a row of its own' }, json }, load: () => import('./commands/verify.ts') },
   audit: {
     takes: 'FILE|NAME..., or --all', does: 'tell what a hostile program in a machine could do to the host, worst first; also of .nspawn files, LXC configurations and containers that run. Exit status 3: more than --fail-above says',
     options: {

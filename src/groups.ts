@@ -47,6 +47,7 @@ export const groups: readonly Group[] = [
       attach: [['sudo nestbox attach steam /dev/input/js0', 'until it ends'], ['sudo nestbox attach --always steam /dev/ttyUSB0', 'at each start']],
       detach: [['sudo nestbox detach steam /dev/input/js0', 'programs that have it open already keep it']],
       why: [['nestbox why steam /dev/video0', 'the layer that keeps it from being opened, and the line that would change that']],
+      verify: [['sudo nestbox verify steam', 'what was asked, what is given, and what was found; what differs, the layer that it comes from, and what mends it'], ['sudo nestbox verify --json steam', 'for scripts: exit status 3 where something differs']],
       switch: [['sudo nestbox switch work', 'the desktop of a machine'], ['sudo nestbox switch host', 'and back']],
       screenshot: [['sudo nestbox screenshot steam steam.png', 'what is on its display']],
     },

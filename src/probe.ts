@@ -146,13 +146,20 @@ const notDevices = ['/dev/pts', '/dev/shm', '/dev/mqueue', '/dev/hugepages', '/d
 function findNodesOf(facts: Facts, classes: readonly string[]): Facts['nodes'] {
   if (classes.length === 0) return {};
   const wanted = classes.map((name) => classEdit(facts, name, false));
+  return nodesWhere((node) => wanted.some(({ type, majors }) => type === node.type && majors.includes(node.major)));
+}
+
+/** The same facts with every device node of this host. */
+export const lookAtAllNodes = (facts: Facts): Facts => ({ ...facts, nodes: { ...facts.nodes, ...nodesWhere(() => true) } });
+
+function nodesWhere(isWanted: (node: DeviceNode) => boolean): Facts['nodes'] {
   const found = (folder: string): [string, DeviceNode][] => list(folder).flatMap((name) => {
     const path = `${folder}/${name}`;
     const stat = attempt(() => lstatSync(path), null);
     if (stat?.isDirectory()) return notDevices.includes(path) ? [] : found(path);
     if (!stat || !(stat.isCharacterDevice() || stat.isBlockDevice())) return [];
     const node = nodeFact(stat);
-    return wanted.some(({ type, majors }) => type === node.type && majors.includes(node.major)) ? [[path, node]] : [];
+    return isWanted(node) ? [[path, node]] : [];
   });
   return Object.fromEntries(found('/dev'));
 }

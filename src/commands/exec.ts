@@ -17,7 +17,7 @@ export default async function exec([name, ...program]: string[], { start, ...opt
 const runs = async (name: string): Promise<boolean> => findRunning(name) !== null || (await findServed(name, probe(process.env))) !== null;
 
 /** As the machine's user unless it is said otherwise, with a terminal of its own where we have one. */
-export async function enterMachine(name: string, { user, root }: { user?: string; root?: boolean }, does: Exclude<Entry['does'], { open: string }>): Promise<number> {
+export async function enterMachine(name: string, { user, root }: { user?: string; root?: boolean }, does: Exclude<Entry['does'], { open: string } | 'try'>): Promise<number> {
   if (user !== undefined && root) throw new Complaint('--user and --root name two users', 'leave one of the two out');
   const facts = probe(process.env);
   if (!facts.root) throw new NeedsRoot('only root can go into machines', `sudo nestbox ${process.argv.slice(2).join(' ')}`);

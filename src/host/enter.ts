@@ -13,15 +13,15 @@ export interface Entry {
   environment: Record<string, string>;
   /** A terminal of its own inside. */
   terminal: boolean;
-  /** A program with its arguments; the login shell of the user; or a device that is only to be opened. */
-  does: { program: string[] } | 'login' | { open: string };
+  /** A program with its arguments; the login shell of the user; a device that is only to be opened; or tries that are told on standard input. */
+  does: { program: string[] } | 'login' | { open: string } | 'try';
 }
 
 /** As proc(5) and the man page of nestbox-native have it: what becomes of the words of an entry. */
 export function entryArguments({ leader, groups }: RunningMachine, { user, terminal, does }: Entry, parent: number): string[] {
   return [
     'enter', `${leader.pid}`, leader.started, ...groups.flatMap((group) => ['--cgroup', group]), '--user', user, '--die-with', `${parent}`, ...(terminal ? ['--terminal'] : []),
-    ...(does === 'login' ? ['--login'] : 'open' in does ? ['--open', does.open] : ['--', ...does.program]),
+    ...(does === 'login' ? ['--login'] : does === 'try' ? ['--try'] : 'open' in does ? ['--open', does.open] : ['--', ...does.program]),
   ];
 }
 

@@ -1,0 +1,48 @@
+import { readFileSync } from 'node:fs';
+import { attempt } from '../attempt.ts';
+import { Complaint, NeedsRoot } from '../errors.ts';
+import type { Facts } from '../facts.ts';
+import { mustRun } from '../host/running.ts';
+import { tryAll } from '../host/verify.ts';
+import { placeIn } from '../known/machine.ts';
+import { meet, readMachineFile } from '../meet.ts';
+import { plan } from '../plan.ts';
+import { lookAtAllNodes, probe } from '../probe.ts';
+import { readState } from '../host/session.ts';
+import { recordOf } from '../service.ts';
+import { findServed } from '../service.ts';
+import { store } from '../store.ts';
+import { attempts, report, type Subject, tell } from '../verify.ts';
+import { userOf } from './exec.ts';
+
+/** Tries all that a machine that runs was given, and all that it was not. Exit status 3: something differs from its file. */
+export default async function verify([name, ...more]: string[], { json, all }: { json?: boolean; all?: boolean }): Promise<number> {
+  if (!name || more.length > 0) throw new Complaint('which machine?', 'nestbox verify NAME');
+  const base = probe(process.env);
+  if (!base.root) throw new NeedsRoot('only root can go into machines', `sudo nestbox verify ${name}`);
+  const known = withoutOwnDisplay(name, base);
+  const served = recordOf(name, known)?.leader ? await findServed(name, known) : null;
+  const running = served?.running ?? mustRun(name);
+  const file = readMachineFile(running.state.file, known);
+  const { machine, facts } = served ?? await meet(file.spec, file.file, known);
+  plan(machine, facts, file.place); // what cannot be started now gives nothing, and says why
+  const subject: Subject = {
+    machine, facts: lookAtAllNodes(facts),
+    place(key) {
+      const { line } = placeIn({ shown: file.file, text: file.text }, key);
+      return line === null ? 'default' : `${file.file}:${line}`;
+    },
+  };
+  const tries = attempts(subject);
+  const found = report(tries, await tryAll(tries, running, facts, userOf(running)), subject);
+  // More than a pipe holds: what has not been taken by then would be lost with the process.
+  await new Promise((resolve) => process.stdout.write(`${json ? JSON.stringify(found, null, 2) : tell(found, tries, all ?? false)}\n`, resolve));
+  return found.differences > 0 ? 3 : 0;
+}
+
+/** The machine's own display is in use because it runs: it is to be given the same one again. */
+function withoutOwnDisplay(name: string, facts: Facts): Facts {
+  const files = [`/etc/systemd/nspawn/${name}.nspawn`, `${store.lxc}/${name}/config`].map((path) => attempt(() => readFileSync(path, 'utf8'), ''));
+  const own = readState(name)?.display?.number ?? Number(/\bDISPLAY=:(\d+)/.exec(files.join('\n'))?.[1] ?? -1);
+  return { ...facts, displaysInUse: facts.displaysInUse.filter((number) => number !== own) };
+}
