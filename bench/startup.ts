@@ -1,7 +1,8 @@
 // scripts/bench startup [--rounds N] [--json] [--short] [--against OTHER/nestbox.cjs]
-// `nestbox run M -- true`, and the same as an exported launcher says it, beside the same systemd-nspawn started by hand, podman on the same tree, and Node alone.
+// `nestbox run M -- true`, and the same as an exported launcher says it, beside the same systemd-nspawn started by hand, with the filters that are kept and without, podman on the same tree, and Node alone.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { store } from '../src/store.ts';
 import { root as shared } from '../test/nestbox.ts';
 import { debian, front, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
 import { type Goal, measure, must, options, report, type Variant } from './measure.ts';
@@ -36,6 +37,8 @@ await inFolder(async (folder) => {
       { name: 'node -e 0', argv: [process.execPath, '-e', '0'] },
       ...(short ? [] : [{ name: 'nspawn, directory', ...byHand(directory) }]),
       { name: 'nspawn, overlay', ...byHand(overlay, at) },
+      ...(short ? [] : [{ name: 'nspawn with kept filters, directory', ...withFilters(byHand(directory)) }]),
+      { name: 'nspawn with kept filters, overlay', ...withFilters(byHand(overlay, at)) },
       ...(short ? [] : [{ name: 'podman run --rootfs', argv: ['podman', 'run', '--rm', '--network=none', ...lowLimits, '--rootfs', tree, 'true'] }]),
       ...(short ? [] : [{ name: 'nestbox, directory', argv: nestbox('run', directory, '--', 'true') }]),
       { name: 'nestbox, overlay', argv: nestbox('run', overlay, '--', 'true') },
@@ -47,13 +50,15 @@ await inFolder(async (folder) => {
       ] : []),
     ];
     const goals: Goal[] = [
-      { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 2, margin: 1.3 },
-      { name: 'launcher, overlay', to: 'nspawn, overlay', goal: 1.1, margin: 1.3 },
+      { name: 'nspawn with kept filters, overlay', to: 'nspawn, overlay', goal: 0.5, margin: 1.3 },
+      { name: 'nestbox, overlay', to: 'nspawn, overlay', goal: 1.7, margin: 1.5 },
+      { name: 'launcher, overlay', to: 'nspawn, overlay', goal: 0.5, margin: 1.5 },
       ...(short ? [] : [
-        { name: 'launcher, directory', to: 'nspawn, directory', goal: 1.1, margin: 1.3 },
-        { name: 'nestbox, directory', to: 'nspawn, directory', goal: 2, margin: 1.3 },
-        { name: 'nestbox, directory', to: 'podman run --rootfs', goal: 0.9, margin: 1.2 },
-        { name: 'nestbox, overlay', to: 'podman run --rootfs', goal: 0.9, margin: 1.2 },
+        { name: 'nspawn with kept filters, directory', to: 'nspawn, directory', goal: 0.5, margin: 1.3 },
+        { name: 'launcher, directory', to: 'nspawn, directory', goal: 0.5, margin: 1.5 },
+        { name: 'nestbox, directory', to: 'nspawn, directory', goal: 1.7, margin: 1.3 },
+        { name: 'nestbox, directory', to: 'podman run --rootfs', goal: 0.75, margin: 1.2 },
+        { name: 'nestbox, overlay', to: 'podman run --rootfs', goal: 0.75, margin: 1.2 },
       ]),
       { name: 'node -e 0', to: 'nspawn, overlay', goal: null },
       ...(against ? ['directory', 'overlay'].map((root) => ({ name: `nestbox, ${root}`, to: `other, ${root}`, goal: null })) : []),
@@ -70,12 +75,22 @@ await inFolder(async (folder) => {
   }
 });
 
+interface ByHand {
+  argv: string[];
+  environment: Record<string, string>;
+}
+
 /** What nestbox would start, without nestbox; `at`: with its root there. */
-function byHand(file: string, at?: string): Pick<Variant, 'argv' | 'environment'> {
+function byHand(file: string, at?: string): ByHand {
   const [step] = planned('container', file, '--', 'true');
   const [nspawn = '', ...rest] = step!.argv;
   const argv = [nspawn, '--console=pipe', ...rest.map((option) => (at && option.startsWith('--directory=') ? `--directory=${at}` : option))];
   return { argv, environment: step!.environment };
+}
+
+/** The same, started as nestbox starts it. */
+function withFilters({ argv: [program = '', ...words], environment }: ByHand): ByHand {
+  return { argv: [native, 'launch', '--filters', store.filters, '--', must(['which', program]).stdout.trim(), ...words], environment };
 }
 
 /** MB of the nestbox process while `sleep 1` runs. */

@@ -100,7 +100,7 @@ int enter_job(int argc, char **argv) {
 
 	die_with(parent);
 	struct bounds bounds = bounds_of(leader);
-	struct filters filters = { 0, NULL };
+	struct filters filters = { 0, NULL, NULL };
 	if (bounds.filtered == 2) /* SECCOMP_MODE_FILTER */
 		filters = filters_of(leader);
 	take_limits(leader);

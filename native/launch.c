@@ -80,6 +80,7 @@ static void become(char *who) {
 
 int launch_job(int argc, char **argv) {
 	char *user = NULL;
+	const char *filters = NULL;
 	pid_t parent = 0;
 	int output = -1;
 	int last = SIGKILL;
@@ -102,6 +103,8 @@ int launch_job(int argc, char **argv) {
 				die("no mount namespace can be made");
 		} else if (strcmp(argv[i], "--no-sync") == 0)
 			ignore_sync();
+		else if (strcmp(argv[i], "--filters") == 0)
+			filters = value(argc, argv, &i);
 		else if (strcmp(argv[i], "--bind") == 0) {
 			const char *from = value(argc, argv, &i), *to = value(argc, argv, &i);
 			if (mount(from, to, NULL, MS_BIND, NULL) < 0)
@@ -119,6 +122,8 @@ int launch_job(int argc, char **argv) {
 	/* After the change of user, which clears it (prctl(2)); the parent may be gone already. */
 	if (parent && (prctl(PR_SET_PDEATHSIG, last) < 0 || getppid() != parent))
 		return 1;
+	if (filters && load_filters(filters, argv + i + 1) && setenv("SYSTEMD_SECCOMP", "0", 1) < 0)
+		die("systemd-nspawn");
 	execv(argv[i + 1], argv + i + 1);
 	if (errno == EACCES) /* our own program, where it is in a home that the user cannot look into */
 		syscall(SYS_execveat, program, "", argv + i + 1, environ, AT_EMPTY_PATH);

@@ -22,10 +22,17 @@ void join(struct leader leader, int kinds);
 /* Whether it is in another namespace of this kind ("user") than we are. */
 int is_elsewhere(struct leader leader, const char *kind);
 
-/* Its system call filters, last first. */
+/* System call filters, the oldest first: so the kernel counts them, whatever ptrace(2) says. `flags` as seccomp(2) takes them. */
 struct filters {
 	size_t count;
 	struct sock_fprog *programs;
+	unsigned *flags;
 };
 struct filters filters_of(struct leader leader);
+
+/* Those of a process that is not traced. Returns NULL, or what is wrong, with errno; it may be left traced then. */
+const char *read_filters(pid_t pid, struct filters *filters);
+
+/* 0, or with SECCOMP_FILTER_FLAG_NEW_LISTENER a descriptor; -1 and errno. */
+int add_filter(const struct sock_fprog *program, unsigned flags);
 void install(struct filters filters);

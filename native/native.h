@@ -23,6 +23,10 @@ uint32_t number(const char *text, const char *what);
 
 void ignore_sync(void);
 
+/* Loads the system call filters that the systemd-nspawn in `argv`, whose first word is its path, would make; they are kept in `folder`, and made where they are not
+ * there or of another one. 1: it has to be started with SYSTEMD_SECCOMP=0 now, and by this process. 0: nothing is done, and it makes its own. */
+int load_filters(const char *folder, char **argv);
+
 /* Puts this process into a control group, or ends it. */
 void join_group(const char *group);
 
@@ -61,6 +65,7 @@ int first_job(int argc, char **argv);
 int forget_devices_job(int argc, char **argv);
 int forget_ports_job(int argc, char **argv);
 int forwarding_job(int argc, char **argv);
+int hold_job(int argc, char **argv);
 int in_network_job(int argc, char **argv);
 int inside_job(int argc, char **argv);
 int launch_job(int argc, char **argv);

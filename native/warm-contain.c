@@ -19,8 +19,9 @@ int interrupted(void) {
 	return 0;
 }
 
-/* What nspawn is started as: one place, whatever it is given besides. It ends with us, and ends what is in the container itself. */
-static _Noreturn void become_container(const struct warm *warm, struct words groups, char **argv, char **environment, pid_t parent) {
+/* What nspawn is started as: one place, whatever it is given besides. It ends with us, and ends what is in the container itself.
+ * `filters`: the folder with the system call filters that it would make, or ""; `environment` has a place for one more. */
+static _Noreturn void become_container(const struct warm *warm, struct words groups, const char *filters, char **argv, char **environment, int variables, pid_t parent) {
 	for (int signal_ = 1; signal_ < NSIG; signal_++)
 		signal(signal_, SIG_DFL);
 	sigprocmask(SIG_SETMASK, warm->signals, NULL);
@@ -34,6 +35,9 @@ static _Noreturn void become_container(const struct warm *warm, struct words gro
 	}
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
 		_exit(1);
+	if (*filters && load_filters(filters, argv))
+		environment[variables++] = "SYSTEMD_SECCOMP=0";
+	environment[variables] = NULL;
 	execve(argv[0], argv, environment);
 	die("%s", argv[0]);
 }
@@ -107,13 +111,14 @@ int contain(struct warm *warm, const struct words *step) {
 	int i = 1, k = 0, e = 0;
 	struct words groups = counted(step, &i);
 	i += 2;
+	const char *filters = step->at[i++];
 	struct words before = counted(step, &i);
 	char *console = step->at[i + (isatty(0) && isatty(1) ? 0 : 1)];
 	i += 2;
 	struct words options = counted(step, &i), more = counted(step, &i);
 	counted(step, &i);
 	struct words inside = counted(step, &i);
-	char *argv[before.count + options.count + warm->program.count + 2], *environment[more.count + 4], term[300];
+	char *argv[before.count + options.count + warm->program.count + 2], *environment[more.count + 5], term[300];
 	for (int n = 0; n < before.count; n++)
 		argv[k++] = before.at[n];
 	if (*console)
@@ -129,7 +134,6 @@ int contain(struct warm *warm, const struct words *step) {
 		environment[e++] = term;
 	for (int n = 0; n < more.count; n++)
 		environment[e++] = more.at[n];
-	environment[e] = NULL;
 
 	sigset_t awaited;
 	sigemptyset(&awaited);
@@ -140,7 +144,7 @@ int contain(struct warm *warm, const struct words *step) {
 	if (container < 0)
 		return -1;
 	if (container == 0)
-		become_container(warm, groups, argv, environment, self);
+		become_container(warm, groups, filters, argv, environment, e, self);
 	pid_t connecting = inside.count > 0 ? connect_network(inside, container) : 0;
 	int status, connected = 0;
 	for (;;) {

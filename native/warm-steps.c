@@ -196,7 +196,7 @@ static int container_back(const struct words *step) {
 	int i = 1, result;
 	struct words groups = counted(step, &i);
 	result = *step->at[i] ? stop_unit(step->at[i], step->at[i + 1]) : empty_groups(groups);
-	i += 2;
+	i += 3;
 	counted(step, &i);
 	i += 2;
 	counted(step, &i);

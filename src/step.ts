@@ -165,9 +165,9 @@ export type Step =
   /**
    * `boots`: its first process is an init, which is asked to shut down; else signals are the program's. `halt`: the number of the signal by which, where the engine passes on signals
    * to it. `status`: a file in which it says how its program has ended, where the engine does not. `ports`: of the host, that nspawn sends on. `console`: which word is put in at
-   * which place of argv, by whether somebody sits at a terminal; '': none.
+   * which place of argv, by whether somebody sits at a terminal; '': none. `filters`: the folder with the system call filters that the engine would make, to be loaded before it is started.
    */
-  | { kind: 'container'; name: string; boots: boolean; halt?: number; status?: string; argv: string[]; console: { at: number; terminal: string; pipe: string }; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[] };
+  | { kind: 'container'; name: string; boots: boolean; halt?: number; status?: string; argv: string[]; console: { at: number; terminal: string; pipe: string }; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[]; filters?: string };
 
 /** What the host does for a network that goes out under its address. */
 export interface Nat {

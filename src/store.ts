@@ -20,6 +20,8 @@ export const store = {
   service: (name: string): string => `/var/lib/nestbox/services/${name}`,
   undoOfService: (name: string): string => `/var/lib/nestbox/services/${name}/undo`,
   endsOfService: (name: string): string => `/var/lib/nestbox/services/${name}/ends`,
+  /** System call filters that systemd-nspawn has made once, a file for each set of options; they are made anew where they are not there. */
+  filters: '/var/cache/nestbox/filters',
   runs: '/run/nestbox',
   run: (name: string): string => `/run/nestbox/${name}`,
   /** The same for one that systemd runs: there as long as its units want it. */

@@ -111,8 +111,10 @@ export function wordsOf(step: Step, { find, takesSocket, scope, words }: { find(
       const { at, terminal, pipe } = step.console;
       const [program = '', ...before] = step.argv.slice(0, at);
       const own = step.argv.slice(at, step.argv.length - words);
-      const { place } = step;
-      return [kind, ...counted(place.kind === 'cgroup' ? place.folders : []), ...(place.kind === 'unit' ? [place.name, find('systemctl')] : ['', '']), ...counted([...scope, find(program), ...before]), terminal, pipe, ...counted(own), ...counted(variablesOf(step.environment)), ...counted(step.leftovers), ...counted(step.inside ? [step.inside.peer, step.inside.address, step.inside.gateway ?? '', step.inside.gate, find('ip')] : [])];
+      const { place, filters } = step;
+      // Not what puts it into a unit, but what that becomes is filtered.
+      const outer = scope.length > 0 && filters !== undefined ? [...scope, find('nestbox-native'), 'launch', '--filters', filters, '--'] : scope;
+      return [kind, ...counted(place.kind === 'cgroup' ? place.folders : []), ...(place.kind === 'unit' ? [place.name, find('systemctl')] : ['', '']), scope.length > 0 ? '' : (filters ?? ''), ...counted([...outer, find(program), ...before]), terminal, pipe, ...counted(own), ...counted(variablesOf(step.environment)), ...counted(step.leftovers), ...counted(step.inside ? [step.inside.peer, step.inside.address, step.inside.gateway ?? '', step.inside.gate, find('ip')] : [])];
     }
     default: throw new Error(`'${kind}' is no step of a run without Node`);
   }

@@ -6,6 +6,7 @@ import { killSignal } from '../foreign/boot.ts';
 import { portText } from '../ports.ts';
 import { beyondUsual, filterLines, hostCgroups } from '../powers.ts';
 import type { Step } from '../step.ts';
+import { store } from '../store.ts';
 
 /** systemd-nspawn(1), from version 247 on. Every option has its value behind '=', so that no value can be taken for another option. */
 export default defineEngine({
@@ -60,6 +61,7 @@ export default defineEngine({
       place: machine.place,
       inside: network.kind === 'link' ? { peer: inside, address: network.address, gateway: network.gateway, gate: gate! } : null,
       ports: network.kind === 'networkd' && facts.programs.nft ? network.ports : [],
+      filters: store.filters,
       leftovers: [`/run/systemd/nspawn/propagate/${name}`, `/run/systemd/nspawn/unix-export/${name}`, `${dirname(root)}/.#${basename(root)}.lck`],
     }];
   },

@@ -169,7 +169,12 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     const folders = step.place.kind === 'cgroup' ? step.place.folders.map((folder) => `${folder}/inside`) : [];
     for (const folder of folders) mkdirSync(folder, { recursive: true });
     const scope = step.place.kind === 'unit' ? scopeWords(step.place) : [];
-    const [program = '', ...rest] = launch([...folders.flatMap((folder) => ['--cgroup', folder]), ...(forwards ? [] : ['--gently'])], scope.length > 0 ? [...scope, ...find(words)] : words);
+    const filters = step.filters === undefined ? [] : ['--filters', step.filters];
+    const [program = '', ...rest] = launch(
+      [...folders.flatMap((folder) => ['--cgroup', folder]), ...(forwards ? [] : ['--gently']), ...(scope.length > 0 ? [] : filters)],
+      // Not systemd-run, but what it becomes is filtered.
+      scope.length > 0 ? [...scope, ...(filters.length > 0 ? [...find(['nestbox-native']), 'launch', ...filters, '--'] : []), ...find(words)] : words,
+    );
     const child = spawn(program, rest, { env: { ...cleanEnvironment, ...(process.env.TERM && { TERM: process.env.TERM }), ...step.environment }, stdio: 'inherit' });
     container = { child, boots: step.boots, halt: step.halt, forwards, told: new Set() };
     const over = ended(child);
