@@ -36,12 +36,16 @@ export default async function templates(keys: string[], { json, prune }: { json?
   const used = rows.filter(({ usedBy }) => usedBy.length > 0);
   if (keys.length > 0 && used.length > 0) throw new Complaint(used.map(({ key, usedBy }) => `the template '${key}' is used by ${listed(usedBy)}`).join('\n'), 'nestbox rm removes a machine');
   const unused = rows.filter((row) => !used.includes(row));
+  const sweep = async () => {
+    for (const name of await host.list(store.templates)) if (name.startsWith(doomed)) await host.removeTree(`${store.templates}/${name}`);
+  };
+  await sweep(); // one of the same key may have been built again since
   for (const { key } of unused) {
     await host.mustBeUnmounted(`${store.templates}/${key}`);
     // Gone for whoever looks for it, at once: nobody can begin to use what is left of it.
     await host.rename(`${store.templates}/${key}`, `${store.templates}/${doomed}${key}`);
   }
-  for (const name of await host.list(store.templates)) if (name.startsWith(doomed)) await host.removeTree(`${store.templates}/${name}`);
+  await sweep();
   if (json) console.log(JSON.stringify(unused, null, 2));
   else for (const { key, bytes } of unused) note(`removed ${key} (${sizeOf(bytes)})`);
   return 0;

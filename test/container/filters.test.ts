@@ -51,7 +51,9 @@ async function look(t: TestContext, name: string, calls: string, ...argv: string
   assert.equal(filters, same, 'the first process has other filters than the program');
   process.kill(program, 'SIGKILL');
   const { stdout, stderr } = await held.end(null);
-  return { said: stdout.replace(/there\n$/, '').split('\n'), stderr, kept, filters: filters! };
+  // systemd-nspawn says this by itself wherever /run is on a disk.
+  const said = stderr.replace(/^Attempted to remove disk file system under "\/run\/systemd\/nspawn\/propagate\/.*\n/gm, '');
+  return { said: stdout.replace(/there\n$/, '').split('\n'), stderr: said, kept, filters: filters! };
 }
 
 test('what comes into a machine later has its filters, in their order', options, async (t) => {

@@ -174,6 +174,7 @@ test('templates are listed with their size and users, and pruned when nobody use
   assert.equal(mounted.status, 1);
   assert.match(mounted.stderr, /is not removed: .*\/root\/var is mounted there/);
   assert.ok(existsSync(`${path}/root/usr/bin/busybox`), 'nothing of it is gone');
+  says('mkdir', '-p', `/var/lib/nestbox/templates/.pruned-${key}/root`); // a prune that was cut off, and the template was built again since
   succeeds(nestbox(['templates', '--prune', key]));
   assert.ok(!existsSync(path));
   assert.equal(says('sh', '-c', 'ls -A /var/lib/nestbox/templates | grep pruned || true'), '');

@@ -27,7 +27,7 @@ const sound = `${etc}/nestbox-steady.pulseaudio.service`;
 const sabotages: [name: string, breaks: string, mends: string, layers: string[], what: RegExp][] = [
   ['the drop-in of its unit is gone', `mv ${dropIn} /root/kept`, `mv /root/kept ${dropIn}`, ['unit-file', 'reload'], /nestbox\.conf$/],
   ['a device more, by systemctl', `systemctl set-property --runtime ${unit} 'DeviceAllow=/dev/kmsg rw'`, `rm -rf /run/systemd/system.control/${unit}.d; systemctl daemon-reload`, ['list', 'drop-in', 'reload'], /device list/],
-  ['more memory, by systemctl', `systemctl set-property --runtime ${unit} MemoryMax=900M`, `rm -rf /run/systemd/system.control/${unit}.d; systemctl daemon-reload`, ['limit', 'drop-in', 'reload'], /limit of memory/],
+  ['more memory, by systemctl', `systemctl set-property --runtime ${unit} MemoryMax=900M`, `systemctl set-property --runtime ${unit} MemoryMax=512M; rm -rf /run/systemd/system.control/${unit}.d; systemctl daemon-reload`, ['limit', 'drop-in', 'reload'], /limit of memory/],
   ['a drop-in of somebody else', `mkdir -p ${sound}.d; printf '[Service]\\nNice=5\\n' > ${sound}.d/more.conf; systemctl daemon-reload`, `rm -r ${sound}.d; systemctl daemon-reload`, ['drop-in'], /drop-ins of nestbox-steady\.pulseaudio/],
   ['its .nspawn file has been edited', "cp /etc/systemd/nspawn/steady.nspawn /root/kept; sed -i 's/^Hostname=.*/Hostname=other/; $a # edited' /etc/systemd/nspawn/steady.nspawn", 'mv /root/kept /etc/systemd/nspawn/steady.nspawn', ['unit-file'], /steady\.nspawn/],
   ["the unit of its sound server is another's", `cp ${sound} /root/kept; sed -i 's/ *--disallow-module-loading//' ${sound}; systemctl daemon-reload`, `mv /root/kept ${sound}; systemctl daemon-reload`, ['unit-file'], /pulseaudio\.service$/],
