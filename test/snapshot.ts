@@ -47,7 +47,7 @@ export function snapshot(): Snapshot {
       ...mounts, ...loops, ...groups,
       ...tree('/run', (path) => !path.startsWith('/run/user')),
       // The folders that all machines share stay until the last is gone: what is in them counts. Templates are kept, whole ones, and what the next run needs no Node for.
-      ...tree('/var/lib/nestbox', (path) => !/\/templates\/[^/.][^/]*\/|\/machines\/[^/]*\/warm$/.test(path)).filter((line) => !/^\/var\/lib\/nestbox\/(journal|scratch|services|machines|templates) /.test(line)),
+      ...tree('/var/lib/nestbox', (path) => !/\/templates\/[^/.]|\/machines\/[^/]*\/warm$/.test(path)).filter((line) => !/^\/var\/lib\/nestbox\/(journal|scratch|services|machines|templates) /.test(line)),
       ...tree('/dev/shm'), ...tree('/root', (path) => ours.test(path) || /\/\.config/.test(path), 3),
       ...tree('/etc', (path) => /^\/etc\/(nestbox|systemd|passwd|group|shadow|subuid|subgid|udev)/.test(path)), ...tree('/tmp', (path) => ours.test(path), 3),
       ...readdirSync('/sys/class/net').map((name) => `link ${name}`), ...lines('nft', 'list', 'tables'), ...lines('ip', 'netns', 'list'),

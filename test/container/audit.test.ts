@@ -34,7 +34,9 @@ const groups = groupsOf(facts, 'nestbox-audit-tried', ['systemd', 'unified']);
 const inGroups = groups.map((path) => `mkdir -p ${path}; echo $$ > ${path}/cgroup.procs;`).join(' ');
 after(() => { for (const path of groups.filter((one) => existsSync(one))) execFileSync('find', [path, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';']); });
 
-mkdirSync('/tmp/.X11-unix', { recursive: true, mode: 0o1777 }); // an X server makes it, and leaves it
+// An X server makes it, and leaves it.
+mkdirSync('/tmp/.X11-unix', { recursive: true });
+chmodSync('/tmp/.X11-unix', 0o1777);
 const before = snapshot();
 after(() => assert.deepEqual(differences(before), []));
 
@@ -138,7 +140,6 @@ test('loose-emulator: who can change an emulator with flag C is root where a set
   const kernel = '/proc/sys/fs/binfmt_misc';
   const isThere = existsSync(`${kernel}/register`);
   if (!isThere) execFileSync('mount', ['-t', 'binfmt_misc', 'binfmt_misc', kernel]);
-  t.after(() => { if (!isThere && readdirSync(kernel).length === 2) execFileSync('umount', [kernel]); });
   const top = folder(t);
   chmodSync(top, 0o755);
   const emulator = `${top}/cat`;
@@ -150,7 +151,10 @@ test('loose-emulator: who can change an emulator with flag C is root where a set
   const reads = () => { try { return execFileSync('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', foreign], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }); } catch { return ''; } };
   const register = (flags: string) => writeFileSync(`${kernel}/register`, `:nestbox-audit-test:M::NBAUDIT!::${emulator}:${flags}`);
   const withdraw = () => { if (existsSync(`${kernel}/nestbox-audit-test`)) writeFileSync(`${kernel}/nestbox-audit-test`, '-1'); };
-  t.after(withdraw);
+  t.after(() => {
+    withdraw();
+    if (!isThere) execFileSync('umount', [kernel]);
+  });
   const loose = async () => (await readSurroundings(facts)).looseEmulators.includes(emulator);
   register('');
   assert.deepEqual([reads(), await loose()], ['', false]);

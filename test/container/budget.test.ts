@@ -51,7 +51,7 @@ for (const [bench, rounds] of budget)
 test('a nestbox that takes half a second longer does not pass', (t) => {
   const slow = folder(t);
   writeFileSync(`${slow}/nestbox.cjs`, `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500); require(${JSON.stringify(program)});\n`);
-  symlinkSync(program.replace(/[^/]*$/, 'nestbox-native'), `${slow}/nestbox-native`);
+  for (const name of ['nestbox', 'nestbox-native']) symlinkSync(program.replace(/[^/]*$/, name), `${slow}/${name}`);
   const { status, told } = measured('startup', 3, { NESTBOX: `${slow}/nestbox.cjs` });
   assert.deepEqual([status, /FAILED .*nestbox, overlay/.test(told)], [1, true], told);
 });
