@@ -55,6 +55,10 @@ export interface Host extends Changes {
   /** The same for what opens an encrypted volume: it is given the passphrase, or asks the person for it. */
   unlock(argv: readonly string[]): Promise<void>;
   build(step: Of<'build'>): Promise<void>;
+  /** Packages that were fetched before, for a root that is to be made. What hinders it is no error: then they are fetched. */
+  bringFetched(step: Of<'fetched-in'>): Promise<void>;
+  /** Takes them and their lists out of it again, to be brought the next time. */
+  keepFetched(root: string): Promise<void>;
   /** Whole or not at all, and nothing that is there is written over. */
   unpack(step: Of<'unpack'>): Promise<void>;
   /** Refuses while the machine runs that the tree belongs to. */

@@ -122,6 +122,12 @@ export type Step =
   | { kind: 'remove-empty'; layer: string; path: string }
   /** A long-running program that fills `target`; it cannot outlive nestbox, nor leave a mount. Where `seen` is given it finds the target there. */
   | { kind: 'build'; target: string; seen?: string; argv: string[]; what: string }
+  /** In a root that is still empty: the folders of / that are links to those of /usr, and what apt is told on packages, as that must be there before it is asked. */
+  | { kind: 'merged'; root: string; folders: string[]; preferences: string }
+  /** Puts what apt has fetched before into a root that is still to be made, for apt to look at. */
+  | { kind: 'fetched-in'; root: string; suite: string; architecture: string }
+  /** Keeps what apt has fetched for a root that has been made, and leaves none of it there. */
+  | { kind: 'fetched-out'; root: string }
   /** What of systemd has no use in a container, in a root that was just built; what stands there already is left alone. */
   | { kind: 'mask'; root: string; made: Made[] }
   /** `of`: the machine that it belongs to, which must not run meanwhile. */

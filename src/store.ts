@@ -22,6 +22,8 @@ export const store = {
   endsOfService: (name: string): string => `/var/lib/nestbox/services/${name}/ends`,
   /** System call filters that systemd-nspawn has made once, a file for each set of options; they are made anew where they are not there. */
   filters: '/var/cache/nestbox/filters',
+  /** Packages and lists of them that apt has fetched for Debian roots; apt itself says whether they are good still. */
+  fetched: '/var/cache/nestbox/packages',
   runs: '/run/nestbox',
   run: (name: string): string => `/run/nestbox/${name}`,
   /** The same for one that systemd runs: there as long as its units want it. */

@@ -1,5 +1,6 @@
 import { Complaint, NeedsRoot } from '../errors.ts';
 import type { Facts } from '../facts.ts';
+import { forget } from '../host/fetched.ts';
 import { linux } from '../host/linux.ts';
 import { openSession, readState } from '../host/session.ts';
 import { probe } from '../probe.ts';
@@ -46,8 +47,12 @@ export default async function templates(keys: string[], { json, prune }: { json?
     await host.rename(`${store.templates}/${key}`, `${store.templates}/${doomed}${key}`);
   }
   await sweep();
+  const bytes = keys.length === 0 ? forget() : 0;
   if (json) console.log(JSON.stringify(unused, null, 2));
-  else for (const { key, bytes } of unused) note(`removed ${key} (${sizeOf(bytes)})`);
+  else {
+    for (const { key, bytes } of unused) note(`removed ${key} (${sizeOf(bytes)})`);
+    if (bytes > 0) note(`removed the packages that were fetched for Debian roots (${sizeOf(bytes)})`);
+  }
   return 0;
 }
 

@@ -35,6 +35,8 @@ export function linux(programs: Facts['programs'], progress: (line: string) => v
       // Killed with its nestbox, a builder may have put a file into a folder that was just found empty: it is dead by now.
       if ((await host.run(remove)).code !== 0) await must(host, remove);
     },
+    bringFetched: async (step: Parameters<Host['bringFetched']>[0]) => (await import('./fetched.ts')).bring(step),
+    keepFetched: async (root: string) => (await import('./fetched.ts')).keep(root),
     async copyTree({ from, to, of }: Parameters<Host['copyTree']>[0]) {
       const other = openSession(of, programs); // complains while it runs
       if (readStore().services.some(({ name, leader }) => name === of && leader)) throw new Complaint(`the machine '${of}' runs, as a service of systemd`, `nestbox stop ${of}`);

@@ -462,6 +462,14 @@ export class MemoryHost implements Host {
       });
   }
 
+  async bringFetched({ root }: Of<'fetched-in'>): Promise<void> {
+    this.act(() => this.node(root));
+  }
+
+  async keepFetched(root: string): Promise<void> {
+    this.act(() => this.node(root));
+  }
+
   async unpack({ from, to }: Of<'unpack'>): Promise<void> {
     this.node(from);
     await this.write(partialPath(to), '', 0o600);

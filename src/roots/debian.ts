@@ -5,6 +5,7 @@ import { architectures } from '../foreign/elf.ts';
 import type { Facts } from '../facts.ts';
 import { unmasked } from '../masks.ts';
 import { defineRoot } from '../root.ts';
+import { mergedIn, preferencesFile } from '../merged.ts';
 import { line, says } from '../schema.ts';
 import { bootsFrom, templateKey } from '../templates.ts';
 
@@ -37,11 +38,14 @@ export default defineRoot({
     kind: 'template',
     ...bootsFrom((more) => templateKey('debian', debian, { debian, packages: [...packages].sort(), variant, components, mirror, architecture: isForeign(asked, facts) ? asked : facts.architecture, ...more }),
       initPackages.every((name) => packages.includes(name)), unmasked, facts, machine),
-    build: (target, seen) => [{
+    build: (target, seen) => [
+      ...mergedIn(target, debian, asked ?? nativeName(facts), packages), { kind: 'fetched-in', root: target, suite: debian, architecture: asked ?? nativeName(facts) }, {
       // Seen elsewhere, as apt fetches as a user of its own, who cannot look into our folders.
       kind: 'build', target, seen, what: `make a Debian ${debian} root${isForeign(asked, facts) ? ` for ${asked}` : ''}`,
       argv: [
         'mmdebstrap', '--mode=root', '--format=directory', `--variant=${variant}`, `--components=${components.join(',')}`,
+        // There is in it what was laid there before; and what it has fetched is taken from it when it has ended.
+        '--skip=check/empty,essential/unlink,cleanup/apt',
         ...(packages.length > 0 ? [`--include=${packages.join(',')}`] : []),
         // Whether its programs run here is known already.
         ...(isForeign(asked, facts) ? [`--architectures=${asked}`, '--skip=check/qemu'] : []),
@@ -49,8 +53,9 @@ export default defineRoot({
         debian, seen, ...(mirror ? [mirror] : []),
       ],
     },
+    { kind: 'fetched-out', root: target },
     // What is only good for the building, and the host's own name and name servers.
-    ...['apt/apt.conf.d/99mmdebstrap', 'dpkg/dpkg.cfg.d/99mmdebstrap', 'hostname', 'resolv.conf', 'hosts'].map((path) => ({ kind: 'remove' as const, path: `${target}/etc/${path}` })),
+    ...[preferencesFile, 'etc/apt/apt.conf.d/99mmdebstrap', 'etc/dpkg/dpkg.cfg.d/99mmdebstrap', 'etc/hostname', 'etc/resolv.conf', 'etc/hosts'].map((path) => ({ kind: 'remove' as const, path: `${target}/${path}` })),
     { kind: 'write', path: `${target}/etc/resolv.conf`, text: '', mode: 0o644 },
     // As the installer writes it: without it nobody knows localhost.
     { kind: 'write', path: `${target}/etc/hosts`, text: '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n', mode: 0o644 }],

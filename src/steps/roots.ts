@@ -5,16 +5,44 @@ import type { Host } from '../host.ts';
 import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, makePlaces, missingIn, missingPlaces, mustStayInside, removeEmpty, removeLinkInside, withoutLinks } from '../layers.ts';
 import { firstId } from '../names.ts';
 import type { Kinds, Step } from '../step.ts';
+import { preferencesFile } from '../merged.ts';
+import { store } from '../store.ts';
 import { pasteable } from '../words.ts';
 import { never, nothing } from './common.ts';
 
 /** What is done to a machine's root before it runs. */
-export const roots: Kinds<'build' | 'mask' | 'seal' | 'verify' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty' | 'link-inside' | 'link-inside-end'> = {
+export const roots: Kinds<'build' | 'merged' | 'fetched-in' | 'fetched-out' | 'mask' | 'seal' | 'verify' | 'copy-tree' | 'owners' | 'hide-private' | 'accounts' | 'accounts-end' | 'places' | 'mount-point' | 'remove-empty' | 'link-inside' | 'link-inside-end'> = {
   build: {
     describe: ({ what, argv }) => `${what}\n  ${pasteable(argv)}`,
     done: never,
     inverse: nothing, // `target` is removed as a whole by whoever made it
     do: (step, host) => host.build(step),
+  },
+  merged: {
+    describe: ({ root, folders }) => `make links in ${root} to the folders of /usr: ${folders.join(', ')}; and choose no package that would make them later`,
+    done: never,
+    inverse: nothing, // as with build
+    async do({ root, folders, preferences }, host) {
+      await host.mkdir(`${root}/usr`, 0o755);
+      for (const name of folders) {
+        await host.mkdir(`${root}/usr/${name}`, 0o755);
+        await host.symlink(`usr/${name}`, `${root}/${name}`);
+      }
+      for (const path of ['etc', 'etc/apt', 'etc/apt/preferences.d']) await host.mkdir(`${root}/${path}`, 0o755);
+      await host.write(`${root}/${preferencesFile}`, preferences, 0o644);
+    },
+  },
+  'fetched-in': {
+    describe: ({ root }) => `show apt in ${root} the packages of ${store.fetched} that were fetched before; it takes those that have the sums of the signed list`,
+    done: never,
+    inverse: nothing, // as with build
+    do: (step, host) => host.bringFetched(step),
+  },
+  'fetched-out': {
+    describe: ({ root }) => `keep the packages that were fetched into ${root} in ${store.fetched}`,
+    done: never,
+    inverse: nothing, // a cache: whoever finds it can do without
+    do: ({ root }, host) => host.keepFetched(root),
   },
   mask: {
     describe: ({ root, made }) => `leave out in ${root} what a container has no use for:${made.map(({ path, why }) => `\n  ${path}: ${why}`).join('')}`,

@@ -85,7 +85,7 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   service: () => ({}), // a unit of its own each
 };
 
-type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'terminal-end' | 'seat-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'chroot-mounts' | 'chroot-unmount' | 'emulator-end' | 'deactivate' | 'lock' | 'loop-end' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'mask' | 'seal' | 'verify' | 'sync' | 'owners' | 'image-length' | 'image-table' | 'image-check' | 'image-resize' | 'image-copy' | 'image-replace' | 'onward' | 'link-end' | 'ports-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
+type Prepares = Exclude<Step['kind'], 'link-inside-end' | 'terminal-end' | 'seat-end' | 'device-allow' | 'device-forbid' | 'node-inside' | 'file-inside' | 'remove-inside' | 'rename' | 'remove' | 'remove-tree' | 'deauthorize' | 'dismiss' | 'unmount' | 'chroot-mounts' | 'chroot-unmount' | 'emulator-end' | 'deactivate' | 'lock' | 'loop-end' | 'cgroup' | 'cgroup-end' | 'container' | 'accounts-end' | 'remove-empty' | 'build' | 'merged' | 'fetched-in' | 'fetched-out' | 'mask' | 'seal' | 'verify' | 'sync' | 'owners' | 'image-length' | 'image-table' | 'image-check' | 'image-resize' | 'image-copy' | 'image-replace' | 'onward' | 'link-end' | 'ports-end' | 'stop' | 'leftover' | 'reload' | 'unit'>;
 
 /** All steps of a plan's `passing` half, for the machine `name`. Throws for a step that no run begins with: that is a mistake of ours. */
 export function linesOf(steps: readonly Step[], name: string): Lines {
