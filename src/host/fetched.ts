@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, chownSync, constants, copyFileSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, type Stats, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, constants, copyFileSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, type Stats, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path/posix';
 import { attempt } from '../attempt.ts';
 import { store } from '../store.ts';
@@ -102,6 +102,14 @@ export function keep(root: string): void {
     empty(folder, /^lock$/);
   });
   for (const folder of [`${archives}/partial`, `${lists}/partial`, `${lists}/auxfiles`]) within(root, folder, (held) => empty(held, /^$/));
+  // A root in which apt was unpacked and not asked since has it as the package has it; apt that is asked gives both to the same user.
+  within(root, `${archives}/partial`, (theirs) => {
+    const { uid, gid, mode } = statSync(theirs);
+    within(root, `${lists}/partial`, (held) => {
+      chownSync(held, uid, gid);
+      chmodSync(held, mode & 0o777);
+    });
+  });
   within(root, lists, (folder) => attempt(() => rmSync(`${folder}/auxfiles`, { recursive: true, force: true }), undefined));
   within(root, dirname(archives), (folder) => empty(folder, /^$/)); // what apt has read the lists into
   for (const folder of [store.fetched, kept])

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { folder, nestbox, running, start } from '../nestbox.ts';
+import { folder, nestbox, program, running, start } from '../nestbox.ts';
 import { create, inside, left, listing, machine, says, succeeds, templateOf, templates, tinyRoot } from '../roots.ts';
 
 function archive(t: TestContext, more: (root: string) => void = () => {}): string {
@@ -74,6 +75,59 @@ test('a clone of a machine in a directory of the person is a copy of the whole',
   succeeds(nestbox(['rm', 'roots-dir-second']));
   assert.ok(!existsSync(copy) && existsSync(`${root}/srv/a`));
 });
+
+/** A file system of its own for the store, which only the commands that are run in it see; null where the kernel does not know it. */
+function storeOn(t: TestContext, type: 'btrfs' | 'xfs'): { at: string; nestbox(...words: string[]): string; used(): number } | null {
+  const path = mkdtempSync('/var/tmp/nestbox-test.');
+  const at = `${path}/disk`;
+  const nestbox = (...words: string[]) => says('unshare', '--mount', 'sh', '-c', `mount --bind ${at}/store /var/lib/nestbox && exec "$@"`, 'sh', process.execPath, program, ...words);
+  t.after(() => {
+    for (const name of existsSync(`${at}/store/machines`) ? readdirSync(`${at}/store/machines`) : []) nestbox('rm', name);
+    spawnSync('umount', [at]);
+    says('rm', '-r', '--one-file-system', path);
+  });
+  says('truncate', '--size=400M', `${path}/image`); // mkfs.xfs takes no less than 300 MB
+  says(`mkfs.${type}`, '-q', `${path}/image`);
+  says('mkdir', at);
+  try {
+    says('mount', '-o', 'loop', '-t', type, `${path}/image`, at);
+  } catch (error) {
+    if (/unknown filesystem type/.test((error as { stderr: string }).stderr)) return null;
+    throw error;
+  }
+  says('mkdir', `${at}/store`);
+  says('mkdir', '-p', '/var/lib/nestbox');
+  return {
+    at,
+    nestbox,
+    /** In bytes. */
+    used() {
+      says('sync', '--file-system', at);
+      return Number(says('df', '--block-size=1', '--output=used', at).split('\n')[1]);
+    },
+  };
+}
+
+for (const type of ['btrfs', 'xfs'] as const)
+  test(`on ${type} a copy has the blocks of the other until one of them is written to, and a layer is laid over a template as elsewhere`, (t) => {
+    const disk = storeOn(t, type);
+    if (!disk) return t.skip(`this kernel has no ${type}`);
+    const root = tinyRoot(`${disk.at}/root`);
+    const bytes = 24 * 2 ** 20;
+    says('dd', 'if=/dev/urandom', `of=${root}/large`, `bs=${bytes}`, 'count=1', 'iflag=fullblock', 'status=none');
+    const [name, copy] = [`roots-${type}`, `roots-${type}-2`];
+    disk.nestbox('create', machine(t, name, `[root]\ndirectory = "${root}"\n`));
+    const before = disk.used();
+    disk.nestbox('create', machine(t, copy, `[root]\nclone = "${name}"\n`));
+    const grown = disk.used() - before;
+    assert.ok(grown < 4 * 2 ** 20, `${grown} bytes more for a copy of ${bytes}`);
+    assert.equal(disk.nestbox('run', copy, '--', 'sh', '-c', 'wc -c < /large; echo other > /large; cat /large'), `${bytes}\nother\n`);
+    assert.equal(statSync(`${root}/large`).size, bytes);
+
+    const layer = `roots-${type}-3`;
+    disk.nestbox('create', machine(t, layer, `[root]\ntar = "${archive(t)}"\n`));
+    assert.equal(disk.nestbox('run', layer, '--', 'sh', '-c', 'cat /etc/os-release; rm /etc/os-release; echo own > /srv; cat /srv; test ! -e /etc/os-release'), 'ID=tiny\nown\n');
+  });
 
 test('a machine that runs is not copied: half of what it is writing would be in the copy', async (t) => {
   const root = tinyRoot(`${folder(t)}/root`);

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path/posix';
 import { type TestContext, test } from 'node:test';
-import { nestbox, program, start } from '../nestbox.ts';
+import { bring } from '../../src/host/fetched.ts';
+import { folder, nestbox, program, start } from '../nestbox.ts';
 import { create, inside, left, machine, processesOf, says, succeeds, templateOf, templates } from '../roots.ts';
 
 const source = '[root]\ndebian = "bookworm"\nvariant = "apt"\ncomponents = ["main", "contrib"]\npackages = ["hello"]\nmirror = "http://deb.debian.org/debian"\n';
+
+const fetched = '/var/cache/nestbox/packages';
 
 const timed = <T>(work: () => T): [T, number] => {
   const begin = performance.now();
@@ -36,6 +40,16 @@ test('a Debian root is built as asked, is neutral, and is the template of the ne
   assert.equal(says('sh', '-c', `ls -A ${root}/proc ${root}/sys ${root}/tmp ${root}/var/cache/apt/archives/*.deb 2>/dev/null | grep -v : | tr -d '\\n'`), '');
   for (const server of readFileSync('/etc/resolv.conf', 'utf8').match(/^nameserver .*$/gm) ?? []) assert.equal(says('sh', '-c', `grep -rl '${server}' ${root}/etc || true`), '');
 
+  // All that apt has fetched is kept beside, and not in the root.
+  assert.ok(readdirSync(fetched).some((name) => /^hello_.*\.deb$/.test(name)) && readdirSync(`${fetched}/lists`).some((name) => name.endsWith('_Packages')));
+  assert.equal(statSync(fetched).mode & 0o7777, 0o700);
+  assert.deepEqual(readdirSync(`${root}/var/lib/apt/lists`).sort(), ['lock', 'partial']);
+  assert.deepEqual(readdirSync(`${root}/var/cache/apt`), ['archives']);
+  assert.deepEqual(readdirSync(`${root}/etc/apt/preferences.d`), []);
+  // What is linked in / is so without Perl: perl-base is all that a small root needs.
+  assert.equal(readlinkSync(`${root}/bin`), 'usr/bin');
+  assert.equal(inside('roots-deb-1', 'sh', '-c', "dpkg-query -W -f '${Package} ${db:Status-Status}\\n' usr-is-merged usrmerge perl-modules-5.36 2>/dev/null | grep ' installed'"), 'usr-is-merged installed\n');
+
   const [, short] = timed(() => create(t, 'roots-deb-2', source));
   t.diagnostic(`built in ${Math.round(long)} ms, made again in ${Math.round(short)} ms`);
   assert.ok(short < 1000, `the second machine is ready after ${short} ms`);
@@ -54,6 +68,41 @@ test('a Debian root is built as asked, is neutral, and is the template of the ne
   assert.match(inside('roots-deb-1', 'sh', '-c', 'dpkg --purge hello 2>&1; hash -r; hello || echo gone'), /gone\n$/);
   assert.equal(inside('roots-deb-2', 'hello'), 'Hello, world!\n');
   assert.ok(statSync(`${root}/usr/bin/hello`).isFile());
+});
+
+test('what was fetched is not fetched again, and nothing that was changed is taken', (t) => {
+  const root = `${folder(t)}/root`;
+  const deb = (name: string) => `${fetched}/${readdirSync(fetched).find((file) => file.startsWith(`${name}_`))!}`;
+  const list = `${fetched}/lists/${readdirSync(`${fetched}/lists`).find((file) => file.includes('bookworm_main') && file.endsWith('_Packages'))!}`;
+  chmodSync(dirname(root), 0o755);
+  for (const path of ['etc/apt/apt.conf.d', 'etc/apt/preferences.d', 'var/lib/dpkg', 'var/lib/apt/lists/partial']) mkdirSync(`${root}/${path}`, { recursive: true });
+  for (const path of ['etc/apt/apt.conf', 'var/lib/dpkg/status']) writeFileSync(`${root}/${path}`, '');
+  writeFileSync(`${root}/etc/apt/sources.list`, 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main\n');
+  // The lock is no business of this.
+  const apt = (...words: string[]) => says('sh', '-c', 'exec "$@" 2>&1', 'sh', 'apt-get', '-o', `Dir=${root}`, '-o', `Dir::State::status=${root}/var/lib/dpkg/status`, '-o', 'Debug::Acquire::http=true', '-o', 'Acquire::Languages=none', '-o', 'Debug::NoLocking=true', '-o', 'Dir::Bin::methods=/usr/lib/apt/methods', '--yes', ...words);
+  const asked = (text: string) => (text.match(/^GET \S+/gm) ?? []).map((line) => line.split('/').at(-1)!.replace(/[_%].*/, '').replace(/^[0-9a-f]{64}$/, 'by its sum'));
+
+  for (const name of ['gcc-12-base', 'hello']) assert.ok(existsSync(deb(name)));
+  const [good, bytes] = [readFileSync(deb('hello')), readFileSync(deb('hello'))];
+  bytes[bytes.length >> 1]! ^= 1; // the same length: apt would take it, were it among those that it has whole
+  writeFileSync(deb('hello'), bytes);
+  try {
+    bring({ kind: 'fetched-in', root, suite: 'bookworm', architecture: says('dpkg', '--print-architecture').trim() });
+    assert.deepEqual(asked(apt('update')), ['InRelease'], 'the list is there');
+    assert.deepEqual(asked(apt('install', '--download-only', 'hello')), ['hello'], 'the library and what it needs are there');
+    assert.deepEqual(readFileSync(`${root}/var/cache/apt/archives/${deb('hello').split('/').at(-1)!}`), good);
+  } finally {
+    writeFileSync(deb('hello'), good);
+  }
+  // A list that is another than the signed release file says is not brought.
+  const text = readFileSync(list);
+  appendFileSync(list, '\n');
+  try {
+    bring({ kind: 'fetched-in', root: `${root}/other`, suite: 'bookworm', architecture: says('dpkg', '--print-architecture').trim() });
+    assert.deepEqual(readdirSync(`${root}/other/var/lib/apt/lists`).filter((name) => name.includes('bookworm_main')), []);
+  } finally {
+    writeFileSync(list, text);
+  }
 });
 
 test('a suite or a package that there is not: the last words of mmdebstrap, and nothing is left', (t) => {
