@@ -1,6 +1,6 @@
 // scripts/bench create [--rounds N] [--json] [--short] [second] [first]
 // second: a machine from a template that is there, beside `cp -a` of the same root.
-// first: a machine whose template is still to be built, beside `debootstrap` of the same suite and packages.
+// first: a machine whose template is still to be built, beside `debootstrap` of the same suite and packages: all of it fetched, and with what was fetched before.
 import { mkdirSync } from 'node:fs';
 import { root as shared } from '../test/nestbox.ts';
 import { debian, inFolder, machineFile, nestbox, planned } from './machines.ts';
@@ -18,23 +18,24 @@ await inFolder((folder) => {
   let count = 0;
   const place = () => `${folder}/${++count}`;
 
-  const store = '/var/lib/nestbox';
-  let mounted = false;
-  /** An empty store over the real one: this is a mount namespace of our own, and templates of others are left alone. */
-  function freshStore(): void {
-    if (mounted) must(['umount', store]);
-    const fresh = place();
-    for (const path of [store, fresh]) mkdirSync(path, { recursive: true });
-    must(['mount', '--bind', fresh, store]);
-    mounted = true;
+  const mounted = new Set<string>();
+  /** An empty folder over the real one: this is a mount namespace of our own, and what others have is left alone. */
+  function fresh(at: string): void {
+    if (mounted.has(at)) must(['umount', at]);
+    const empty = place();
+    for (const path of [at, empty]) mkdirSync(path, { recursive: true });
+    must(['mount', '--bind', empty, at]);
+    mounted.add(at);
   }
+  const freshStore = () => fresh('/var/lib/nestbox');
+  const nothingFetched = () => fresh('/var/cache/nestbox');
 
   try {
     if (!short) freshStore(); // else with the template that the tests have built
     if (parts.includes('second')) second(seconds(folder, place));
-    if (parts.includes('first')) first(firsts(folder, place, freshStore));
+    if (parts.includes('first')) first(firsts(folder, place, freshStore, nothingFetched));
   } finally {
-    if (mounted) must(['umount', store]);
+    for (const at of mounted) must(['umount', at]);
   }
 });
 
@@ -59,19 +60,33 @@ function seconds(folder: string, place: () => string): Measured[] {
 
 function second(measured: Measured[]): void {
   report('A second machine from one template', measured, [
-    { name: 'nestbox create', to: 'cp -a', goal: 0.1, margin: 2 },
+    { name: 'nestbox create', to: 'cp -a', goal: 0.05, margin: 4 },
     ...(short ? [] : [{ name: 'nestbox run, new machine', to: 'cp -a', goal: null }]),
   ], {}, json);
 }
 
-function firsts(folder: string, place: () => string, freshStore: () => void): Measured[] {
+function firsts(folder: string, place: () => string, freshStore: () => void, nothingFetched: () => void): Measured[] {
   const file = machineFile(folder, 'nestbox-bench-built', root);
+  const after = () => void must(nestbox('rm', 'nestbox-bench-built'));
+  const fetchAll = () => {
+    nothingFetched();
+    freshStore();
+  };
+  const fetched = () => {
+    fetchAll();
+    must(nestbox('create', file));
+    after();
+    freshStore();
+  };
   return measure([
     { name: 'debootstrap', argv: () => ['debootstrap', '--variant=minbase', 'bookworm', place(), mirror] },
-    { name: 'nestbox create', argv: nestbox('create', file), before: freshStore, after: () => void must(nestbox('rm', 'nestbox-bench-built')) },
+    { name: 'nestbox create', argv: nestbox('create', file), before: fetchAll, after },
+    { name: 'nestbox create, fetched before', argv: nestbox('create', file), before: fetched, after },
   ], { rounds: rounds ?? 3, warmups: 0 });
 }
 
 function first(measured: Measured[]): void {
-  report('A first machine, its Debian root (minbase) made from packages', measured, [{ name: 'nestbox create', to: 'debootstrap', goal: 0.6 }], {}, json);
+  report('A first machine, its Debian root (minbase) made from packages', measured, [
+    { name: 'nestbox create', to: 'debootstrap', goal: 0.35 }, { name: 'nestbox create, fetched before', to: 'debootstrap', goal: 0.25 },
+  ], {}, json);
 }
