@@ -79,9 +79,10 @@ static const char *try_node(char **words) {
 			if (strcmp(how, "EACCES") == 0)
 				how = opened(open(path, flags_of("w")));
 			unlink(path);
+			/* Anything else is from the driver: it was reached, whatever the next folder keeps from it. */
+			if (strcmp(how, "EPERM") != 0 && strcmp(how, "EACCES") != 0)
+				return how;
 		}
-		if (strcmp(how, "OK") == 0 || strcmp(how, "EBUSY") == 0)
-			return "OK";
 		best = how;
 	}
 	return best;
@@ -228,12 +229,12 @@ static const char *try_neighbour(char **words) {
 }
 
 /* Asks a name server for the name servers of the root zone, which every one knows: RFC 1035, 4.1. */
-static const char *ask(const struct sockaddr_in *server) {
+static const char *ask(const struct sockaddr *server, socklen_t size) {
 	const uint8_t question[] = { 0x4e, 0x62, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1 };
 	uint8_t answer[2048];
-	int file = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int file = socket(server->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	const char *how = "EIO";
-	if (file < 0 || connect(file, (const struct sockaddr *)server, sizeof *server) < 0 || send(file, question, sizeof question, MSG_NOSIGNAL) < 0)
+	if (file < 0 || connect(file, server, size) < 0 || send(file, question, sizeof question, MSG_NOSIGNAL) < 0)
 		how = result(-1);
 	else {
 		struct pollfd waits = { .fd = file, .events = POLLIN };
@@ -246,6 +247,20 @@ static const char *ask(const struct sockaddr_in *server) {
 	return how;
 }
 
+/* A server as resolv.conf(5) has it, of IPv4 or of IPv6; NULL: it is no address. */
+static const char *ask_at(char *address) {
+	struct sockaddr_in server = internet(address, 53);
+	if (server.sin_addr.s_addr != 0)
+		return ask((const struct sockaddr *)&server, sizeof server);
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(53) };
+	char *link = strchr(address, '%'); /* fe80::1%eth0 */
+	if (link) {
+		*link = '\0';
+		six.sin6_scope_id = if_nametoindex(link + 1);
+	}
+	return inet_pton(AF_INET6, address, &six.sin6_addr) == 1 ? ask((const struct sockaddr *)&six, sizeof six) : NULL;
+}
+
 /* By the servers that programs here would ask: resolv.conf(5). */
 static const char *try_names(char **words) {
 	(void)words;
@@ -254,9 +269,8 @@ static const char *try_names(char **words) {
 	char line[256], address[64];
 	while (file && strcmp(how, "OK") != 0 && fgets(line, sizeof line, file))
 		if (sscanf(line, "nameserver %63s", address) == 1) {
-			struct sockaddr_in server = internet(address, 53);
-			if (server.sin_addr.s_addr != 0)
-				how = ask(&server);
+			const char *said = ask_at(address);
+			how = said ? said : how;
 		}
 	if (file)
 		fclose(file);
@@ -328,9 +342,8 @@ static int is_first(int pid) {
 
 /* What the programs of the machine were started with: process 1, or one of those that it has started. "other": each has another value. */
 static const char *try_variable(char **words) {
-	char wanted[8192];
 	static char text[1 << 17];
-	size_t length = (size_t)snprintf(wanted, sizeof wanted, "%s=%s", words[0], words[1]), name = strlen(words[0]) + 1;
+	const size_t name = strlen(words[0]);
 	const char *how = "absent";
 	for (int pid = 1; pid < 100; pid++) {
 		char path[32];
@@ -343,10 +356,11 @@ static const char *try_variable(char **words) {
 			close(file);
 		text[end] = '\0';
 		for (const char *at = text; at < text + end; at += strlen(at) + 1) {
-			if (strlen(at) == length && memcmp(at, wanted, length) == 0)
+			if (strncmp(at, words[0], name) != 0 || at[name] != '=')
+				continue;
+			if (strcmp(at + name + 1, words[1]) == 0)
 				return "OK";
-			if (strncmp(at, wanted, name) == 0)
-				how = "other";
+			how = "other";
 		}
 	}
 	return how;
@@ -442,9 +456,11 @@ static void try_line(char *line) {
 }
 
 int try_all(void) {
-	char line[16384];
-	while (fgets(line, sizeof line, stdin))
+	char *line = NULL;
+	size_t room = 0;
+	while (getline(&line, &room, stdin) > 0)
 		try_line(line);
+	free(line);
 	return 0;
 }
 
