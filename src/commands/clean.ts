@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { Complaint, NeedsRoot } from '../errors.ts';
 import { linux } from '../host/linux.ts';
-import { Busy, openSession, removeEmptyStore, type Session } from '../host/session.ts';
+import { Busy, openSession, removeEmptyStore, type Session, sessionNames } from '../host/session.ts';
 import { wayOfImage } from '../image/plan.ts';
 import { hasLoop, probe } from '../probe.ts';
 import { recordOf, stop } from '../service.ts';
@@ -26,7 +26,7 @@ export default async function clean(names: string[], { verbose }: { verbose?: bo
   const tell = (step: Step) => (verbose ? note(describe(step)) : undefined);
   const services = facts.store.services.filter(({ leader, enabled }) => leader === null && !enabled).map(({ name }) => name); // it has ended by itself, or with the host
   const open = facts.store.machines.filter(({ name, volume }) => volume && (facts.mounts.some(({ at }) => at === mountPointOf(name)) || existsSync(`/dev/mapper/${mappingOf(name)}`) || (volume.image && hasLoop(volume.path)))).map(({ name }) => name);
-  const all = names.length > 0 ? names : [...new Set([...list(store.journals), ...list(store.runs), ...services, ...open])].sort();
+  const all = names.length > 0 ? names : [...new Set([...list(store.journals), ...sessionNames(), ...services, ...open])].sort();
   const failures: string[] = [];
   for (const name of all) {
     let session: Session | null = null;

@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { readState } from '../host/session.ts';
+import { readState, sessionNames } from '../host/session.ts';
 import { readScreens, readStore } from '../probe.ts';
 import { store } from '../store.ts';
 import { lastTerminal } from '../terminals.ts';
@@ -18,7 +18,7 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
       return [];
     }
   };
-  const [runs, mounted] = [new Set(names(store.runs)), new Set(names(store.scratches, '.kept'))];
+  const [runs, mounted] = [new Set(sessionNames()), new Set(names(store.scratches, '.kept'))];
   const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...[...runs].filter((name) => !name.includes('.')), ...services.map(({ name }) => name), ...mounted])].sort();
   const left = new Set(names(store.journals));
   const byName = <T extends { name: string }>(some: readonly T[]) => new Map(some.map((one) => [one.name, one]));

@@ -12,7 +12,7 @@ import { hasLoop } from '../probe.ts';
 import { store } from '../store.ts';
 import { mappingOf, mountPointOf } from '../volumes.ts';
 import { whyClosed } from './displays.ts';
-import { readState, textOf } from './session.ts';
+import { readState, sessionNames, textOf } from './session.ts';
 
 /** What doctor alone asks of a host. Nothing is changed, and no root is needed: what only root may see is said to be so. */
 
@@ -75,7 +75,7 @@ const undriven = (): Condition['undriven'] => list('/sys/bus/pci/devices').flatM
 /** Machines whose ways back are written down and which nobody is at: what `nestbox clean` would take back. */
 function leftBy(facts: Facts): Left[] | null {
   if (!facts.root) return null;
-  const names = [...new Set([...list(store.journals), ...list(store.runs)])].sort();
+  const names = [...new Set([...list(store.journals), ...sessionNames()])].sort();
   const services = facts.store.services.filter(({ leader, enabled }) => leader === null && !enabled).map(({ name }): Left => ({ name, kind: 'service' }));
   const open = facts.store.machines.filter(({ name, volume }) => volume && !existsSync(store.serviceRun(name)) && (facts.mounts.some(({ at }) => at === mountPointOf(name)) || existsSync(`/dev/mapper/${mappingOf(name)}`) || (volume.image && hasLoop(volume.path)))).map(({ name }): Left => ({ name, kind: 'volume' }));
   const runs = names.filter((name) => !isHeld(name, facts.programs) && (textOf(store.journal(name)) !== '' || list(store.run(name)).length > 0)).map((name): Left => ({ name, kind: name.startsWith('image.') ? 'image' : name.includes('.') ? 'owners' : 'run' }));

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
+import { attempt } from '../attempt.ts';
 import { Complaint, reasons } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { type Journal, type JournalFile, journalOn, parseJournal } from '../journal.ts';
@@ -200,6 +201,22 @@ export function fileOf(path: string): JournalFile & { cut(length: number): Promi
   };
 }
 
+/**
+ * Names of all that a nestbox has the session of, or had when it was cut off. In a machine, what the host has mounted there for it is beside them: files, the folder of the
+ * sound server's gate, and one with nothing but mounted files in it (src/foreign/tools.ts).
+ */
+export function sessionNames(): string[] {
+  const entries = (path: string) => attempt(() => readdirSync(path, { withFileTypes: true }), []);
+  const folders = entries(store.runs).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  if (folders.length === 0) return [];
+  const mounted = new Set(mountsBelow(store.runs));
+  const isOfHost = (folder: string): boolean => {
+    const inside = entries(folder);
+    return inside.length > 0 && inside.every((entry) => (entry.isDirectory() ? isOfHost(`${folder}/${entry.name}`) : mounted.has(`${folder}/${entry.name}`)));
+  };
+  return folders.filter((name) => mounted.size === 0 || !(mounted.has(store.run(name)) || isOfHost(store.run(name))));
+}
+
 /** What the nestbox that runs this machine has written down, or null where none does. */
 export function readState(name: string): RunState | null {
   try {
@@ -209,7 +226,6 @@ export function readState(name: string): RunState | null {
     return null;
   }
 }
-
 
 export function textOf(path: string): string {
   try {
