@@ -40,6 +40,8 @@ export type Try =
   | readonly ['map', file: 'uid_map' | 'gid_map']
   | readonly ['namespace', kind: 'user' | 'net' | 'pid' | 'mnt' | 'ipc' | 'uts']
   | readonly ['limit', of: 'cpu' | 'memory' | 'tasks' | 'weight']
+  /** Ports of the host that lead to it, by the rules in its table of nft. */
+  | readonly ['ports', table: string]
   /** Places inside at which something of the host is mounted. */
   | readonly ['mounts']
   /** Lines of devices.list of its control group, with dots for blanks. */
