@@ -132,7 +132,7 @@ function compared({ only, needs = [] }: Exclude<Expect, string>, found: string):
 }
 
 /** What is one number or range is told as such. */
-const given = ({ expect, try: [kind] }: Attempt): string => (typeof expect === 'string' ? expect : ['limit', 'map'].includes(kind) ? expect.only.join(', ') : 'these alone');
+const given = ({ expect, try: [kind] }: Attempt): string => (typeof expect === 'string' ? expect : ['limit', 'map', 'namespace'].includes(kind) ? expect.only.join(', ') : 'these alone');
 
 const words: Record<string, string> = {
   OK: 'works', empty: 'empty', other: 'another one', absent: 'not there', refused: 'refused', closed: 'hung up on', EPERM: 'not permitted', EACCES: 'no access', ENOENT: 'not there', EROFS: 'read-only', ECONNREFUSED: 'nobody answers', ESRCH: 'none is named', ETIMEDOUT: 'no answer',

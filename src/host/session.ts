@@ -144,7 +144,7 @@ export function lockOn(file: number, programs: Facts['programs'], busy: 'complai
   }
 }
 
-/** How long a lock may be one that is only looked at, in s: `doctor` has it for as long as flock(1) takes. */
+/** How long a lock may be one that is only looked at, in s: `doctor` and `list` have it for as long as flock(1) takes. */
 const glance = 0.2;
 
 /** flock(2) on the machine's own folder: taken by flock(1) on a descriptor that is shared with us, and ours when it has ended. */
@@ -199,6 +199,18 @@ export function fileOf(path: string): JournalFile & { cut(length: number): Promi
       rmSync(path, { force: true });
     },
   };
+}
+
+/** Whether a nestbox has the session of a machine. The lock is asked for shared, for as long as flock(1), which is at this path, takes, so that two who look do not see each other. */
+export function isHeld(name: string, flock: string | undefined): boolean {
+  if (readState(name)) return true;
+  const folder = attempt(() => openSync(store.run(name), constants.O_RDONLY | constants.O_DIRECTORY), null);
+  if (folder === null) return false;
+  try {
+    return flock !== undefined && attempt(() => (execFileSync(flock, ['--shared', '--nonblock', '3'], { stdio: ['ignore', 'ignore', 'ignore', folder] }), false), true);
+  } finally {
+    closeSync(folder);
+  }
 }
 
 /**
