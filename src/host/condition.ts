@@ -7,10 +7,9 @@ import type { Condition, DriverState, Left } from '../doctor.ts';
 import { wanted } from '../doctor/kernel.ts';
 import type { Facts } from '../facts.ts';
 import { nvidiaVersionsIn } from '../nvidia/probe.ts';
-import { hasLoop } from '../probe.ts';
 import { store } from '../store.ts';
-import { mappingOf, mountPointOf } from '../volumes.ts';
 import { whyClosed } from './displays.ts';
+import { endedServices, openVolumes } from './leftovers.ts';
 import { isHeld, sessionNames, textOf } from './session.ts';
 
 /** What doctor alone asks of a host. Nothing is changed, and no root is needed: what only root may see is said to be so. */
@@ -75,8 +74,8 @@ const undriven = (): Condition['undriven'] => list('/sys/bus/pci/devices').flatM
 function leftBy(facts: Facts): Left[] | null {
   if (!facts.root) return null;
   const names = [...new Set([...list(store.journals), ...sessionNames()])].sort();
-  const services = facts.store.services.filter(({ leader, enabled }) => leader === null && !enabled).map(({ name }): Left => ({ name, kind: 'service' }));
-  const open = facts.store.machines.filter(({ name, volume }) => volume && !existsSync(store.serviceRun(name)) && (facts.mounts.some(({ at }) => at === mountPointOf(name)) || existsSync(`/dev/mapper/${mappingOf(name)}`) || (volume.image && hasLoop(volume.path)))).map(({ name }): Left => ({ name, kind: 'volume' }));
+  const services = endedServices(facts).map(({ name }): Left => ({ name, kind: 'service' }));
+  const open = openVolumes(facts).filter(({ name }) => !existsSync(store.serviceRun(name))).map(({ name }): Left => ({ name, kind: 'volume' }));
   const runs = names.filter((name) => !isHeld(name, facts.programs.flock) && (textOf(store.journal(name)) !== '' || list(store.run(name)).length > 0)).map((name): Left => ({ name, kind: name.startsWith('image.') ? 'image' : name.includes('.') ? 'owners' : 'run' }));
   const all = [...runs, ...services, ...open.filter(({ name }) => !isHeld(name, facts.programs.flock))];
   return all.filter(({ name }, i) => all.findIndex((other) => other.name === name) === i);
