@@ -27,6 +27,13 @@ test('machines go without Node when all that they depend on is watched, and no o
   for (const grant of ['environment', 'limits', 'files', 'display.x11']) assert.ok(warm.some((one) => one.startsWith(grant)), `${grant}: ${warm.join(' ')}`);
 });
 
+test('a run that the display was shown to without a key is none: the key may be there the next time', () => {
+  for (const { name, spec, machine, facts, planned, warm } of made.filter((one) => one.warm && /^display.(x11|nested)/.test(one.grant))) {
+    const without = { ...planned, passing: planned.passing.map((one) => (one.step.kind === 'authorize' || one.step.kind === 'copy-cookie' ? { ...one, step: { ...one.step, authority: null } } : one)) };
+    assert.ok(warm && warmOf(machine, facts, spec, without, ['/usr/bin']) === null, name);
+  }
+});
+
 test('their steps are lists of words, from which the container has everything but its program', () => {
   for (const { name, warm, machine } of made) {
     for (const step of warm?.steps ?? []) {
