@@ -15,7 +15,7 @@ import { scopeWords } from './processes.ts';
 import type { RunState } from './session.ts';
 
 /** The clock of time stamps goes by ticks: what was changed so shortly before it was read may be changed again without a trace. Milliseconds. */
-const tick = 20;
+export const tick = 20;
 
 /** How many sets of variables are kept for one machine. */
 const most = 8;
