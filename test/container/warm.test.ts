@@ -184,6 +184,8 @@ test('a root that has few folders, descriptors of the caller, and links of the r
   execFileSync('tar', ['-C', `${own}/root`, '-cf', `${own}/root.tar`, '.']);
   const machine = made(t, 'warm-tiny', 'run = "true"', {}, `[root]\ntar = "${own}/root.tar"\n`);
   const { name } = machine;
+  const { template } = JSON.parse(readFileSync(`${machineOf(name)}/machine.json`, 'utf8')) as { template: string };
+  t.after(() => assert.equal(nestbox(['templates', '--prune', template]).status, 0));
   machine.warmUp();
   const secret = openSync('/etc/shadow', 'r');
   const child = spawn(front, ['run', name, '--', 'sh', '-c', 'echo there; read line'], { env: { ...process.env, PATH: `${machine.own}:/usr/bin:/bin`, TERM: 'vt100' }, stdio: ['pipe', 'pipe', 'ignore', secret, secret] });
