@@ -10,7 +10,7 @@
 
 #define STORE "/var/lib/nestbox/services"
 
-/* As src/host/stamp.ts writes it: a file a line, INODE SIZE SECONDS.NANOSECONDS PATH. */
+/* As src/host/stamp.ts writes it: a file a line, INODE SIZE SECONDS.NANOSECONDS PATH, with the time of change. */
 static int is_unchanged(char *line) {
 	unsigned long long inode, size, seconds, nanoseconds;
 	int at = 0;
@@ -18,7 +18,7 @@ static int is_unchanged(char *line) {
 	line[strcspn(line, "\n")] = '\0';
 	return sscanf(line, "%llu %llu %llu.%llu %n", &inode, &size, &seconds, &nanoseconds, &at) == 4 && at > 0 && stat(line + at, &now) == 0
 	       && now.st_ino == inode && (unsigned long long)now.st_size == size
-	       && (unsigned long long)now.st_mtim.tv_sec == seconds && (unsigned long long)now.st_mtim.tv_nsec == nanoseconds;
+	       && (unsigned long long)now.st_ctim.tv_sec == seconds && (unsigned long long)now.st_ctim.tv_nsec == nanoseconds;
 }
 
 static int all_unchanged(const char *machine) {

@@ -37,9 +37,11 @@ static int give_up(int folder, int error) {
 
 /* The folder where the path ends, or with `last` the one before: the last name is then there. */
 static int walk(int root, const char *path, char last[256]) {
-	char rest[2 * PATH_MAX], link[PATH_MAX], part[256];
+	char rest[PATH_MAX], link[PATH_MAX], part[256];
 	int at = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC), links = 0;
-	if (at < 0 || strlen(path) >= PATH_MAX)
+	if (at < 0)
+		return -1;
+	if (strlen(path) >= PATH_MAX)
 		return give_up(at, ENAMETOOLONG);
 	strcpy(rest, path);
 	for (;;) {
@@ -69,12 +71,14 @@ static int walk(int root, const char *path, char last[256]) {
 			}
 			ssize_t count = readlinkat(next, "", link, sizeof link);
 			close(next);
-			if (count < 0 || count == sizeof link || ++links > MOST_LINKS || (size_t)count + strlen(more) + 2 > sizeof rest)
+			if (count < 0 || ++links > MOST_LINKS)
 				return give_up(at, ELOOP);
+			if ((size_t)count + 1 + strlen(more) >= PATH_MAX)
+				return give_up(at, ENAMETOOLONG);
 			link[count] = '\0';
-			char joined[sizeof rest];
-			snprintf(joined, sizeof joined, "%.*s/%.*s", (int)count, link, PATH_MAX - 1, more);
-			strcpy(rest, joined);
+			memmove(rest + count + 1, more, strlen(more) + 1);
+			memcpy(rest, link, (size_t)count);
+			rest[count] = '/';
 			if (*link == '/') {
 				close(at);
 				if ((at = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)

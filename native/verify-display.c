@@ -6,6 +6,8 @@
 
 enum { CREATE_PIXMAP = 53, CREATE_GC = 55, POLY_FILL_RECTANGLE = 70, GET_IMAGE = 73, QUERY_EXTENSION = 98, QUERY_KEYMAP = 44, COLOUR = 0x00336699 };
 
+#define MAGIC "MIT-MAGIC-COOKIE-1"
+
 struct display {
 	int file;
 	uint32_t root, free_id;
@@ -18,35 +20,53 @@ static uint32_t at32(const uint8_t *bytes) {
 	return value;
 }
 
-/* The first key of a file: family, address, number and name with their lengths, big endian, in Xau(3). 0 bytes: there is none. */
-static size_t key_in(const char *path, uint8_t *key, size_t room) {
-	uint8_t bytes[4096];
+/* One of the four fields of an entry, which its length stands before, big endian: its place, and the next one's in `at`. 0: the file ends. */
+static int field_at(const uint8_t *bytes, size_t length, size_t *at, const uint8_t **field, size_t *size) {
+	if (*at + 2 > length)
+		return 0;
+	*size = (size_t)bytes[*at] << 8 | bytes[*at + 1];
+	*field = bytes + *at + 2;
+	*at += 2 + *size;
+	return *at <= length;
+}
+
+static int is_text(const uint8_t *field, size_t size, const char *text) {
+	return strlen(text) == size && memcmp(field, text, size) == 0;
+}
+
+/* The key to a display in a file of keys: family, address, number, name and key, in Xau(3). A person's has those to other displays as well,
+ * and to those of other hosts. src/x11/xauthority.ts takes the same one. 0 bytes: there is none. */
+static size_t key_in(const char *path, const char *number, uint8_t *key, size_t room) {
+	enum { LOCAL = 256, WILD = 65535 };
+	static uint8_t bytes[1 << 16];
+	char host[256] = "";
+	gethostname(host, sizeof host - 1);
 	int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	ssize_t length = file < 0 ? -1 : read(file, bytes, sizeof bytes);
 	if (file >= 0)
 		close(file);
-	size_t at = 2, size = 0;
-	for (int field = 0; field < 4; field++) {
-		if (length < 0 || at + 2 > (size_t)length)
-			return 0;
-		size = (size_t)bytes[at] << 8 | bytes[at + 1];
+	for (size_t at = 0; length > 0 && at + 2 <= (size_t)length;) {
+		const unsigned family = (unsigned)bytes[at] << 8 | bytes[at + 1];
+		const uint8_t *fields[4];
+		size_t sizes[4];
 		at += 2;
-		if (at + size > (size_t)length)
-			return 0;
-		if (field < 3)
-			at += size;
+		for (int i = 0; i < 4; i++)
+			if (!field_at(bytes, (size_t)length, &at, &fields[i], &sizes[i]))
+				return 0;
+		if (!(family == WILD || (family == LOCAL && is_text(fields[0], sizes[0], host))) || !(sizes[1] == 0 || is_text(fields[1], sizes[1], number)) || !is_text(fields[2], sizes[2], MAGIC) || sizes[3] > room)
+			continue;
+		memcpy(key, fields[3], sizes[3]);
+		return sizes[3];
 	}
-	if (size > room)
-		return 0;
-	memcpy(key, bytes + at, size);
-	return size;
+	return 0;
 }
 
 /* "OK", or why not. */
 static const char *open_display(struct display *display, const char *socket, const char *key_file) {
-	static const char name[] = "MIT-MAGIC-COOKIE-1";
+	static const char name[] = MAGIC;
 	uint8_t key[64];
-	size_t size = key_file ? key_in(key_file, key, sizeof key) : 0;
+	const char *number = strrchr(socket, 'X'); /* of /tmp/.X11-unix/X0 */
+	size_t size = key_file && number ? key_in(key_file, number + 1, key, sizeof key) : 0;
 	const uint16_t one = 1;
 	struct { uint8_t order, unused; uint16_t major, minor, name, data, unused_; } hello = { *(const uint8_t *)&one ? 'l' : 'B', 0, 11, 0, size ? sizeof name - 1 : 0, (uint16_t)size, 0 };
 	uint8_t words[20 + sizeof key] = { 0 };

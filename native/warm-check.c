@@ -77,7 +77,8 @@ static int is_same(const char *path, const char *was) {
 	struct stat stat_;
 	if (stat(path, &stat_) < 0)
 		return *was == '\0' && (errno == ENOENT || errno == ENOTDIR);
-	snprintf(is, sizeof is, "%llu %llu %llu %lld.%ld", (unsigned long long)stat_.st_dev, (unsigned long long)stat_.st_ino, (unsigned long long)stat_.st_size, (long long)stat_.st_mtim.tv_sec, stat_.st_mtim.tv_nsec);
+	/* The time of change of the file itself: that of what is in it anybody who owns it can set back. */
+	snprintf(is, sizeof is, "%llu %llu %llu %lld.%ld", (unsigned long long)stat_.st_dev, (unsigned long long)stat_.st_ino, (unsigned long long)stat_.st_size, (long long)stat_.st_ctim.tv_sec, stat_.st_ctim.tv_nsec);
 	return strcmp(is, was) == 0;
 }
 
@@ -174,18 +175,29 @@ int read_warm(struct warm *warm) {
 	return warm->state && warm->root && warm->step_count > 0 && warm->program.count > 0;
 }
 
+/* `flags`: O_NOFOLLOW for what may be a link itself. One that leads out of the root, as any absolute one does, is Node's to complain about. */
+static int is_inside(int root, const char *path, uint64_t flags) {
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags, .resolve = RESOLVE_BENEATH };
+	int there = (int)syscall(SYS_openat2, root, path + 1, &how, sizeof how);
+	if (there >= 0)
+		close(there);
+	return there >= 0;
+}
+
+/* `inside PATH`, `inside PATH TARGET` where it has to be there only if the target is, and `covered PATH`, which systemd-nspawn follows if it is a link. */
+static int is_met(int root, const struct words *list) {
+	char **at = list->at;
+	if (strcmp(at[0], "covered") == 0)
+		return is_inside(root, at[1], 0);
+	if (strcmp(at[0], "inside") != 0)
+		return 1;
+	return is_inside(root, at[1], O_NOFOLLOW) || (list->count == 3 && !is_inside(root, at[2], O_NOFOLLOW) && errno == ENOENT);
+}
+
 int has_inside(const struct warm *warm) {
 	int root = open(warm->root, O_PATH | O_DIRECTORY | O_CLOEXEC), all = root >= 0;
-	for (int i = 0; i < warm->count && all; i++) {
-		if (strcmp(warm->lists[i].at[0], "inside") != 0)
-			continue;
-		/* As it is seen from inside: no link of the root leads out of it. */
-		struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-		int there = (int)syscall(SYS_openat2, root, warm->lists[i].at[1], &how, sizeof how);
-		all = there >= 0;
-		if (there >= 0)
-			close(there);
-	}
+	for (int i = 0; i < warm->count && all; i++)
+		all = is_met(root, &warm->lists[i]);
 	if (root >= 0)
 		close(root);
 	return all;

@@ -144,6 +144,7 @@ static int connect_x(const char *socket_, const char *display, const char *autho
 	if (x < 0)
 		return -1;
 	setsockopt(x, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	setsockopt(x, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit); /* of connect(2), too: signals wait meanwhile */
 	size_t length = 12;
 	if (key.length > 0) {
 		u16(text + 6, KIND);

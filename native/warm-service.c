@@ -16,8 +16,11 @@ static int listen_at(const char *path) {
 		return -1;
 	strcpy(address.sun_path, path);
 	int file = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	/* Who may connect, the key decides. */
-	if (file >= 0 && bind(file, (struct sockaddr *)&address, sizeof address) == 0 && chmod(path, 0777) == 0 && listen(file, 128) == 0)
+	/* Who may connect, the key decides. Its rights are there from the beginning: the folder may be somebody else's, who could put a link in the place of the file. */
+	mode_t before = umask(0);
+	int bound = file >= 0 && bind(file, (struct sockaddr *)&address, sizeof address) == 0;
+	umask(before);
+	if (bound && listen(file, 128) == 0)
 		return file;
 	if (file >= 0)
 		close(file);

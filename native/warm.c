@@ -154,6 +154,15 @@ static int session(struct warm *warm) {
 	return asked ? 128 + asked : taken < 0 ? -1 : warm->status;
 }
 
+/* The caller's other descriptors are nobody's business: neither the container's, nor an X server's, which runs as somebody else. What is
+ * opened from here on gets none of the first three numbers, which messages go to. */
+static int own_descriptors(void) {
+	for (int file = 0; file < 3; file++)
+		if (fcntl(file, F_GETFD) < 0 && open("/dev/null", O_RDWR) != file)
+			return -1;
+	return close_range(3, ~0U, 0);
+}
+
 int warm(const char *machine, char **argv, int argc, int *left) {
 	sigset_t taken, before;
 	struct warm warm_ = { .machine = machine, .program = { argc, argv }, .journal = -1, .signals = &before };
@@ -161,7 +170,7 @@ int warm(const char *machine, char **argv, int argc, int *left) {
 	char path[512];
 	/* Most machines have never been run before, or are not made: that costs one look. */
 	snprintf(path, sizeof path, "/var/lib/nestbox/machines/%s/warm", machine);
-	if (stat(path, &stat_) < 0)
+	if (stat(path, &stat_) < 0 || own_descriptors() < 0)
 		return -1;
 	snprintf(warm_.folder, sizeof warm_.folder, RUNS "/%s", machine);
 	snprintf(warm_.journal_path, sizeof warm_.journal_path, JOURNALS "/%s", machine);

@@ -35,7 +35,7 @@ struct warm {
 /* warm-check.c: reads what was written for these variables, and tells whether all is as it was then. 0: it is a run for Node. */
 int read_warm(struct warm *warm);
 
-/* What has to be in the root is there. */
+/* What has to be in the root is there, and no link leads systemd-nspawn out of it. */
 int has_inside(const struct warm *warm);
 
 /* warm-steps.c: 0, or -1 where Node has to do it. A step that is done already is not journalled. */

@@ -113,8 +113,9 @@ export const removeLinkInside = (host: Host, layer: string, path: string, to: st
   if ((await inside.readLink(path)) === to) await inside.remove(path);
 });
 
-const everyRootHas = ['/usr', '/var', '/etc', '/root', '/proc', '/sys', '/dev', '/run', '/tmp'];
-const intoUsr = { '/bin': 'usr/bin', '/sbin': 'usr/sbin', '/lib': 'usr/lib', '/lib64': 'usr/lib64' };
+export const everyRootHas: readonly string[] = ['/usr', '/var', '/etc', '/root', '/proc', '/sys', '/dev', '/run', '/tmp'];
+/** Links that are made where they lead to something. */
+export const intoUsr = { '/bin': 'usr/bin', '/sbin': 'usr/sbin', '/lib': 'usr/lib', '/lib64': 'usr/lib64' };
 
 /** What nspawn makes where it is missing (base-filesystem.c of systemd), which it cannot in a root with mapped ids. */
 export async function missingPlaces(host: Host, layers: readonly string[]): Promise<string[]> {
@@ -125,7 +126,7 @@ export async function missingPlaces(host: Host, layers: readonly string[]): Prom
 }
 
 /** What systemd-nspawn mounts over, and puts files into: by its path, so that a link there leads it to the same path on the host (seen with version 252). */
-const covered = ['/dev', '/etc', '/proc', '/run', '/sys', '/tmp', '/var'];
+export const covered: readonly string[] = ['/dev', '/etc', '/proc', '/run', '/sys', '/tmp', '/var'];
 
 /** A Complaint where one of the folders that containers have mounts and files in is a link that leads out of the root. */
 export async function mustStayInside(host: Host, layers: readonly string[]): Promise<void> {

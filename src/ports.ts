@@ -80,6 +80,9 @@ export function tableCommand(link: string, { table: name, network, address, port
   ].join(' ; ');
 }
 
+/** The ports of which such a table, as nft prints it, sends on what comes from elsewhere: tcp:8080:80. */
+export const portsIn = (table: string): string[] => [.../^\s*chain in \{.*?^\s*\}/ms.exec(table)?.[0].matchAll(/ (tcp|udp) dport (\d+) dnat to [\d.]+:(\d+)/g) ?? []].map(([, protocol, host, inside]) => `${protocol}:${host}:${inside}`);
+
 /** What takes a port out of the table in which systemd-nspawn sends it on (fw_nftables_add_local_dnat() in systemd's firewall-util-nft.c): one that was killed leaves it there. */
 export const forgetCommands = ({ protocol, host }: Port): string[] => ['ip', 'ip6'].map((family) => `delete element ${family} io.systemd.nat map_port_ipport { ${protocol} . ${host} }`);
 

@@ -53,6 +53,7 @@ export async function install(machine: Machine, facts: Facts, place: (at: (strin
 
 /** Writes the files of a machine's units anew, for its next start; one that runs goes on as it is. */
 export async function refresh(name: string, host: Host): Promise<void> {
+  const since = Date.now();
   const base = probe(process.env);
   if (!recordOf(name, base)) return;
   const file = readMachineFile(name, base);
@@ -66,7 +67,7 @@ export async function refresh(name: string, host: Host): Promise<void> {
   try {
     await apply([{ kind: 'reload', on: 'back' }, ...files.map(({ path, text }): Step => ({ kind: 'write', path, text, mode: 0o644 })), { kind: 'reload', on: 'way' }], host, session.journal);
     await session.keepService();
-    if (!volumeOf(machine.source)) writeStamp(name, [file.file, ...files.map(({ path }) => path)]);
+    if (!volumeOf(machine.source)) writeStamp(name, file.file, files.map(({ path }) => path), since);
   } finally {
     session.close();
   }

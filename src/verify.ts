@@ -40,6 +40,8 @@ export type Try =
   | readonly ['map', file: 'uid_map' | 'gid_map']
   | readonly ['namespace', kind: 'user' | 'net' | 'pid' | 'mnt' | 'ipc' | 'uts']
   | readonly ['limit', of: 'cpu' | 'memory' | 'tasks' | 'weight']
+  /** Ports of the host that lead to it, by the rules in its table of nft. */
+  | readonly ['ports', table: string]
   /** Places inside at which something of the host is mounted. */
   | readonly ['mounts']
   /** Lines of devices.list of its control group, with dots for blanks. */
@@ -100,6 +102,8 @@ export interface Row {
 export interface Report {
   machine: string;
   differences: number;
+  /** How many have no answer: what does the tries was ended, or was too slow. */
+  untried: number;
   rows: Row[];
 }
 
@@ -127,10 +131,11 @@ function compared({ only, needs = [] }: Exclude<Expect, string>, found: string):
   return { more: list.filter((one) => !only.some((pattern) => matches(pattern, one))), missing: needs.filter((one) => !list.includes(one)) };
 }
 
-const given = (expect: Expect): string => (typeof expect !== 'string' ? 'these alone' : expect === 'accepted' ? 'accepted' : expect);
+/** What is one number or range is told as such. */
+const given = ({ expect, try: [kind] }: Attempt): string => (typeof expect === 'string' ? expect : ['limit', 'map', 'namespace'].includes(kind) ? expect.only.join(', ') : 'these alone');
 
 const words: Record<string, string> = {
-  OK: 'works', empty: 'empty', other: 'another one', absent: 'not there', refused: 'refused', closed: 'hung up on', EPERM: 'not permitted', EACCES: 'no access', ENOENT: 'not there', EROFS: 'read-only', ECONNREFUSED: 'nobody answers', ETIMEDOUT: 'no answer',
+  OK: 'works', empty: 'empty', other: 'another one', absent: 'not there', refused: 'refused', closed: 'hung up on', EPERM: 'not permitted', EACCES: 'no access', ENOENT: 'not there', EROFS: 'read-only', ECONNREFUSED: 'nobody answers', ESRCH: 'none is named', ETIMEDOUT: 'no answer',
   ENETUNREACH: 'no way there', EHOSTUNREACH: 'no answer', ENOSYS: 'not permitted',
 };
 
@@ -139,7 +144,7 @@ export function judge(attempt: Attempt, answer: Answer, { machine }: Pick<Subjec
   const { group, what, as, asked, expect, layer: from } = attempt;
   const { found, host } = answer;
   if (isVoid(answer)) return null;
-  const base = { group, what, as, asked, given: given(expect) };
+  const base = { group, what, as, asked, given: given(attempt) };
   if (found === null) return { ...base, found: 'not tried', verdict: 'untried', layer: null, mend: null };
   const word = words[found] ? `${words[found]}${/^E[A-Z]/.test(found) ? ` (${found})` : ''}` : found;
   const layer = typeof from === 'string' ? from : (from[found] ?? from.else);
@@ -147,7 +152,7 @@ export function judge(attempt: Attempt, answer: Answer, { machine }: Pick<Subjec
   if (typeof expect !== 'string') {
     const { more, missing } = compared(expect, found);
     const told = [...more, ...missing.map((one) => `without ${one}`)].join(', ');
-    return more.length + missing.length > 0 ? differs(told) : { ...base, found: 'these alone', verdict: 'as asked', layer: null, mend: null };
+    return more.length + missing.length > 0 ? differs(told) : { ...base, found: base.given, verdict: 'as asked', layer: null, mend: null };
   }
   const reached = found === 'OK' || (['open', 'node'].includes(attempt.try[0]) && driver.includes(found));
   if (expect === 'accepted') return { ...base, found: word, verdict: reached ? 'accepted' : 'as asked', layer: null, mend: null };
@@ -160,13 +165,14 @@ export function judge(attempt: Attempt, answer: Answer, { machine }: Pick<Subjec
 /** All attempts with their answers, in the same order, as a report. */
 export function report(tried: readonly Attempt[], answers: readonly Answer[], subject: Pick<Subject, 'machine'>): Report {
   const rows = tried.flatMap((attempt, i) => judge(attempt, answers[i]!, subject) ?? []);
-  return { machine: subject.machine.name, differences: rows.filter(({ verdict }) => verdict === 'difference').length, rows };
+  const count = (verdict: Verdict) => rows.filter((row) => row.verdict === verdict).length;
+  return { machine: subject.machine.name, differences: count('difference'), untried: count('untried'), rows };
 }
 
 const marks: Record<Verdict, string> = { 'as asked': '', difference: 'DIFFERS', accepted: 'as accepted', host: 'the host cannot', untried: '' };
 
 /** For people: a table, and below it what differs, the layer that it comes from and what mends it. `tried` as given to report(). */
-export function tell({ machine, differences, rows }: Report, tried: readonly Attempt[], all: boolean): string {
+export function tell({ machine, differences, untried, rows }: Report, tried: readonly Attempt[], all: boolean): string {
   const sums = new Map(tried.flatMap(({ group, what, sum }) => (sum === undefined ? [] : [[`${group} ${what}`, sum] as const])));
   const shown: string[][] = [];
   const counted = new Map<string, { row: Row; count: number }>();
@@ -186,7 +192,8 @@ export function tell({ machine, differences, rows }: Report, tried: readonly Att
   const titles = ['WHAT', '', 'BY', 'ASKED', 'GIVEN', 'FOUND', ''];
   const bad = rows.filter(({ verdict }) => verdict === 'difference');
   const mended = bad.map(({ what, found, layer, mend }) => `  ${what}: ${found}\n    ${layers[layer!].is}\n    ${mend}`);
-  return [table([titles, ...shown]), '', differences === 0 ? `${machine} has what its file gives it, and nothing else.` : `${machine} differs from its file in ${differences}:`, ...mended].join('\n');
+  const end = differences > 0 ? `${machine} differs from its file in ${differences}:` : untried > 0 ? `${machine} has what its file gives it, as far as that was tried.` : `${machine} has what its file gives it, and nothing else.`;
+  return [table([titles, ...shown]), '', ...(untried > 0 ? [`${untried} could not be tried: they took too long, or the machine has ended.`] : []), end, ...mended].join('\n');
 }
 
 const whoIs: Record<Who, string> = { user: 'its user', root: 'its root', host: 'the host' };

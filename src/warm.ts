@@ -1,4 +1,5 @@
-import type { Facts } from './facts.ts';
+import { type Facts, kernelIsAtLeast } from './facts.ts';
+import { covered, everyRootHas, intoUsr } from './layers.ts';
 import { type Machine, pathsOf, volumeOf } from './machine.ts';
 import type { Plan } from './plan.ts';
 import { dropCommand, portsOf, tableCommand } from './ports.ts';
@@ -14,14 +15,14 @@ import { store } from './store.ts';
  */
 export interface Warm {
   from: Witnesses;
-  /** Paths of the root as it is seen inside, that lasting steps have made or found. */
-  inside: string[];
+  /** Paths of the root as it is seen inside, that lasting steps have made or found; `covered`: a link there must not lead out of the root; `unless`: what is not there either where it may be missing. */
+  inside: { path: string; covered: boolean; unless?: string }[];
   steps: Step[];
 }
 
 /** What a plan depends on, by how it is told that nothing of it has changed. */
 export interface Witnesses {
-  /** Files, and folders by the names in them: device, inode, size and time; or that nothing is there. */
+  /** Files, and folders by the names in them: device, inode, size and time of change; or that nothing is there. */
   same: string[];
   /** Nothing may be there. */
   none: string[];
@@ -54,12 +55,12 @@ function isWarm({ way, engine, boot, ephemeral, fleeting, record, source, emulat
   return isMade && isPlain
     && grants.every(({ topic, kind, options }) => topics[topic]?.includes(kind) && (topic !== 'network' || portsOf(options).length === 0) && (topic !== 'devices' || (options as string[]).every((name) => name.startsWith('/'))))
     && opening.length === 0 && lasting.every(({ step }) => step.kind === 'places' || step.kind === 'mount-point')
-    && passing.every(({ step }) => kinds.includes(step.kind) && (step.kind !== 'write' || step.path.startsWith(`${run}/`)) && (step.kind !== 'service' || (step.place.kind === 'cgroup' && step.output === null)) && (step.kind !== 'link' || step.bridge === null) && (step.kind !== 'container' || step.ports.length === 0));
+    && passing.every(({ step }) => kinds.includes(step.kind) && (step.kind !== 'write' || step.path.startsWith(`${run}/`)) && (step.kind !== 'service' || (step.place.kind === 'cgroup' && step.output === null)) && (step.kind !== 'link' || step.bridge === null) && ((step.kind !== 'copy-cookie' && step.kind !== 'authorize') || step.authority !== null) && (step.kind !== 'container' || step.ports.length === 0));
 }
 
 /** What native code needs to do this run again; null: it is one for Node. `spec`: with what was attached. */
 export function warmOf(machine: Machine, facts: Facts, spec: Spec, plan: Plan, programFolders: readonly string[]): Warm | null {
-  if (!isWarm(machine, spec, plan)) return null;
+  if (!isWarm(machine, spec, plan) || !kernelIsAtLeast(facts, 5, 9)) return null; // openat2(2), close_range(2)
   const { name, file, layers, root, source } = machine;
   const steps = plan.passing.map(({ step }) => step);
   const ofRoot = roots[spec.root.source]!.paths(spec.root.options).filter((path) => facts.paths[path]?.kind !== 'directory');
@@ -76,7 +77,11 @@ export function warmOf(machine: Machine, facts: Facts, spec: Spec, plan: Plan, p
       texts: facts.supervised ? [] : ['/proc/self/cgroup'], // else the machine is in a unit of its own, wherever the caller is
       displays: steps.flatMap((step) => (step.kind === 'cookie' ? [step.number] : [])),
     },
-    inside: ['/usr', '/var', '/etc', '/root', '/proc', '/sys', '/dev', '/run', '/tmp', '/bin', '/sbin', '/lib', ...plan.lasting.flatMap(({ step }) => (step.kind === 'mount-point' ? [step.path] : []))],
+    inside: [
+      ...everyRootHas.map((path) => ({ path, covered: covered.includes(path) })),
+      ...Object.entries(intoUsr).map(([path, to]) => ({ path, covered: false, unless: `/${to}` })),
+      ...plan.lasting.flatMap(({ step }) => (step.kind === 'mount-point' ? [{ path: step.path, covered: false }] : [])),
+    ],
     steps,
   };
 }

@@ -1,15 +1,16 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { Complaint, NeedsRoot } from '../errors.ts';
+import { endedServices, openVolumes } from '../host/leftovers.ts';
 import { linux } from '../host/linux.ts';
-import { Busy, openSession, removeEmptyStore, type Session } from '../host/session.ts';
+import { Busy, openSession, removeEmptyStore, type Session, sessionNames } from '../host/session.ts';
 import { wayOfImage } from '../image/plan.ts';
-import { hasLoop, probe } from '../probe.ts';
+import { probe } from '../probe.ts';
 import { recordOf, stop } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { note } from '../text.ts';
-import { closing, mappingOf, mountPointOf } from '../volumes.ts';
+import { closing } from '../volumes.ts';
 
 /** Takes back what runs that were cut off have left, of one machine or of all. */
 export default async function clean(names: string[], { verbose }: { verbose?: boolean }): Promise<number> {
@@ -24,9 +25,9 @@ export default async function clean(names: string[], { verbose }: { verbose?: bo
   };
   const host = linux(facts.programs, note);
   const tell = (step: Step) => (verbose ? note(describe(step)) : undefined);
-  const services = facts.store.services.filter(({ leader, enabled }) => leader === null && !enabled).map(({ name }) => name); // it has ended by itself, or with the host
-  const open = facts.store.machines.filter(({ name, volume }) => volume && (facts.mounts.some(({ at }) => at === mountPointOf(name)) || existsSync(`/dev/mapper/${mappingOf(name)}`) || (volume.image && hasLoop(volume.path)))).map(({ name }) => name);
-  const all = names.length > 0 ? names : [...new Set([...list(store.journals), ...list(store.runs), ...services, ...open])].sort();
+  const services = endedServices(facts).map(({ name }) => name);
+  const open = openVolumes(facts).map(({ name }) => name);
+  const all = names.length > 0 ? names : [...new Set([...list(store.journals), ...sessionNames(), ...services, ...open])].sort();
   const failures: string[] = [];
   for (const name of all) {
     let session: Session | null = null;

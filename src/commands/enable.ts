@@ -13,6 +13,7 @@ export default async function enable(words: string[], options: Asks & { now?: bo
   if (words.length === 0) throw new Complaint('which machine?', 'nestbox enable FILE|NAME...');
   mustBeOne(words, options);
   for (const argument of words) {
+    const since = Date.now();
     const facts = probe(process.env);
     const file = readMachineFile(argument, facts);
     await inSession(file, facts, options, async (session, host, tell, base) => {
@@ -22,7 +23,7 @@ export default async function enable(words: string[], options: Asks & { now?: bo
       const units = record?.leader ? null : await install(machine, met, file.place, session, host, tell); // one that runs has its units
       if (!record?.enabled) await enableService(file.spec.name, serviceNameOf(machine), steps(plan(machine, met, file.place).passing), session, host, tell);
       await session.keepService();
-      if (units && !volumeOf(machine.source)) writeStamp(file.spec.name, [file.file, ...units]);
+      if (units && !volumeOf(machine.source)) writeStamp(file.spec.name, file.file, units, since);
       return 0;
     });
     if (options.now) await start([argument], options);

@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
-import { readState } from '../host/session.ts';
-import { readScreens, readStore } from '../probe.ts';
+import { isHeld, readState, sessionNames } from '../host/session.ts';
+import { isProgram, programFolders, readScreens, readStore } from '../probe.ts';
 import { store } from '../store.ts';
 import { lastTerminal } from '../terminals.ts';
 import { table } from '../text.ts';
@@ -18,9 +18,10 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
       return [];
     }
   };
-  const [runs, mounted] = [new Set(names(store.runs)), new Set(names(store.scratches, '.kept'))];
+  const [runs, mounted] = [new Set(sessionNames()), new Set(names(store.scratches, '.kept'))];
   const all = [...new Set([...machines.map(({ name }) => name), ...names(store.files, '.toml'), ...[...runs].filter((name) => !name.includes('.')), ...services.map(({ name }) => name), ...mounted])].sort();
   const left = new Set(names(store.journals));
+  const flock = left.size === 0 ? undefined : programFolders.map((folder) => `${folder}/flock`).find(isProgram);
   const byName = <T extends { name: string }>(some: readonly T[]) => new Map(some.map((one) => [one.name, one]));
   const [records, served, terminals] = [byName(machines), byName(services), byName(screens?.machines ?? [])];
   const rows = all.map((name) => {
@@ -28,7 +29,7 @@ export default async function list(_: string[], { json }: { json?: boolean }): P
     const running = runs.has(name) ? readState(name) : null;
     const service = served.get(name) ?? null;
     return {
-      name, state: running || service?.leader ? 'running' : left.has(name) ? 'cut off' : mounted.has(name) ? 'mounted' : record ? 'ready' : 'not made', pid: running?.pid ?? service?.leader ?? null, service: service !== null, enabled: service?.enabled ?? false,
+      name, state: running || service?.leader ? 'running' : left.has(name) ? (isHeld(name, flock) ? 'changing' : 'cut off') : mounted.has(name) ? 'mounted' : record ? 'ready' : 'not made', pid: running?.pid ?? service?.leader ?? null, service: service !== null, enabled: service?.enabled ?? false,
       terminal: terminals.get(name)?.number ?? null,
       root: record?.template ?? record?.volume?.path ?? record?.directory ?? null, file: running?.file ?? record?.file ?? `${store.files}/${name}.toml`,
     };

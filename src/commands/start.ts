@@ -13,6 +13,7 @@ export default async function start(words: string[], options: Asks): Promise<num
   if (words.length === 0) throw new Complaint('which machine?', 'nestbox start FILE|NAME...');
   mustBeOne(words, options);
   for (const argument of words) {
+    const since = Date.now();
     const facts = probe(process.env);
     const file = readMachineFile(argument, facts);
     const { name } = file.spec;
@@ -27,7 +28,7 @@ export default async function start(words: string[], options: Asks): Promise<num
       const units = await install(machine, met, file.place, session, host, tell);
       await apply([unit(name, serviceNameOf(machine), 'started')], host, session.journal, tell);
       await session.keepService('forgotten'); // a volume that was opened for it is closed by its unit
-      if (!volumeOf(machine.source)) writeStamp(name, [file.file, ...units]); // else nestbox is to look into the root at each start
+      if (!volumeOf(machine.source)) writeStamp(name, file.file, units, since); // else nestbox is to look into the root at each start
       return 0;
     });
   }

@@ -1,6 +1,6 @@
 import { Complaint } from '../errors.ts';
 import { attachedTo } from '../host/attachments.ts';
-import { readState } from '../host/session.ts';
+import { isHeld, readState } from '../host/session.ts';
 import { parseJournal } from '../journal.ts';
 import { readMachineFile } from '../meet.ts';
 import { probe } from '../probe.ts';
@@ -23,7 +23,7 @@ export default async function status([name, ...more]: string[], { json }: { json
   if (!record && !running && !service && left.length + mounted.length === 0) readMachineFile(name, facts); // complains unless it is installed
   if (json) console.log(JSON.stringify({ name, running, service, record, attached: running || service?.leader ? attachedTo(name) : [], toTakeBack: [...mounted, ...left] }, null, 2));
   else {
-    console.log(`${name}: ${running ? `running, process ${running.pid}, since ${new Date(running.started).toISOString()}` : service?.leader ? 'running, as a service of systemd' : left.length > 0 ? `cut off; nestbox clean ${name} takes back what is left` : mounted.length > 0 ? `mounted; nestbox stop ${name} takes that back` : record ? 'ready' : 'not made'}`);
+    console.log(`${name}: ${running ? `running, process ${running.pid}, since ${new Date(running.started).toISOString()}` : service?.leader ? 'running, as a service of systemd' : left.length > 0 && isHeld(name, facts.programs.flock) ? 'changing: another nestbox makes it, starts it or takes it back' : left.length > 0 ? `cut off; nestbox clean ${name} takes back what is left` : mounted.length > 0 ? `mounted; nestbox stop ${name} takes that back` : record ? 'ready' : 'not made'}`);
     if (service) console.log(`  service: ${service.unit}${service.leader ? `, running, its first process is ${service.leader}` : ', not running'}${service.enabled ? '; it comes up with the host' : ''}`);
     console.log(`  file: ${running?.file ?? record?.file ?? `${store.files}/${name}.toml`}`);
     if (record) console.log(`  root: ${record.template ? store.template(record.template) : record.volume ? `${record.volume.path}, mounted on ${record.directory} while it runs` : record.directory}${record.shift ? `, ids from ${record.shift}` : ", the host's ids"}`);

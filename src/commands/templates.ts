@@ -2,7 +2,7 @@ import { Complaint, NeedsRoot } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { forget } from '../host/fetched.ts';
 import { linux } from '../host/linux.ts';
-import { openSession, readState } from '../host/session.ts';
+import { openSession, readState, sessionNames } from '../host/session.ts';
 import { probe } from '../probe.ts';
 import { store } from '../store.ts';
 import { note, sizeOf, table } from '../text.ts';
@@ -22,7 +22,7 @@ export default async function templates(keys: string[], { json, prune }: { json?
       throw new Complaint(`there is no template '${key}'`, meant ? `did you mean '${meant}'?` : 'nestbox templates lists them');
     }
   const host = linux(facts.programs, note);
-  const running = prune ? await settled(facts) : (await host.list(store.runs)).sort();
+  const running = prune ? await settled(facts) : sessionNames().sort();
   const rows: { key: string; bytes: number; usedBy: string[] }[] = [];
   for (const key of keys.length > 0 ? keys : known) {
     const { stdout } = await host.run(['du', '--summarize', '--one-file-system', '--block-size=1', `${store.templates}/${key}`]);
@@ -60,7 +60,7 @@ export default async function templates(keys: string[], { json, prune }: { json?
 async function settled({ programs }: Facts): Promise<string[]> {
   const host = linux(programs);
   const running: string[] = [];
-  for (const name of new Set([...await host.list(store.runs), ...await host.list(store.journals)])) {
+  for (const name of new Set([...sessionNames(), ...await host.list(store.journals)])) {
     if (readState(name)) {
       running.push(name);
       continue;

@@ -9,13 +9,12 @@ import { meet, readMachineFile } from '../meet.ts';
 import { plan } from '../plan.ts';
 import { lookAtAllNodes, probe } from '../probe.ts';
 import { readState } from '../host/session.ts';
-import { recordOf } from '../service.ts';
-import { findServed } from '../service.ts';
+import { findServed, recordOf } from '../service.ts';
 import { store } from '../store.ts';
 import { attempts, report, type Subject, tell } from '../verify.ts';
 import { userOf } from './exec.ts';
 
-/** Tries all that a machine that runs was given, and all that it was not. Exit status 3: something differs from its file. */
+/** Tries all that a machine that runs was given, and all that it was not. Exit status 3: something differs from its file, or could not be tried. */
 export default async function verify([name, ...more]: string[], { json, all }: { json?: boolean; all?: boolean }): Promise<number> {
   if (!name || more.length > 0) throw new Complaint('which machine?', 'nestbox verify NAME');
   const base = probe(process.env);
@@ -37,7 +36,7 @@ export default async function verify([name, ...more]: string[], { json, all }: {
   const found = report(tries, await tryAll(tries, running, facts, userOf(running)), subject);
   // More than a pipe holds: what has not been taken by then would be lost with the process.
   await new Promise((resolve) => process.stdout.write(`${json ? JSON.stringify(found, null, 2) : tell(found, tries, all ?? false)}\n`, resolve));
-  return found.differences > 0 ? 3 : 0;
+  return found.differences + found.untried > 0 ? 3 : 0;
 }
 
 /** The machine's own display is in use because it runs: it is to be given the same one again. */

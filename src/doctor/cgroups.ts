@@ -17,7 +17,7 @@ export default {
       ...(lacking.length === 0 ? [works(`limits can be set: ${wanted.map(([name]) => name).join(', ')}`, 'limits')] : lacking.map(([name, word]): Finding => ({ state: 'missing', what: `there is no controller '${name}'`, words: [word, ...(name === 'memory' ? ['seat.memory'] : name === 'cpu' ? ['seat.weight'] : [])], mend: mendOf(name, facts) }))),
       ...(listless ? [{ state: 'limited' as const, what: "this host has neither systemd nor the controller 'devices': nothing but the user namespace keeps devices away from a machine", words: ['users = "host"'], mend: 'users = "own", or accept = ["no-device-policy"]' }] : []),
       ...(version === 2 && deviceFilters === false ? [{ state: 'limited' as const, what: 'the kernel cannot hold anybody to a list of devices: nothing but the user namespace keeps devices away from a machine', words: ['devices', 'users = "host"'], mend: 'a kernel with CONFIG_CGROUP_BPF' }] : []),
-      ...(unmounted.length > 0 ? [{ state: 'limited' as const, what: `controllers that nobody has mounted: ${unmounted.join(', ')}`, words: ['cgroups = "host"'], mend: `mkdir /sys/fs/cgroup/${unmounted[0]} && mount -t cgroup -o ${unmounted[0]} ${unmounted[0]} /sys/fs/cgroup/${unmounted[0]}` }] : []),
+      ...(unmounted.length > 0 ? [{ state: 'limited' as const, what: `controllers that nobody has mounted: ${unmounted.join(', ')}`, words: ['cgroups = "host"'], mend: `mkdir /sys/fs/cgroup/${unmounted[0]} && mount -t cgroup -o ${unmounted[0]} ${unmounted[0]} /sys/fs/cgroup/${unmounted[0]}${unmounted.length > 1 ? '; the others in the same way' : ''}` }] : []),
     ];
   },
 } satisfies Check;

@@ -11,7 +11,7 @@ export default {
     const { x11 } = facts;
     if (!x11) return [{ state: 'missing', what: wayland ? `there is a Wayland compositor (${wayland}), and no X display that is told of` : 'there is no X display that nestbox was told of (DISPLAY)', words, mend: whereFrom(patient) }];
     if (displayNumber(facts) === null) return [{ state: 'missing', what: `the X display '${x11.display}' is on another computer`, words, mend: 'display = "headless", and nestbox screenshot' }];
-    if (closed) return [{ state: 'missing', what: `the X display '${x11.display}' lets nestbox not in ${x11.authority ? `with the key in ${x11.authority}` : 'without the key to it (XAUTHORITY)'}\n${closed}`, words, mend: whereFrom(patient) }];
+    if (closed) return [{ state: 'missing', what: `the X display '${x11.display}' cannot be entered ${x11.authority ? `with the key in ${x11.authority}` : 'without a key (XAUTHORITY)'}\n${closed}`, words, mend: whereFrom(patient) }];
     return [works(`the X display '${x11.display}'${wayland ? ' (of a Wayland compositor)' : ''}, ${x11.authority ? `with the key in ${x11.authority}` : 'which asks for no key'}${through ? `, also from ${through}` : ''}`, ...words)];
   },
 } satisfies Check;

@@ -29,7 +29,7 @@ export default {
   look({ facts }): Finding[] {
     const there = uses.filter(({ programs }) => programs.every((name) => facts.programs[name]));
     return [
-      ...(there.length > 0 ? [works(`${there.flatMap(({ programs }) => programs).filter((name, i, all) => all.indexOf(name) === i).join(', ')}`, ...there.flatMap(({ words }) => words))] : []),
+      ...(there.length > 0 ? [works(`${there.flatMap(({ programs }) => programs).filter((name, i, all) => all.indexOf(name) === i).join(', ')}`, ...new Set(there.flatMap(({ words }) => words)))] : []),
       ...uses.filter((use) => !there.includes(use)).map(({ programs, does, words }): Finding => {
         const absent = programs.filter((name) => !facts.programs[name]);
         const packages = [...new Set(absent.flatMap(packagesOf))];

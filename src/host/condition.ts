@@ -1,5 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import { gunzipSync } from 'node:zlib';
 import { attempt } from '../attempt.ts';
@@ -8,11 +7,10 @@ import type { Condition, DriverState, Left } from '../doctor.ts';
 import { wanted } from '../doctor/kernel.ts';
 import type { Facts } from '../facts.ts';
 import { nvidiaVersionsIn } from '../nvidia/probe.ts';
-import { hasLoop } from '../probe.ts';
 import { store } from '../store.ts';
-import { mappingOf, mountPointOf } from '../volumes.ts';
 import { whyClosed } from './displays.ts';
-import { readState, textOf } from './session.ts';
+import { endedServices, openVolumes } from './leftovers.ts';
+import { isHeld, sessionNames, textOf } from './session.ts';
 
 /** What doctor alone asks of a host. Nothing is changed, and no root is needed: what only root may see is said to be so. */
 
@@ -75,22 +73,10 @@ const undriven = (): Condition['undriven'] => list('/sys/bus/pci/devices').flatM
 /** Machines whose ways back are written down and which nobody is at: what `nestbox clean` would take back. */
 function leftBy(facts: Facts): Left[] | null {
   if (!facts.root) return null;
-  const names = [...new Set([...list(store.journals), ...list(store.runs)])].sort();
-  const services = facts.store.services.filter(({ leader, enabled }) => leader === null && !enabled).map(({ name }): Left => ({ name, kind: 'service' }));
-  const open = facts.store.machines.filter(({ name, volume }) => volume && !existsSync(store.serviceRun(name)) && (facts.mounts.some(({ at }) => at === mountPointOf(name)) || existsSync(`/dev/mapper/${mappingOf(name)}`) || (volume.image && hasLoop(volume.path)))).map(({ name }): Left => ({ name, kind: 'volume' }));
-  const runs = names.filter((name) => !isHeld(name, facts.programs) && (textOf(store.journal(name)) !== '' || list(store.run(name)).length > 0)).map((name): Left => ({ name, kind: name.startsWith('image.') ? 'image' : name.includes('.') ? 'owners' : 'run' }));
-  const all = [...runs, ...services, ...open.filter(({ name }) => !isHeld(name, facts.programs))];
+  const names = [...new Set([...list(store.journals), ...sessionNames()])].sort();
+  const services = endedServices(facts).map(({ name }): Left => ({ name, kind: 'service' }));
+  const open = openVolumes(facts).filter(({ name }) => !existsSync(store.serviceRun(name))).map(({ name }): Left => ({ name, kind: 'volume' }));
+  const runs = names.filter((name) => !isHeld(name, facts.programs.flock) && (textOf(store.journal(name)) !== '' || list(store.run(name)).length > 0)).map((name): Left => ({ name, kind: name.startsWith('image.') ? 'image' : name.includes('.') ? 'owners' : 'run' }));
+  const all = [...runs, ...services, ...open.filter(({ name }) => !isHeld(name, facts.programs.flock))];
   return all.filter(({ name }, i) => all.findIndex((other) => other.name === name) === i);
-}
-
-/** Whether a nestbox has the session of a machine. The lock is asked for shared, for as long as flock(1) takes, so that two who look do not see each other. */
-function isHeld(name: string, programs: Facts['programs']): boolean {
-  if (readState(name)) return true;
-  const folder = attempt(() => openSync(store.run(name), constants.O_RDONLY | constants.O_DIRECTORY), null);
-  if (folder === null || !programs.flock) return false;
-  try {
-    return attempt(() => (execFileSync(programs.flock!, ['--shared', '--nonblock', '3'], { stdio: ['ignore', 'ignore', 'ignore', folder] }), false), true);
-  } finally {
-    closeSync(folder);
-  }
 }

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
+import { attempt } from '../attempt.ts';
 import { Complaint, reasons } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { type Journal, type JournalFile, journalOn, parseJournal } from '../journal.ts';
@@ -143,7 +144,7 @@ export function lockOn(file: number, programs: Facts['programs'], busy: 'complai
   }
 }
 
-/** How long a lock may be one that is only looked at, in s: `doctor` has it for as long as flock(1) takes. */
+/** How long a lock may be one that is only looked at, in s: `doctor` and `list` have it for as long as flock(1) takes. */
 const glance = 0.2;
 
 /** flock(2) on the machine's own folder: taken by flock(1) on a descriptor that is shared with us, and ours when it has ended. */
@@ -200,6 +201,34 @@ export function fileOf(path: string): JournalFile & { cut(length: number): Promi
   };
 }
 
+/** Whether a nestbox has the session of a machine. The lock is asked for shared, for as long as flock(1), which is at this path, takes, so that two who look do not see each other. */
+export function isHeld(name: string, flock: string | undefined): boolean {
+  if (readState(name)) return true;
+  const folder = attempt(() => openSync(store.run(name), constants.O_RDONLY | constants.O_DIRECTORY), null);
+  if (folder === null) return false;
+  try {
+    return flock !== undefined && attempt(() => (execFileSync(flock, ['--shared', '--nonblock', '3'], { stdio: ['ignore', 'ignore', 'ignore', folder] }), false), true);
+  } finally {
+    closeSync(folder);
+  }
+}
+
+/**
+ * Names of all that a nestbox has the session of, or had when it was cut off. In a machine, what the host has mounted there for it is beside them: files, the folder of the
+ * sound server's gate, and one with nothing but mounted files in it (src/foreign/tools.ts).
+ */
+export function sessionNames(): string[] {
+  const entries = (path: string) => attempt(() => readdirSync(path, { withFileTypes: true }), []);
+  const folders = entries(store.runs).filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  if (folders.length === 0) return [];
+  const mounted = new Set(mountsBelow(store.runs));
+  const isOfHost = (folder: string): boolean => {
+    const inside = entries(folder);
+    return inside.length > 0 && inside.every((entry) => (entry.isDirectory() ? isOfHost(`${folder}/${entry.name}`) : mounted.has(`${folder}/${entry.name}`)));
+  };
+  return folders.filter((name) => mounted.size === 0 || !(mounted.has(store.run(name)) || isOfHost(store.run(name))));
+}
+
 /** What the nestbox that runs this machine has written down, or null where none does. */
 export function readState(name: string): RunState | null {
   try {
@@ -209,7 +238,6 @@ export function readState(name: string): RunState | null {
     return null;
   }
 }
-
 
 export function textOf(path: string): string {
   try {

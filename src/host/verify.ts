@@ -4,6 +4,7 @@ import { createConnection } from 'node:net';
 import { attempt } from '../attempt.ts';
 import { Complaint } from '../errors.ts';
 import type { Facts } from '../facts.ts';
+import { portsIn } from '../ports.ts';
 import { capabilitiesIn } from '../powers.ts';
 import { readMounts } from '../probe.ts';
 import type { Answer, Attempt, Try, Who } from '../verify.ts';
@@ -122,6 +123,10 @@ async function onHost(tried: Try, { leader: { pid }, groups }: RunningMachine, f
     case 'map': return text(`/proc/${pid}/${tried[1]}`).trim().split('\n').map((line) => line.trim().replace(/\s+/g, ' ')).join(',');
     case 'namespace': return attempt(() => (readlinkSync(`/proc/${pid}/ns/${tried[1]}`) === readlinkSync(`/proc/self/ns/${tried[1]}`) ? 'shared' : 'OK'), null);
     case 'limit': return limitOf(tried[1], groups);
+    case 'ports': {
+      const { code, stdout } = await linux(facts.programs).run(['nft', 'list', 'table', 'ip', tried[1]]);
+      return code === 0 ? portsIn(stdout).join(',') : 'no table';
+    }
     case 'mounts': return ofTheHost(pid).join(',');
     case 'list': return groups.flatMap((group) => text(`${group}/devices.list`).split('\n').filter(Boolean)).map(dotted).join(',');
     case 'behind': return (await answered(facts.programs['nestbox-native']!, ['launch', '--user', tried[3], '--', facts.programs['nestbox-native']!, 'verify', 'try'], [`0 ${['sound', tried[1], tried[2]].map(encoded).join(' ')}`])).answers.get(0) ?? null;

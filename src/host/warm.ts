@@ -15,7 +15,7 @@ import { scopeWords } from './processes.ts';
 import type { RunState } from './session.ts';
 
 /** The clock of time stamps goes by ticks: what was changed so shortly before it was read may be changed again without a trace. Milliseconds. */
-const tick = 20;
+export const tick = 20;
 
 /** How many sets of variables are kept for one machine. */
 const most = 8;
@@ -27,7 +27,7 @@ function same(path: string, since: number): Found {
   const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
   if (!stat) return ['same', path, ''];
   if (Number(stat.ctimeMs) > since - tick) return null;
-  return ['same', path, `${stat.dev} ${stat.ino} ${stat.size} ${stat.mtimeNs / 1_000_000_000n}.${stat.mtimeNs % 1_000_000_000n}`];
+  return ['same', path, `${stat.dev} ${stat.ino} ${stat.size} ${stat.ctimeNs / 1_000_000_000n}.${stat.ctimeNs % 1_000_000_000n}`];
 }
 
 function like(path: string, since: number): Found {
@@ -101,7 +101,7 @@ async function write({ machine, facts, spec, plan, notes, state, since, program 
   const scope = machine.place.kind === 'unit' ? scopeWords(machine.place).map((word, i) => (i === 0 ? find(word) : word)) : [];
   const steps = await Promise.all(warm.steps.map(async (step) => ['step', `${JSON.stringify(await inverseOf(step, host))}\n`, ...wordsOf(step, { find, takesSocket: (name) => takesSocket(find(name)), scope, words: machine.argv.length })]));
   const records = [
-    ...(witnesses as string[][]), ['state', JSON.stringify(state).slice(1)], ['root', machine.root], ...warm.inside.map((one) => ['inside', one]), ...notes.map((note) => ['note', note]), ...steps,
+    ...(witnesses as string[][]), ['state', JSON.stringify(state).slice(1)], ['root', machine.root], ...warm.inside.map(({ path, covered, unless }) => [covered ? 'covered' : 'inside', path, ...(unless === undefined ? [] : [unless])]), ...notes.map((note) => ['note', note]), ...steps,
     ...(program ? [['program', ...program]] : []), ['end'],
   ];
   const text = records.map((words) => `${[words.length, ...words].join('\0')}\0`).join('');

@@ -2,7 +2,7 @@ import { dirname } from 'node:path/posix';
 import { addAccounts, readAccountFiles, removeAccounts } from '../accounts.ts';
 import { Complaint } from '../errors.ts';
 import type { Host } from '../host.ts';
-import { hidePrivate, inLayers, makeLinkInside, makeMountPoint, makePlaces, missingIn, missingPlaces, mustStayInside, removeEmpty, removeLinkInside, withoutLinks } from '../layers.ts';
+import { hidePrivate, inLayers, makeAbove, makeLinkInside, makeMountPoint, makePlaces, missingIn, missingPlaces, mustStayInside, removeEmpty, removeLinkInside, withoutLinks } from '../layers.ts';
 import { firstId } from '../names.ts';
 import type { Kinds, Step } from '../step.ts';
 import { preferencesFile } from '../merged.ts';
@@ -49,11 +49,11 @@ export const roots: Kinds<'build' | 'merged' | 'fetched-in' | 'fetched-out' | 'm
     done: async ({ made }) => made.length === 0,
     inverse: nothing, // as with build
     async do({ root, made }, host) {
+      const inside = host.within(root); // a link that a package brings must not mask anything of the host's
       for (const { path, to, text, mode } of made) {
-        if ((await host.kind(`${root}${path}`)) !== null) continue;
-        const folders = path.split('/').slice(1, -1).map((_, i, names) => `${root}/${names.slice(0, i + 1).join('/')}`);
-        for (const folder of folders) if ((await host.kind(folder)) === null) await host.mkdir(folder, 0o755);
-        await (to === null ? host.write(`${root}${path}`, text, mode) : host.symlink(to, `${root}${path}`));
+        if ((await inside.kind(path)) !== null) continue;
+        await makeAbove(host, [root], path);
+        await (to === null ? inside.write(path, text, mode) : inside.symlink(to, path));
       }
     },
   },

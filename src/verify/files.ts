@@ -1,6 +1,6 @@
 import { variablesInside } from '../machine.ts';
 import { store } from '../store.ts';
-import { keyed, type Tries } from './common.ts';
+import { firstKeyed, keyed, type Tries } from './common.ts';
 
 /** What systemd-nspawn and LXC mount of the host in every container, or over what the kernel shows: nspawn-mount.c, lxc's conf.c. */
 const everywhere = ['/run/host*', '/run/systemd/nspawn/*', '/proc', '/proc/*', '/sys', '/sys/*', '/dev', '/dev/*', '/run/credentials*'];
@@ -10,6 +10,9 @@ const secrets = (home: string, uid: number): string[] => [
   '/etc/shadow', '/root/.ssh', `${home}/.ssh`, `${home}/.gnupg`, `${home}/.config/pulse/cookie`, `${home}/.Xauthority`, '/run/dbus/system_bus_socket', '/run/systemd/private', '/run/systemd/journal/stdout', '/run/udev/control', '/run/docker.sock',
   ...['bus', 'wayland-0', 'pulse/native', 'pipewire-0', 'keyring', 'gnupg'].map((name) => `/run/user/${uid}/${name}`), store.base, store.runs, '/run/nestbox-services', '/var/lib/lxc',
 ];
+
+/** Variables that come with a topic, where the file does not set them itself. */
+const topics: Record<string, string> = { DISPLAY: 'display', XAUTHORITY: 'display', PULSE_SERVER: 'audio', ALSA_CARD: 'audio' };
 
 /** What it is given of the host's files is there, to be read or to be written as asked; nothing else of the host is mounted, and no secret of others is seen. */
 export const files: Tries = (subject) => {
@@ -41,6 +44,6 @@ export const files: Tries = (subject) => {
     },
     // An init takes the one of its own /etc/hostname.
     ...(machine.boot !== null ? [] : [{ what: `host name ${machine.hostname}`, asked: keyed(subject, ['hostname']), as: 'root' as const, try: ['hostname', machine.hostname] as const, expect: 'allowed' as const, layer: 'hostname' as const }]),
-    ...variables.map(([key, value]) => ({ what: `variable ${key}`, asked: keyed(subject, ['environment', key]), as: 'root' as const, try: ['variable', key, value] as const, expect: 'allowed' as const, layer: 'environment' as const })),
+    ...variables.map(([key, value]) => ({ what: `variable ${key}`, asked: firstKeyed(subject, [['environment', key], ...(key in topics ? [[topics[key]!]] : [])]), as: 'root' as const, try: ['variable', key, value] as const, expect: 'allowed' as const, layer: 'environment' as const })),
   ];
 };

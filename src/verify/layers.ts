@@ -25,6 +25,7 @@ export const layers = {
   service: { is: 'a program of the host that belongs to it', mend: anew('it is started with the machine') },
   network: { is: 'its network namespace', mend: anew('it is made when it starts') },
   link: { is: 'its link to the host', mend: anew('the link is made when it starts') },
+  ports: { is: "the rules of nft by which the host's ports lead to it", mend: anew('they are made when it starts') },
   names: { is: 'the name servers that it is told of', mend: anew('/etc/resolv.conf is bound when it starts') },
   ids: { is: 'the ids of its user namespace', mend: anew('they are mapped when it starts') },
   namespace: { is: 'a namespace that it should have of its own', mend: anew('it is made when it starts') },

@@ -1,10 +1,10 @@
-import { keyed, type Tries } from './common.ts';
+import { firstKeyed, type Tries } from './common.ts';
 
 /** The limits that hold for it: the narrowest of its control group and of those above. */
 export const limits: Tries = (subject) => {
   const { machine: { edits } } = subject;
-  const asked = (of: string) => [keyed(subject, ['limits', of]), keyed(subject, ['seat'])].find((one) => one !== 'default') ?? 'default'; // a seat has limits of its own
+  // A seat has limits of its own.
   return Object.entries(edits.limits).map(([of, value]) => ({
-    what: `limit of ${of}`, asked: asked(of), as: 'host', try: ['limit', of as 'cpu'], expect: { only: [`${value}`], needs: [`${value}`] }, layer: 'limit',
+    what: `limit of ${of}`, asked: firstKeyed(subject, [['limits', of], ['seat']]), as: 'host', try: ['limit', of as 'cpu'], expect: { only: [`${value}`], needs: [`${value}`] }, layer: 'limit',
   }));
 };

@@ -1,4 +1,5 @@
 import { insideLink } from '../machine.ts';
+import { natOf, portText } from '../ports.ts';
 import { keyed, type Tries } from './common.ts';
 
 /** Tunnels that the kernel puts into every network: net/ipv4/ip_tunnel.c and others, "fallback tunnel". */
@@ -18,6 +19,8 @@ export const network: Tries = (subject) => {
     ...(link.kind === 'link' && link.gateway ? [{ what: `reach its gateway, ${link.gateway}`, asked, as: 'user' as const, try: ['neighbour', link.gateway] as const, expect: 'allowed' as const, layer: 'link' as const }] : []),
     ...(asks ? [{ what: 'ask a name server', asked, as: 'user' as const, try: ['names'] as const, expect: 'allowed' as const, layer: { ENOENT: 'names' as const, ESRCH: 'names' as const, ECONNREFUSED: 'names' as const, else: 'link' as const }, host: ['names'] as const }] : []),
     ...(link.kind === 'none' ? [{ what: 'ask a name server', asked, as: 'user' as const, try: ['names'] as const, expect: 'denied' as const, layer: 'network' as const }] : []),
+    // Whether anybody listens inside is the machine's own affair.
+    ...(link.kind === 'link' && link.nat ? [{ what: 'ports of the host that lead to it', asked, as: 'host' as const, try: ['ports', natOf(machine.name, []).table] as const, expect: { only: link.ports.map(portText), needs: link.ports.map(portText) }, layer: 'ports' as const }] : []),
     // What boots may have made more of its own.
     ...(isShared || machine.boot !== null ? [] : [{
       what: 'network interfaces', asked, as: 'root' as const, try: ['interfaces'] as const, layer: 'link' as const,

@@ -6,9 +6,10 @@ export const powers: Tries = (subject) => {
   const { machine: { edits, shift, engine, boot } } = subject;
   const users = keyed(subject, ['users']);
   const isChroot = engine === 'chroot';
-  const map = shift === 0 ? '0 0 4294967295' : `0 ${shift} 65536`;
+  const map = `0 ${shift} 65536`;
   return [
-    ...(['uid_map', 'gid_map'] as const).map((file) => ({ what: file === 'uid_map' ? 'ids of users' : 'ids of groups', asked: users, as: 'host' as const, try: ['map', file] as const, expect: { only: [map], needs: [map] }, layer: 'ids' as const })),
+    // What these are is told by the namespace alone: this host may be a container itself.
+    ...(shift === 0 ? [{ what: "the host's own ids", asked: users, as: 'host' as const, try: ['namespace', 'user'] as const, expect: { only: ['shared'], needs: ['shared'] }, layer: 'ids' as const }] : (['uid_map', 'gid_map'] as const).map((file) => ({ what: file === 'uid_map' ? 'ids of users' : 'ids of groups', asked: users, as: 'host' as const, try: ['map', file] as const, expect: { only: [map], needs: [map] }, layer: 'ids' as const }))),
     ...(isHostRoot(subject) ? [] : [{ what: 'users of its own', asked: users, as: 'host' as const, try: ['namespace', 'user'] as const, expect: 'allowed' as const, layer: 'ids' as const }]),
     ...([['pid', 'processes'], ['mnt', 'mounts'], ['ipc', 'shared memory'], ['uts', 'host name']] as const).map(([kind, what]) => ({ what: `${what} of its own`, asked: 'default', as: 'host' as const, try: ['namespace', kind] as const, expect: 'allowed' as const, layer: 'namespace' as const })),
     {

@@ -50,6 +50,17 @@ test('what a killed run has left is found, and clean takes it back', async (t) =
   assert.deepEqual(left('doctor-left'), []); // of all else kill.test.ts asks
 });
 
+test('what the host has mounted for a machine in which nestbox runs is no machine, and nothing left', () => {
+  const script = `mkdir -p /run/nestbox; mount -t tmpfs tmpfs /run/nestbox; mount -t tmpfs tmpfs /var/lib; cd /run/nestbox; mkdir pulse mine tools tools/bin; mkfifo gate; touch native pulse/native mine/state.json tools/loader tools/bin/tar
+    mount --bind pulse pulse; for one in native tools/loader tools/bin/tar; do mount --bind "$1" $one; done; "$@"; "$1" "$2" list; "$1" "$2" clean
+    mkdir -p mine /var/lib/nestbox/journal; touch /var/lib/nestbox/journal/mine; flock mine "$1" "$2" list; "$1" "$2" list`;
+  const { status, stdout, stderr } = within(['--mount'], script);
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(stdout.match(/'.*': a run was cut off/g), ["'mine': a run was cut off"]);
+  // While somebody has its session, it is not one that was cut off.
+  assert.deepEqual(stdout.match(/^(gate|mine|native|pulse|tools) +(not made|changing|cut off)/gm)?.map((row) => row.replace(/ +/, ': ')), ['mine: not made', 'mine: changing', 'mine: cut off']);
+});
+
 test('a CDI file that names what is not there, or cannot be read, is stale', (t) => {
   const path = describe(t, 'nestbox-doctor.json');
   const spec = (library: string) => JSON.stringify({ cdiVersion: '0.6.0', kind: 'nestbox.test/doctor', devices: [{ name: 'one', containerEdits: { deviceNodes: [{ path: '/dev/null' }] } }], containerEdits: { mounts: [{ hostPath: library, containerPath: '/opt/library' }] } });
@@ -72,7 +83,7 @@ test('the display is tried with its key, and with another one', async (t) => {
   writeXauthorityFile(`${own}/wrong`, Buffer.from('another test key'));
   const said = (authority: string, display = x.display) => succeeds(nestbox(['doctor'], { env: { DISPLAY: `:${display}`, XAUTHORITY: `${own}/${authority}` } })).stdout;
   assert.match(said('right'), new RegExp(`works {5}the X display ':${x.display}', with the key in ${own}/right\n`));
-  assert.match(said('wrong'), new RegExp(`missing {3}the X display ':${x.display}' lets nestbox not in with the key in ${own}/wrong\n {12}the X server at .* refused the connection: .*Invalid`));
+  assert.match(said('wrong'), new RegExp(`missing {3}the X display ':${x.display}' cannot be entered with the key in ${own}/wrong\n {12}the X server at .* refused the connection: .*Invalid`));
   assert.match(said('right', 9999), /no X server listens at \/tmp\/\.X11-unix\/X9999/);
 });
 

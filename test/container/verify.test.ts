@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { findRunning } from '../../src/host/running.ts';
@@ -114,6 +115,7 @@ test('with one layer broken at a time in a machine that runs, each is found by i
   const asClient = { PATH: '/usr/bin', DISPLAY: `:${state.display.number}`, XAUTHORITY: key };
   /** What is broken, by what, how it is mended, and where it is found. */
   const sabotages: [name: string, breaks: () => unknown, mends: () => unknown, layers: string[], what: RegExp][] = [
+    ['a port that nobody asked for', () => execFileSync('nft', [`add chain ip nestbox-${name} in { type nat hook prerouting priority dstnat ; } ; add rule ip nestbox-${name} in fib daddr type local tcp dport 47999 dnat to 10.213.0.2:80`]), () => execFileSync('nft', [`flush chain ip nestbox-${name} in ; delete chain ip nestbox-${name} in`]), ['ports'], /ports of the host/],
     ['a node too many', () => sh(`${native} inside ${pid} ${started} node /dev/more c 1 11 666 0 0`), () => sh(`${native} inside ${pid} ${started} remove /dev/more c 1 11`), ['node'], /device nodes/],
     ['the node of a device is gone', () => bring(pid, `${shared}/empty`, '/dev/fuse'), () => takeAway('/dev/fuse'), ['node'], /open \/dev\/fuse/],
     ['another owner of a node', () => sh(`chmod 600 ${run}/nodes/dev/fuse; chown 0:0 ${run}/nodes/dev/fuse; stat ${run}/nodes/dev/fuse >/dev/null`), () => sh(`chmod 666 ${run}/nodes/dev/fuse`), ['owner'], /open \/dev\/fuse/],
@@ -228,6 +230,25 @@ test('every example that runs here has what its file says, and nothing else, wit
   }
   t.diagnostic(`ran: ${ran.join(' ')}`);
   assert.ok(ran.length >= 12, ran.join(' '));
+});
+
+test('a display is entered with its own key of several, and a word of any length is no other one', options, async (t) => {
+  const server = await startXvfb(t);
+  if (!server) return;
+  const field = (data: string | Uint8Array) => Buffer.concat([Buffer.from([Buffer.byteLength(data) >> 8, Buffer.byteLength(data) & 255]), Buffer.from(data)]);
+  const entry = (family: number, address: string, number: number, key: Uint8Array) => Buffer.concat([Buffer.from([family >> 8, family & 255]), ...[address, `${number}`, 'MIT-MAGIC-COOKIE-1', key].map(field)]);
+  const other = Buffer.alloc(16, 7);
+  const file = `${server.folder}/several`;
+  const tried = (lines: string[]) => execFileSync(native, ['verify', 'try'], { encoding: 'utf8', input: lines.map((line, i) => `${i} ${line}\n`).join('') }).trim().split('\n');
+  const enters = (...entries: Buffer[]) => {
+    writeFileSync(file, Buffer.concat(entries));
+    return tried([`x11 ${server.socket} ${file} enter`])[0];
+  };
+  const [elsewhere, old, own] = [entry(65535, '', server.display + 1, other), entry(256, 'another-host', server.display, other), entry(256, hostname(), server.display, server.key)];
+  assert.equal(enters(elsewhere, old, own), '0 OK');
+  assert.equal(enters(elsewhere, old), '0 refused');
+  assert.equal(enters(own.subarray(0, -1)), '0 refused');
+  assert.deepEqual(tried([`variable NESTBOX_LONG ${'x'.repeat(40_000)}`, 'socket @nestbox-nobody']), ['0 absent', '1 ECONNREFUSED']);
 });
 
 test('what cannot be verified is refused', options, async (t) => {

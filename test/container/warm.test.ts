@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { appendFileSync, chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, chownSync, closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { decodePng } from '../../src/png.ts';
 import { folder, follow, nestbox, program, type Result, root, type Running } from '../nestbox.ts';
 import { chooseCookie, connectX, readXauthority } from '../../src/x11.ts';
+import { processesOf, tinyRoot } from '../roots.ts';
 import { differences, snapshot } from '../snapshot.ts';
 import { startXvfb, writeXauthorityFile } from '../x11-client.ts';
 
@@ -25,7 +26,7 @@ interface Made {
   warmUp(): void;
 }
 
-function made(t: TestContext, name: string, more: string, session: NodeJS.ProcessEnv = {}): Made {
+function made(t: TestContext, name: string, more: string, session: NodeJS.ProcessEnv = {}, of = root): Made {
   const own = folder(t);
   const file = `/etc/nestbox/${name}.toml`;
   nestbox(['rm', name]); // of a test that was cut off
@@ -33,7 +34,7 @@ function made(t: TestContext, name: string, more: string, session: NodeJS.Proces
   mkdirSync(`${own}/games`);
   writeFileSync(`${own}/notes`, 'x');
   writeFileSync(`${own}/node`, `#!/bin/sh\necho >> ${own}/asked\nexec ${process.execPath} "$@"\n`, { mode: 0o755 });
-  writeFileSync(`${own}/machine.toml`, `name = "${name}"\n${/^network/m.test(more) ? '' : 'network = "none"\n'}${more.replaceAll('OWN', own)}\n${root}`);
+  writeFileSync(`${own}/machine.toml`, `name = "${name}"\n${/^network/m.test(more) ? '' : 'network = "none"\n'}${more.replaceAll('OWN', own)}\n${of}`);
   const created = nestbox(['create', `${own}/machine.toml`], { env: session });
   assert.equal(created.status, 0, created.stderr);
   t.after(() => {
@@ -145,6 +146,7 @@ test('whatever has changed, Node looks at it, and all is as the change has it', 
   const changes: [what: string, change: () => void, seen?: RegExp | undefined, back?: () => void][] = [
     ['the machine file', () => appendFileSync(file, '\n# x\n')],
     ['its environment', () => writeFileSync(file, readFileSync(file, 'utf8').replace('hello', 'good day')), /good day/],
+    ['its environment, by a program that sets the time back', () => execFileSync('sh', ['-c', `cp -p ${file} ${own}/before; cat ${own}/before | sed 's/good day/good bye/' > ${file}; touch -r ${own}/before ${file}`]), /good bye/],
     ['the build', () => utimesSync(dist, new Date(), new Date(Date.now() - 5000))],
     ['an account inside', () => appendFileSync(`${upperOf(name)}/etc/passwd`, 'other:x:1500:1500::/:/bin/sh\n')],
     ['a folder that is shown', () => { renameSync(`${own}/games`, `${own}/old`); mkdirSync(`${own}/games`); writeFileSync(`${own}/games/new`, ''); }, /new/],
@@ -174,6 +176,39 @@ test('whatever has changed, Node looks at it, and all is as the change has it', 
   rmSync(`${own}/asked`);
   assert.equal(readdirSync(`${machineOf(name)}/warm`).length, 2, 'the first is kept');
   assert.equal(machine.warm('run', name).stdout, 'its own\n');
+});
+
+test('a root that has few folders, descriptors of the caller, and links of the root that lead out of it', async (t) => {
+  const own = folder(t);
+  tinyRoot(`${own}/root`); // without /sbin and what it would lead to
+  execFileSync('tar', ['-C', `${own}/root`, '-cf', `${own}/root.tar`, '.']);
+  const machine = made(t, 'warm-tiny', 'run = "true"', {}, `[root]\ntar = "${own}/root.tar"\n`);
+  const { name } = machine;
+  const { template } = JSON.parse(readFileSync(`${machineOf(name)}/machine.json`, 'utf8')) as { template: string };
+  t.after(() => assert.equal(nestbox(['templates', '--prune', template]).status, 0));
+  machine.warmUp();
+  const secret = openSync('/etc/shadow', 'r');
+  const child = spawn(front, ['run', name, '--', 'sh', '-c', 'echo there; read line'], { env: { ...process.env, PATH: `${machine.own}:/usr/bin:/bin`, TERM: 'vt100' }, stdio: ['pipe', 'pipe', 'ignore', secret, secret] });
+  closeSync(secret);
+  const run = follow(t, child);
+  await run.says(/there/);
+  const pids = processesOf(name).map(({ pid }) => pid);
+  assert.ok(pids.length > 2, `${pids}`);
+  for (const pid of pids) for (const number of readdirSync(`/proc/${pid}/fd`)) assert.notEqual(readlinkSync(`/proc/${pid}/fd/${number}`), '/etc/shadow', `${pid} has descriptor ${number} of the caller's`);
+  child.stdin!.end('\n');
+  await run.end(null);
+  // Closed ones are nobody's place: what is said would be written into the journal.
+  assert.equal(spawnSync('sh', ['-c', `"$@" 0<&- 1>&- 2>&-`, 'sh', front, 'run', name, '--', 'sh', '-c', 'echo said; echo said >&2'], { env: { ...process.env, TERM: 'vt100' } }).status, 0);
+  for (const path of ['tmp', 'var']) {
+    machine.warmUp();
+    rmSync(`${upperOf(name)}/${path}`, { recursive: true, force: true });
+    mkdirSync(`${own}/host`, { recursive: true });
+    symlinkSync(`${own}/host`, `${upperOf(name)}/${path}`);
+    const led = machine.run('run', name, '--', 'true');
+    assert.deepEqual([led.status, led.node], [1, true], path);
+    assert.match(led.stderr, new RegExp(`/${path} in the machine's root leads outside of it`));
+    rmSync(`${upperOf(name)}/${path}`);
+  }
 });
 
 const upperOf = (name: string) => `${machineOf(name)}/top/upper`;

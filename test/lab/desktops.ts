@@ -31,9 +31,12 @@ export async function types(computer: Computer, root: string, word: string): Pro
   await computer.until(...there(`${home(root)}/${word}`));
 }
 
+/** "Log In", as it is read: sometimes without the second word. */
+export const greeter = /Log( ?In)?\b/;
+
 /** From the login screen to an open terminal, by the keyboard alone. */
 export async function logIn(computer: Computer, root: string): Promise<void> {
-  await reads(computer, /Log ?In/);
+  await reads(computer, greeter);
   const asked = (times: number) => ['sh', '-c', `test $(grep -c 'Prompt greeter' ${root}/var/log/lightdm/lightdm.log) -ge ${times}`];
   await computer.until(...asked(1));
   await computer.type(`${person.name}\n`);

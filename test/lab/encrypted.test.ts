@@ -3,7 +3,7 @@ import test from 'node:test';
 import { fileOf } from '../pages.ts';
 import { assertSomeTone, samplesOf, wav } from '../sound.ts';
 import { type Computer, newest, power } from './computer.ts';
-import { desktop, home, logIn, plain, there, types } from './desktops.ts';
+import { desktop, greeter, home, logIn, plain, there, types } from './desktops.ts';
 import { reads } from './screen.ts';
 
 /** The work desktop on an encrypted volume of a volume group: closed, and its key in a file. */
@@ -97,5 +97,5 @@ test('trixie: whenever all processes of a desktop on an encrypted volume are kil
   }
   // And it still starts.
   await computer.does('nestbox', 'start', 'work');
-  await reads(computer, /Log ?In/);
+  await reads(computer, greeter);
 });

@@ -133,8 +133,15 @@ function firstWith(cases: Case[]): Case[] {
   });
 }
 
+/** A value without its texts and numbers: what is there of it, and what not. */
+const shape = (value: unknown): unknown =>
+  Array.isArray(value) ? [...new Set(value.map((one) => JSON.stringify(shape(one))))].sort()
+  : typeof value === 'object' && value !== null ? Object.fromEntries(Object.entries(value).map(([key, one]) => [key, key === 'kind' ? one : shape(one)]))
+  : typeof value === 'boolean' || value === null ? value
+  : typeof value;
+
 /** What makes one step another than one that has been tried: folders, settings, and a driver's many libraries are all alike, and so are the files that get other owners. */
-const alike = (step: Step): string => (['mkdir', 'write', 'remove', 'bind', 'link-inside', 'link-inside-end', 'mount-point', 'remove-empty', 'node', 'owners', 'chroot-mounts'].includes(step.kind) ? step.kind : JSON.stringify(step));
+const alike = (step: Step): string => (['mkdir', 'write', 'remove', 'bind', 'link-inside', 'link-inside-end', 'mount-point', 'remove-empty', 'node', 'owners', 'chroot-mounts'].includes(step.kind) ? step.kind : JSON.stringify(shape(step)));
 
 test('whichever effect fails, or is the last before the power goes, all is taken back without a trace', async () => {
   const tried = new Set<string>(); // a step that another machine had is not tried again: only what is new about each

@@ -6,6 +6,7 @@ import { MemoryHost } from '../../src/host/memory.ts';
 import { node } from '../../src/host/memory-tree.ts';
 import { hidePrivate, inLayers, makeAbove, makeLinkInside, makeMountPoint, missingIn, mustStayInside, removeLinkInside, withoutLinks } from '../../src/layers.ts';
 import { apply, undo } from '../../src/apply.ts';
+import { masksOf } from '../../src/masks.ts';
 import type { Step } from '../../src/step.ts';
 import { memoryJournal } from './world.ts';
 
@@ -42,6 +43,19 @@ test('a folder that is made in the upper layer has the owner and mode that it ha
   assert.equal(await h.kind('/upper/srv/data/deep/point'), 'directory');
   await makeMountPoint(h, layers, '/etc/resolv.conf', 'file');
   assert.equal(await h.kind('/upper/etc/resolv.conf'), 'file');
+});
+
+test('what is left out in a root that boots is never left out on the host, wherever the links of a package lead', async () => {
+  const h = host();
+  h.folders('/etc/systemd');
+  h.put('/built/etc', link('settings'));
+  h.folders('/built/settings');
+  await apply([{ kind: 'mask', root: '/built', made: masksOf([]) }], h, null);
+  assert.equal(await h.readLink('/built/settings/systemd/system/fstrim.timer'), '/dev/null');
+  h.put('/other/etc/systemd', link('/etc/systemd'));
+  const before = hostFiles(h);
+  await assert.rejects(apply([{ kind: 'mask', root: '/other', made: masksOf([]) }], h, null), /leads outside/);
+  assert.deepEqual(hostFiles(h), before);
 });
 
 /** What a hostile root may have in place of a folder or a file. */

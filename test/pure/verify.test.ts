@@ -140,6 +140,9 @@ test('the table counts what is alike, and lists what differs with its mend', () 
   assert.match(tell(green, all, false), /other devices of the host, at their paths: \d+ .*none works/);
   assert.match(tell(green, all, false), /m has what its file gives it, and nothing else\.$/);
   assert.ok(tell(green, all, true).split('\n').length > tell(green, all, false).split('\n').length);
+  const half = report(all, well.map((answer, i): Answer => (i === 3 ? { found: null } : answer)), subject);
+  assert.deepEqual([half.differences, half.untried], [0, 1]);
+  assert.match(tell(half, all, false), /^1 could not be tried: .*\nm has what its file gives it, as far as that was tried\.$/m);
   // Whatever is the other way round is found, each by itself.
   for (const [i, attempt] of all.entries()) {
     if (attempt.expect === 'accepted') continue;

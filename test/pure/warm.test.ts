@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { statSync, utimesSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { stampOf } from '../../src/host/stamp.ts';
 import { plan } from '../../src/plan.ts';
 import { warmOf, wordsOf } from '../../src/warm.ts';
+import { folder } from '../nestbox.ts';
 import { hostNames, meetStored, storedHost } from './hosts.ts';
 import { everyGrant, machineWith, nameOf, variants } from './world.ts';
 
@@ -27,6 +30,13 @@ test('machines go without Node when all that they depend on is watched, and no o
   for (const grant of ['environment', 'limits', 'files', 'display.x11']) assert.ok(warm.some((one) => one.startsWith(grant)), `${grant}: ${warm.join(' ')}`);
 });
 
+test('a run that the display was shown to without a key is none: the key may be there the next time', () => {
+  for (const { name, spec, machine, facts, planned, warm } of made.filter((one) => one.warm && /^display.(x11|nested)/.test(one.grant))) {
+    const without = { ...planned, passing: planned.passing.map((one) => (one.step.kind === 'authorize' || one.step.kind === 'copy-cookie' ? { ...one, step: { ...one.step, authority: null } } : one)) };
+    assert.ok(warm && warmOf(machine, facts, spec, without, ['/usr/bin']) === null, name);
+  }
+});
+
 test('their steps are lists of words, from which the container has everything but its program', () => {
   for (const { name, warm, machine } of made) {
     for (const step of warm?.steps ?? []) {
@@ -47,4 +57,15 @@ test('what another machine or session may change is among what is compared', () 
   for (const path of ['/etc/nestbox/law.toml', '/etc/passwd', '/usr/bin', ...machine.layers.map((layer) => `${layer}/etc/passwd`)]) assert.ok(warm!.from.same.includes(path), path);
   for (const layer of machine.layers) assert.ok(warm!.from.like.includes(layer), layer);
   assert.ok(warm!.from.none.includes(`/var/lib/nestbox/services/${machine.name}`));
+});
+
+test('units are taken for those of a machine file only if that has not been changed since it was read', (t) => {
+  const file = `${folder(t)}/machine.toml`;
+  writeFileSync(file, 'x');
+  const { ino, ctimeMs } = statSync(file);
+  assert.match(stampOf(file), new RegExp(`^${ino} 1 \\d+\\.\\d+ ${file}$`));
+  assert.match(stampOf(file, ctimeMs + 1000), new RegExp(`^${ino} `));
+  assert.equal(stampOf(file, ctimeMs - 1), `- ${file}`);
+  utimesSync(file, 0, 0); // nobody is led by the time that a file says of itself
+  assert.ok(!stampOf(file).includes(' 0.0 '));
 });
