@@ -56,8 +56,10 @@ export function follow(t: TestContext, child: ChildProcess): Running {
   return {
     child, stdout: () => stdout, stderr: () => stderr, end,
     async says(pattern) {
-      const limit = Date.now() + 30_000;
+      let [limit, heard] = [0, -1];
       for (;;) {
+        const length = stdout.length + stderr.length;
+        if (length !== heard) [limit, heard] = [Date.now() + 30_000, length];
         const found = pattern.exec(stdout);
         if (found) return found;
         if (over || Date.now() > limit) throw new Error(`${over ? 'it ended' : 'it is silent'} before it said ${pattern}:\n${stdout.slice(-2000)}${stderr.slice(-2000)}`);
