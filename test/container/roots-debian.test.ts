@@ -52,7 +52,7 @@ test('a Debian root is built as asked, is neutral, and is the template of the ne
 
   const [, short] = timed(() => create(t, 'roots-deb-2', source));
   t.diagnostic(`built in ${Math.round(long)} ms, made again in ${Math.round(short)} ms`);
-  assert.ok(short < 1000, `the second machine is ready after ${short} ms`);
+  assert.ok(short < Math.max(1000, long / 20), `the second machine is ready after ${short} ms, the first after ${long} ms`);
   assert.equal(templateOf('roots-deb-2'), root);
   assert.equal(inside('roots-deb-2', 'hello'), 'Hello, world!\n');
   for (const name of ['roots-deb-1', 'roots-deb-2']) {
