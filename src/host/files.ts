@@ -193,7 +193,7 @@ export const files: Files = {
   resolve: async (path) => unlessAbsent(() => realpathSync.native(path), null),
   set: (path, value) => told(`set ${path} to '${value}'`, () => writeFileSync(path, value, { flag: 'r+' })),
   rename: (from, to) => told(`rename ${from} to ${to}`, () => onHost(from, (old) => onHost(to, (way) => renameSync(old, way)))),
-  removeLeftover: (path) => told(`remove ${path}`, () => onHost(path, (way) => removeLeftover(path, way))),
+  removeLeftover: (path) => told(`remove ${path}`, () => unlessAbsent(() => onHost(path, (way) => removeLeftover(path, way)), undefined)),
   mountsBelow: async (path) => mountsBelow(path),
   isMounted: async (path) => readMounts().some(({ at }) => at === path),
 };

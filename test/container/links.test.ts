@@ -260,6 +260,10 @@ test('a hostile root, with links to the host wherever a container has something,
   }
 });
 
+test('what is no longer there, nor the folder that it was in, needs no removing', async (t) => {
+  await files.removeLeftover(`${folder(t)}/gone/name`);
+});
+
 test('a pipe in the place of a file that is read is not waited for', (t) => {
   const at = theirs(t);
   says('mkfifo', `${at}/pipe`);
