@@ -18,11 +18,20 @@ const has = (part: string) => parts.length === 0 || parts.includes(part);
 /** What ten times as much may take at most, in times: the slope of the line in a plot with two logarithmic axes is 1.15. */
 const tenfold = 10 ** 1.15;
 
-/** Megabytes of a process at its highest, told by itself at its end: what the parent reads of a child (ru_maxrss) has the parent's own in it. */
-function watched(folder: string): { options: string[]; read(): number } {
-  const [script, file] = [`${folder}/peak.cjs`, `${folder}/peak`];
-  writeFileSync(script, `const fs = require('node:fs'); process.on('exit', () => fs.writeFileSync(${JSON.stringify(file)}, /VmHWM:\\s+(\\d+)/.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1]));\n`);
-  return { options: ['--require', script], read: () => Number(readFileSync(file, 'utf8')) / 1024 };
+/**
+ * Told by a process itself at its end: its megabytes at the highest, as what the parent reads of a child (ru_maxrss) has the parent's own in it; and milliseconds of the processor, in which
+ * others that work beside it are not.
+ */
+function watched(folder: string): { options: string[]; read(): { peak: number; took: number } } {
+  const [script, file] = [`${folder}/watched.cjs`, `${folder}/watched`];
+  writeFileSync(script, `const fs = require('node:fs'); process.on('exit', () => { const { user, system } = process.cpuUsage(); fs.writeFileSync(${JSON.stringify(file)}, \`\${/VmHWM:\\s+(\\d+)/.exec(fs.readFileSync('/proc/self/status', 'utf8'))[1]} \${user + system}\`); });\n`);
+  return {
+    options: ['--require', script],
+    read() {
+      const [kilobytes, microseconds] = readFileSync(file, 'utf8').split(' ').map(Number) as [number, number];
+      return { peak: kilobytes / 1024, took: microseconds / 1000 };
+    },
+  };
 }
 
 interface Series {
@@ -41,7 +50,8 @@ async function grow(folder: string, commands: Record<string, (size: number) => s
     const [program = '', ...more] = argv(size);
     return {
       name: name(command, size), argv: [program, ...watching, ...more], before: () => at(size),
-      after: () => void peaks.set(name(command, size), [...(peaks.get(name(command, size)) ?? []), read()]),
+      after: () => void peaks.set(name(command, size), [...(peaks.get(name(command, size)) ?? []), read().peak]),
+      took: () => read().took,
     };
   }));
   const measured = measure(variants, { rounds, warmups: short ? 0 : 1 });
@@ -58,7 +68,7 @@ const goals = ({ command, sizes }: Series): Goal[] => {
 };
 
 function tell(title: string, series: Series[]): void {
-  report(`${title}: time`, series.flatMap(({ measured }) => measured), series.flatMap(goals), {}, json);
+  report(`${title}: time of the processor`, series.flatMap(({ measured }) => measured), series.flatMap(goals), {}, json);
   if (!json) console.log();
   report(`${title}: memory at its highest`, series.flatMap(({ memory }) => memory), series.flatMap(goals).map((goal) => ({ ...goal, margin: 1.5 })), {}, json, 'MB');
 }
