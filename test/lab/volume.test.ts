@@ -203,7 +203,7 @@ for (const host of newest) {
     assert.equal(closed(await open(computer)), '');
 
     // With a key it comes up with the computer, whose disk comes late.
-    await computer.write('/etc/systemd/system/late-disk.service', '[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nExecStart=/bin/sleep 3\nExecStart=/sbin/losetup /dev/loop0 /root/disk.img\n[Install]\nWantedBy=basic.target\n'.replace('After=multi-user.target\n', 'DefaultDependencies=no\n'));
+    await computer.write('/etc/systemd/system/late-disk.service', '[Unit]\nDefaultDependencies=no\nAfter=systemd-remount-fs.service\n[Service]\nType=oneshot\nExecStart=/bin/sleep 3\nExecStart=/sbin/losetup /dev/loop0 /root/disk.img\n[Install]\nWantedBy=basic.target\n');
     await computer.does('systemctl', 'enable', 'late-disk.service');
     await computer.write('/root/work.toml', keyed);
     await computer.does('nestbox', 'enable', '/root/work.toml');
