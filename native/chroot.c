@@ -379,7 +379,7 @@ static void read_wish(struct wish *wish, struct chamber *chamber, int argc, char
 
 static void set_variables(const struct wish *wish, const struct person *person) {
 	clearenv();
-	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	setenv("PATH", PROGRAM_FOLDERS, 1);
 	setenv("HOME", person->home, 1);
 	setenv("USER", person->name, 1);
 	setenv("LOGNAME", person->name, 1);

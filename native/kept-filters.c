@@ -11,13 +11,6 @@
 /* Longest file that is read: 64 filters of the most instructions that the kernel takes (BPF_MAXINSNS) are fewer bytes. */
 #define MOST (4 << 20)
 
-uint64_t checksum(const void *bytes, size_t length) {
-	uint64_t hash = 0xcbf29ce484222325;
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ ((const unsigned char *)bytes)[i]) * 0x100000001b3;
-	return hash;
-}
-
 char *line_of_file(const char *path) {
 	struct stat stat_of;
 	char *line = NULL;
@@ -104,7 +97,7 @@ static char *bytes_of(int at, const char *name, size_t *length, const char **wro
 static int parse(char *bytes, size_t length, struct kept *kept) {
 	unsigned long long sum;
 	int head = 0;
-	if (sscanf(bytes, "nestbox-filters 1 %16llx%n", &sum, &head) != 1 || bytes[head] != '\n' || checksum(bytes + head + 1, length - (size_t)head - 1) != sum)
+	if (sscanf(bytes, "nestbox-filters 1 %16llx%n", &sum, &head) != 1 || bytes[head] != '\n' || fnv1a(FNV1A_BEGIN, bytes + head + 1, length - (size_t)head - 1) != sum)
 		return 0;
 	char *line = bytes + head + 1, *end;
 	size_t most = length / 2 + 1; /* no line is shorter */
@@ -163,9 +156,9 @@ static int holds(const struct kept *kept, const char *program, char **options) {
 
 /* A file for each set of options: the name keeps them apart, what it is for stands in it. */
 static void name_of(char **options, const char *program, char name[17]) {
-	uint64_t hash = checksum(program, strlen(program) + 1);
+	uint64_t hash = fnv1a(FNV1A_BEGIN, program, strlen(program) + 1);
 	for (; *options; options++)
-		hash = hash * 31 + checksum(*options, strlen(*options) + 1);
+		hash = hash * 31 + fnv1a(FNV1A_BEGIN, *options, strlen(*options) + 1);
 	snprintf(name, 17, "%016llx", (unsigned long long)hash);
 }
 

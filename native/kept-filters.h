@@ -21,9 +21,6 @@ char *line_of_file(const char *path);
 /* `kernel RELEASE VERSION MACHINE` */
 char *line_of_kernel(void);
 
-/* FNV-1a of 64 bits (RFC 9923). */
-uint64_t checksum(const void *bytes, size_t length);
-
 /* Starts `argv`, a systemd-nspawn, with nothing in it, reads its filters, tries whether it can do its work under them, and leaves a file of that name
  * in the folder `at`, whose path is `folder`. Returns whether there is one now. */
 int record_filters(int at, const char *folder, const char *name, char **argv, char **options);

@@ -23,6 +23,12 @@ long long now(void) {
 	return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
 }
 
+uint64_t fnv1a(uint64_t hash, const void *bytes, size_t length) {
+	for (const unsigned char *at = bytes, *end = at + length; at < end; at++)
+		hash = (hash ^ *at) * 0x100000001b3u;
+	return hash;
+}
+
 static void line(const char *format, va_list arguments) {
 	vfprintf(stderr, format, arguments);
 	fputc('\n', stderr);

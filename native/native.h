@@ -18,6 +18,14 @@ _Noreturn void refuse(const char *format, ...) __attribute__((format(printf, 1, 
 /* Milliseconds, of a clock that never goes back. */
 long long now(void);
 
+/* FNV-1a of 64 bits (RFC 9923), of bytes that follow those of which `hash` is; the first follow FNV1A_BEGIN. It keeps mistakes apart and no attackers. */
+#define FNV1A_BEGIN 0xcbf29ce484222325u
+uint64_t fnv1a(uint64_t hash, const void *bytes, size_t length);
+
+/* Where programs are looked for by those that we start, and the variable that says so. */
+#define PROGRAM_FOLDERS "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define CLEAN_PATH "PATH=" PROGRAM_FOLDERS
+
 /* A number in [0, 2^32) written in decimal, or the end of the program. */
 uint32_t number(const char *text, const char *what);
 

@@ -92,7 +92,7 @@ static int make_root(const char *folder) {
 /* The file comes to be under its name whole, or not at all, and nothing is left of one that is cut off. */
 static int leave(int at, const char *name, int file, struct text text) {
 	char from[64];
-	if (dprintf(file, "nestbox-filters 1 %016llx\n", (unsigned long long)checksum(text.bytes, text.length)) < 0 || write(file, text.bytes, text.length) != (ssize_t)text.length)
+	if (dprintf(file, "nestbox-filters 1 %016llx\n", (unsigned long long)fnv1a(FNV1A_BEGIN, text.bytes, text.length)) < 0 || write(file, text.bytes, text.length) != (ssize_t)text.length)
 		return 0;
 	snprintf(from, sizeof from, "/proc/self/fd/%d", file);
 	unlinkat(at, name, 0);

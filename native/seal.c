@@ -10,26 +10,19 @@
 
 static uint64_t sum, files;
 
-/* FNV-1a, 64 bits: www.isthe.com/chongo/tech/comp/fnv. */
-static uint64_t add(uint64_t hash, const void *bytes, size_t size) {
-	for (const unsigned char *at = bytes, *end = at + size; at < end; at++)
-		hash = (hash ^ *at) * 0x100000001b3u;
-	return hash;
-}
-
 /* `above` stands for the path of the folder. The order in which a folder lists its files is nobody's to rely on: so each counts by itself. */
 static uint64_t add_file(uint64_t above, int folder, const char *name, const struct stat *stat) {
 	char to[4096];
-	uint64_t path = add(above ^ 0x2f, name, strlen(name) + 1), hash = path;
+	uint64_t path = fnv1a(above ^ 0x2f, name, strlen(name) + 1), hash = path;
 	/* A folder's size and count of names say how it is kept, and not what is in it. */
 	int is_folder = S_ISDIR(stat->st_mode), is_node = S_ISCHR(stat->st_mode) || S_ISBLK(stat->st_mode);
 	uint64_t facts[] = { stat->st_mode, stat->st_uid, stat->st_gid, is_folder ? 0 : stat->st_size, is_folder ? 0 : stat->st_nlink, is_node ? stat->st_rdev : 0, stat->st_mtim.tv_sec, stat->st_mtim.tv_nsec };
-	hash = add(hash, facts, sizeof facts);
+	hash = fnv1a(hash, facts, sizeof facts);
 	if (S_ISLNK(stat->st_mode)) {
 		ssize_t length = readlinkat(folder, name, to, sizeof to);
 		if (length < 0)
 			die("%s", name);
-		hash = add(hash, to, length);
+		hash = fnv1a(hash, to, length);
 	}
 	sum += hash;
 	files++;
@@ -66,7 +59,7 @@ int seal_job(int argc, char **argv) {
 		return 2;
 	if (file < 0 || fstat(file, &stat) < 0)
 		die("%s", argv[1]);
-	uint64_t path = add_file(0xcbf29ce484222325u, file, "", &stat);
+	uint64_t path = add_file(FNV1A_BEGIN, file, "", &stat);
 	add_folder(file, stat.st_dev, path, 0);
 	printf("1 %llu %016llx\n", (unsigned long long)files, (unsigned long long)sum);
 	return 0;

@@ -107,7 +107,7 @@ struct start start(char **argv, const struct filters *under) {
 	pid_t pid = (pid_t)syscall(SYS_clone, (under ? CLONE_FILES : 0) | SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid == 0) {
 		int listener = -1;
-		static char *environment[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "SYSTEMD_NSPAWN_LOCK=0", NULL, NULL };
+		static char *environment[] = { CLEAN_PATH, "LANG=C.UTF-8", "SYSTEMD_NSPAWN_LOCK=0", NULL, NULL };
 		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != us)
 			_exit(1);
 		for (size_t i = 0; under && i < under->count; i++) {

@@ -8,21 +8,14 @@
 /* In the order of src/warm.ts. */
 static const char *variables[] = { "DISPLAY", "HOME", "LANG", "PKEXEC_UID", "SUDO_GID", "SUDO_UID", "TERM", "XAUTHORITY" };
 
-/* FNV-1a of 64 bits: draft-eastlake-fnv, section 6. */
-static uint64_t add(uint64_t hash, const char *text, size_t length) {
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3ull;
-	return hash;
-}
-
 static uint64_t key(void) {
-	uint64_t hash = 0xcbf29ce484222325ull;
+	uint64_t hash = FNV1A_BEGIN;
 	for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
 		const char *value = getenv(variables[i]);
-		hash = add(hash, value ? "=" : "-", 1);
+		hash = fnv1a(hash, value ? "=" : "-", 1);
 		if (value)
-			hash = add(hash, value, strlen(value));
-		hash = add(hash, "", 1);
+			hash = fnv1a(hash, value, strlen(value));
+		hash = fnv1a(hash, "", 1);
 	}
 	return hash;
 }

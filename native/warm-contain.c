@@ -128,7 +128,7 @@ int contain(struct warm *warm, const struct words *step) {
 	for (int n = 0; n < warm->program.count; n++)
 		argv[k++] = warm->program.at[n];
 	argv[k] = NULL;
-	environment[e++] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	environment[e++] = CLEAN_PATH;
 	environment[e++] = "LANG=C.UTF-8";
 	if (getenv("TERM") && snprintf(term, sizeof term, "TERM=%s", getenv("TERM")) < (int)sizeof term && term[5])
 		environment[e++] = term;

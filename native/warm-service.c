@@ -37,7 +37,7 @@ static _Noreturn void become_service(const struct words *step, const sigset_t *s
 	int log = open(step->at[LOG], O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (log < 0 || null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 || chdir("/") < 0)
 		_exit(1);
-	environment[e++] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	environment[e++] = CLEAN_PATH;
 	environment[e++] = "LANG=C.UTF-8";
 	for (int n = 0; n < variables.count; n++)
 		environment[e++] = variables.at[n];

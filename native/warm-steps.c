@@ -19,7 +19,7 @@ struct words counted(const struct words *words, int *i) {
 }
 
 /* What programs of the host are given, never the caller's own. */
-static const char *const clean[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", NULL };
+static const char *const clean[] = { CLEAN_PATH, "LANG=C.UTF-8", NULL };
 
 static void hush(void) {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);

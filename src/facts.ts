@@ -353,10 +353,12 @@ export const kernelIsAtLeast = (facts: Facts, major: number, minor: number): boo
   return ours > major || (ours === major && oursMinor >= minor);
 };
 
+/** Whether it is the folder, or below it. Both are without links, and end in no slash. */
+export const isWithin = (path: string, folder: string): boolean => folder === '/' || path === folder || path.startsWith(`${folder}/`);
+
 /** The mount that holds `path`. */
 export function mountOf(facts: Facts, path: string): Mount | undefined {
-  const holds = (mount: Mount) => mount.at === '/' || path === mount.at || path.startsWith(`${mount.at}/`);
-  return facts.mounts.filter(holds).reduce<Mount | undefined>((best, mount) => (!best || mount.at.length >= best.at.length ? mount : best), undefined);
+  return facts.mounts.filter(({ at }) => isWithin(path, at)).reduce<Mount | undefined>((best, mount) => (!best || mount.at.length >= best.at.length ? mount : best), undefined);
 }
 
 /** Since which kernel a file system can be shown with other owners: mount_setattr(2), "ID-mapped mounts". */

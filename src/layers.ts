@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path/posix';
 import { Complaint } from './errors.ts';
+import { isWithin } from './facts.ts';
 import { type Host, must } from './host.ts';
 import { firstId } from './names.ts';
 import type { Owner } from './step.ts';
@@ -19,8 +20,6 @@ export async function inLayers(host: Host, layers: readonly string[], path: stri
   }
   return null;
 }
-
-const isWithin = (path: string, folder: string): boolean => folder === '/' || path === folder || path.startsWith(`${folder}/`);
 
 /** A link of a root leads out of it. */
 class LedAway extends Complaint {}

@@ -1,10 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { attempt } from '../attempt.ts';
+import { isWithin } from '../facts.ts';
 import { readMounts } from '../probe.ts';
 
 /** Who on this host has a directory before them, whichever program has put them there. */
-
-const isWithin = (path: string, folder: string): boolean => folder === '/' || path === folder || path.startsWith(`${folder}/`);
 
 /**
  * What uses a directory, in a person's words: what is mounted in it here, mounts of it or of a part of it anywhere, layers of overlays, and programs that

@@ -3,7 +3,7 @@ import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { attempt } from '../attempt.ts';
 import { Complaint } from '../errors.ts';
-import type { Facts } from '../facts.ts';
+import { type Facts, isWithin } from '../facts.ts';
 import { portsIn } from '../ports.ts';
 import { capabilitiesIn } from '../powers.ts';
 import { readMounts } from '../probe.ts';
@@ -171,12 +171,10 @@ function limitOf(of: keyof typeof limitFiles, groups: readonly string[]): string
   return numbers.length === 0 || (of === 'memory' && least > 2 ** 60) ? 'none' : `${Number(least.toFixed(3))}`;
 }
 
-const isBelow = (path: string, folder: string): boolean => folder === '/' || path === folder || path.startsWith(`${folder}/`);
-
 /** Where something is mounted inside that is a file system of the host, and not below the machine's own root. */
 function ofTheHost(pid: number): string[] {
   const hosts = new Set(readMounts().map(({ device }) => device));
   const mounts = readMounts(`${pid}`);
   const root = mounts.findLast(({ at }) => at === '/');
-  return [...new Set(mounts.filter((one) => one.at !== '/' && hosts.has(one.device) && !(root && one.device === root.device && isBelow(one.root, root.root))).map(({ at }) => at))];
+  return [...new Set(mounts.filter((one) => one.at !== '/' && hosts.has(one.device) && !(root && one.device === root.device && isWithin(one.root, root.root))).map(({ at }) => at))];
 }
