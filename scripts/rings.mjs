@@ -1,18 +1,23 @@
-// scripts/rings.mjs FILE...: runs test files one after the other, as the container ring compares the whole host before and after, and those of the lab two at a time:
-// a virtual computer waits half of the time.
+// scripts/rings.mjs FILE...: runs test files on two lanes. The container ring compares the whole host before and after, so its files (after those of the pure ring)
+// have the first lane for themselves, one after the other. A virtual computer changes nothing of the host: the lab has the second lane, and both when the first is free.
 import { run } from 'node:test';
+import { PassThrough } from 'node:stream';
 import report from './reporter.mjs';
 
 const files = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const testNamePatterns = process.argv.flatMap((word) => (word.startsWith('--test-name-pattern=') ? [word.slice('--test-name-pattern='.length)] : []));
 const isLab = (file) => file.startsWith('test/lab/');
+const lab = files.filter(isLab);
 
 /** In ms. A file that is never done, as something that it has started still runs, must not keep all others from being run. */
 const timeout = Number(process.env.NESTBOX_PATIENCE ?? 25 * 60_000);
+const events = new PassThrough({ objectMode: true });
 
-async function* events() {
-  for (const [some, concurrency] of [[files.filter((file) => !isLab(file)), 1], [files.filter(isLab), 2]])
-    if (some.length > 0) yield* run({ files: some, concurrency, timeout, ...(testNamePatterns.length > 0 && { testNamePatterns }) });
+async function lane(...queues) {
+  for (const queue of queues)
+    for (let file = queue.shift(); file !== undefined; file = queue.shift())
+      for await (const event of run({ files: [file], concurrency: 1, timeout, ...(testNamePatterns.length > 0 && { testNamePatterns }) })) events.write(event);
 }
 
-for await (const text of report(events())) process.stdout.write(text);
+Promise.all([lane(files.filter((file) => !isLab(file)), lab), lane(lab)]).then(() => events.end(), (error) => events.destroy(error));
+for await (const text of report(events)) process.stdout.write(text);
