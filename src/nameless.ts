@@ -49,7 +49,7 @@ export function withoutNames({ facts, condition }: Patient, names: Names): Patie
     // What programs begin with is a processor's, and no number of somebody's own.
     ...(binfmt && { binfmt: { ...binfmt, entries: binfmt.entries.map((entry) => ({ ...said(entry), magic: entry.magic, mask: entry.mask })), emulators: said(binfmt.emulators) } }),
   };
-  return { facts: told, condition: { ...condition, closed: said(condition.closed), wayland: said(condition.wayland), left: said(condition.left) } };
+  return { facts: told, condition: { ...condition, closed: said(condition.closed), wayland: said(condition.wayland), left: said(condition.left), barriers: said(condition.barriers) } };
 }
 
 /** What replaces the names in all texts of a value, its keys included. */

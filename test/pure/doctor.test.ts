@@ -14,7 +14,7 @@ import { exampleText, here, hostNames, meetStored, storedCdi, storedHost } from 
 
 const healthy: Condition = {
   namespaces: ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts'], userNamespaces: 62514, modules: 'there', drivers: { overlay: 'there', loop: 'loadable', dm_crypt: 'loadable', veth: 'loadable', bridge: 'loadable', nf_tables: 'there', uinput: 'loadable' },
-  callFilters: true, deviceFilters: true, through: 'sudo', closed: null, listens: true, wayland: null, undriven: [], nvidiaLibraries: [], left: [],
+  callFilters: true, deviceFilters: true, through: 'sudo', closed: null, listens: true, wayland: null, undriven: [], nvidiaLibraries: [], left: [], barriers: [],
 };
 
 /** Another host, and in what this one differs. */
