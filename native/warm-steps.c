@@ -49,9 +49,11 @@ int run_program(char **argv, const char *input) {
 	if (pipe2(ends, O_CLOEXEC) < 0 || write(ends[1], input, strlen(input)) < 0)
 		return -1; /* it is far less than a pipe holds */
 	close(ends[1]);
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 	if (pid == 0) {
 		sigset_t none;
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+			_exit(1); /* nor make a link or a table */
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		hush();
