@@ -93,7 +93,7 @@ const placeOf = (at: string): string => at.replace(/^(\/home|\/media|\/mnt|\/srv
 
 /** Of machines: what they are, and not where somebody has put them. */
 const storeOf = ({ templates, machines, services }: Facts['store']): Facts['store'] => ({
-  templates: templates.map((name) => name.replace(/-[0-9a-f]+$/, '')), services,
+  templates: templates.map((name) => name.replace(/(-[0-9a-f]{8,})+$/, '')), services,
   machines: machines.map(({ directory, file: _, devices: __, volume: ___, ...machine }) => ({ ...machine, file: `/etc/nestbox/${machine.name}.toml`, directory: directory === null ? null : `/srv/${machine.name}` })),
 });
 
