@@ -21,6 +21,17 @@ struct words counted(const struct words *words, int *i) {
 /* What programs of the host are given, never the caller's own. */
 static const char *const clean[] = { CLEAN_PATH, "LANG=C.UTF-8", NULL };
 
+int environment_of(struct words more, int has_terminal, char **environment) {
+	const char *term = has_terminal ? getenv("TERM") : NULL;
+	int count = 0;
+	for (; clean[count]; count++)
+		environment[count] = (char *)clean[count];
+	if (term && *term && asprintf(&environment[count], "TERM=%s", term) > 0)
+		count++;
+	memcpy(environment + count, more.at, (size_t)more.count * sizeof *environment);
+	return count + more.count;
+}
+
 static void hush(void) {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int i = 0; i < 3; i++)
