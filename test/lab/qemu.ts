@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { program } from '../nestbox.ts';
 import { type Agent, agent } from './agent.ts';
 import { cache, desktopDisk, does, image, kept, keyOf, making, progress } from './image.ts';
@@ -68,7 +68,7 @@ async function start(kernel: string, disks: Disks, ...options: string[]): Promis
     const native = program.replace('nestbox.cjs', 'nestbox-native');
     const argv = ['launch', '--die-with', `${process.pid}`, '--', '/usr/bin/qemu-system-x86_64', ...hardware(kernel, place), ...options];
     const qemu = spawn(native, argv, { stdio: ['ignore', 'ignore', 'pipe', sound, screen, ...disks, secondSound] });
-    setPriority(qemu.pid!, 5); // what compares times or listens to a tone on this machine comes first
+    setPriority(qemu.pid!, Math.max(5, getPriority())); // what compares times or listens to a tone on this machine comes first
     let said = '';
     qemu.stderr!.setEncoding('utf8').on('data', (text: string) => { said += text; });
     const over = once(qemu, 'exit');
