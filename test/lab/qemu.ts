@@ -19,7 +19,7 @@ import type { Host } from './recipe.ts';
  */
 const hardware = (kernel: string, place: string): string[] => [
   '-accel', 'tcg', '-cpu', 'max', '-m', '2048', '-display', 'none', '-nodefaults', '-no-reboot',
-  '-kernel', `${kernel}/vmlinuz`, '-initrd', `${kernel}/initrd.img`, '-append', 'root=/dev/vda rw quiet mitigations=off panic=-1 console=ttyS0 console=tty0',
+  '-kernel', `${kernel}/vmlinuz`, '-initrd', `${kernel}/initrd.img`, '-append', 'root=/dev/vda rw quiet mitigations=off console=ttyS0 console=tty0',
   '-chardev', `socket,id=monitor,path=${place}/monitor`, '-mon', 'chardev=monitor,mode=control',
   '-chardev', `socket,id=agent,path=${place}/agent`, '-device', 'virtio-serial', '-device', 'virtserialport,chardev=agent,name=nestbox.lab',
   '-chardev', 'ringbuf,id=console,size=65536', '-serial', 'chardev:console',
