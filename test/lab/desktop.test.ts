@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { fileOf } from '../pages.ts';
 import { picture } from '../pictures.ts';
-import { type Computer, hosts, power } from './computer.ts';
+import { type Computer, newest, power } from './computer.ts';
 import { home, logIn, plain, plugs, start, types } from './desktops.ts';
 import { reads, wordsOn } from './screen.ts';
 import { verified } from './verified.ts';
@@ -12,7 +12,7 @@ const isVisible = (terminal: string) => ['grep', '-qx', terminal, '/sys/class/tt
 /** What is written on the first text terminal of the host. */
 const console = async (computer: Computer) => (await computer.get('/dev/vcs1')).replace(/\s+/g, ' ').trim();
 
-for (const host of hosts)
+for (const host of newest)
   test(`${host}: two desktops beside the host's own screen, each with its own picture and keys`, async (t) => {
     const computer = await power(t, host);
     const before = await console(computer);
