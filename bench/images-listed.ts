@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { machineFile, nestbox } from './machines.ts';
+import { front, machineFile, nestbox } from './machines.ts';
 import { measure, options, report } from './measure.ts';
 import { nameOf, places } from './worlds.ts';
 
@@ -45,7 +45,7 @@ export function inContainer(rounds: number): void {
   }
   const measured = measure([
     { name: 'machinectl list-images', argv: ['machinectl', 'list-images', '--no-pager', '--no-legend'] },
-    { name: 'nestbox list', argv: nestbox('list') },
+    { name: 'nestbox list', argv: [front, 'list'] },
   ], { rounds, warmups: 2 });
   report(`${count} machines listed`, measured, [{ name: 'nestbox list', to: 'machinectl list-images', goal: 2, margin: 1.2 }], {}, options().json);
 }
