@@ -1,11 +1,10 @@
-import { dirname } from 'node:path/posix';
 import { Complaint, packages } from '../errors.ts';
 import { type Changes, type Host, saidBy, type Stat, type X11 } from '../host.ts';
-import { leadsOutside } from '../layers.ts';
 import { partialPath } from '../image/packed.ts';
 import type { Owner, Place, Step } from '../step.ts';
 import { store } from '../store.ts';
 import { MemoryImages } from './memory-images.ts';
+import { MemoryRoot } from './memory-root.ts';
 import { copyNode, linesOf, merged, type Node, node, Tree, visit } from './memory-tree.ts';
 
 type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
@@ -83,6 +82,18 @@ export class MemoryHost implements Host {
     ];
   }
 
+  /** Another host that is as this one is now. */
+  copy(): MemoryHost {
+    const { tree: { root, mounts }, processes, links, tables, displays, volumes, emulators, images: { files }, effects, keys } = this;
+    // All at once: what is mounted, held or in a volume is the same node as in the tree.
+    const copied = structuredClone({ tree: { root, mounts }, processes, links, tables, displays, volumes, emulators, files, effects, keys });
+    const made = new MemoryHost();
+    Object.assign(made.tree, copied.tree);
+    for (const [path, bytes] of copied.files) made.images.files.set(path, Buffer.from(bytes));
+    const { tree: _, files: __, ...rest } = copied;
+    return Object.assign(made, rest);
+  }
+
   private act<T>(doing: () => T): T {
     const fails = ++this.effects === this.failAt?.effect;
     if (fails && !this.failAt!.late) throw new Failure('the test lets this fail');
@@ -94,26 +105,15 @@ export class MemoryHost implements Host {
   // Files.
 
   within(root: string): Changes {
-    const at = (path: string): string => {
-      const whole = root === '/' ? path : `${root}${path}`;
-      const folder = this.tree.find(dirname(whole))?.path;
-      if (folder !== undefined && root !== '/' && folder !== root && !folder.startsWith(`${root}/`)) throw leadsOutside(path, folder);
-      return whole;
-    };
-    return {
-      stat: async (path) => this.stat(at(path)), kind: async (path) => this.kind(at(path)), read: async (path) => this.read(at(path)), readLink: async (path) => this.readLink(at(path)),
-      write: async (path, data, mode, owner) => this.write(at(path), data, mode, owner), mkdir: async (path, mode, owner) => this.mkdir(at(path), mode, owner), own: async (path, mode, owner) => this.own(at(path), mode, owner),
-      symlink: async (to, path) => this.symlink(to, at(path)), remove: async (path) => this.remove(at(path)),
-    };
+    return new MemoryRoot(this, root);
   }
 
   async stat(path: string): Promise<Stat | null> {
-    const found = this.tree.find(path, false)?.node;
-    return found ? { kind: found.kind, uid: found.uid, gid: found.gid, mode: found.mode } : null;
+    return this.tree.stat(path);
   }
 
   async kind(path: string): Promise<Stat['kind'] | null> {
-    return (await this.stat(path))?.kind ?? null;
+    return this.tree.kind(path);
   }
 
   async list(path: string): Promise<string[]> {
@@ -125,13 +125,11 @@ export class MemoryHost implements Host {
   }
 
   async read(path: string): Promise<string | null> {
-    const found = this.tree.find(path)?.node;
-    return found && found.kind !== 'directory' ? found.text : null;
+    return this.tree.read(path);
   }
 
   async readLink(path: string): Promise<string | null> {
-    const found = this.tree.find(path, false)?.node;
-    return found?.kind === 'link' ? found.text : null;
+    return this.tree.readLink(path);
   }
 
   private place(path: string, made: Node, replace = false): Node {
