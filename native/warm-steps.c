@@ -116,6 +116,8 @@ static int write_do(const struct words *step) {
 	return done ? own(at[1], at + 3, at[2]) : -1;
 }
 
+static int symlink_do(const struct words *step) { return symlink(step->at[2], step->at[1]); }
+
 static int overlay_do(const struct words *step) {
 	return in_child(overlay_job, step->count, step->at) == 0 ? 0 : -1;
 }
@@ -223,6 +225,7 @@ static const struct {
 } kinds[] = {
 	{ "mkdir", mkdir_do, NULL, remove_back },
 	{ "write", write_do, NULL, remove_back },
+	{ "symlink", symlink_do, NULL, remove_back },
 	{ "overlay", overlay_do, NULL, at_first },
 	{ "bind", bind_do, NULL, at_second },
 	{ "tmpfs", tmpfs_do, NULL, at_first },
