@@ -51,25 +51,6 @@ static int cut_at_name(struct file *file) {
 	return 0;
 }
 
-/* The template with what was kept of such a file: its folder, and the path of that. */
-static int find_pattern(const struct file *file, char template[512], char path[1024]) {
-	uint64_t key = caller_key();
-	key = fnv1a(fnv1a(key, file->text, file->before), "", 1);
-	key = fnv1a(key, file->text + file->after, strlen(file->text + file->after) + 1);
-	DIR *templates = opendir(STORE "/templates");
-	int found = 0;
-	for (struct dirent *entry; templates && !found && (entry = readdir(templates));) {
-		if (*entry->d_name == '.')
-			continue;
-		snprintf(template, 512, STORE "/templates/%s", entry->d_name);
-		snprintf(path, 1024, "%s/patterns/%016llx", template, (unsigned long long)key);
-		found = access(path, R_OK) == 0;
-	}
-	if (templates)
-		closedir(templates);
-	return found;
-}
-
 static const struct words *list_of(const struct warm *pattern, const char *kind) {
 	for (int i = 0; i < pattern->count; i++)
 		if (strcmp(pattern->lists[i].at[0], kind) == 0)
@@ -81,6 +62,26 @@ static const struct words *list_of(const struct warm *pattern, const char *kind)
 static int is_of(const struct warm *pattern, const struct file *file) {
 	const struct words *before = list_of(pattern, "before"), *after = list_of(pattern, "after");
 	return before && after && strlen(before->at[1]) == file->before && memcmp(before->at[1], file->text, file->before) == 0 && strcmp(after->at[1], file->text + file->after) == 0;
+}
+
+/* The template of which such a file was kept, with all as it was then. Another one may be of a root as it has been before. */
+static int find_pattern(struct warm *pattern, const struct file *file, char template[512]) {
+	char path[1024];
+	uint64_t key = fnv1a(fnv1a(caller_key(), file->text, file->before), "", 1);
+	key = fnv1a(key, file->text + file->after, strlen(file->text + file->after) + 1);
+	DIR *templates = opendir(STORE "/templates");
+	int found = 0;
+	for (struct dirent *entry; templates && !found && (entry = readdir(templates));) {
+		snprintf(template, 512, STORE "/templates/%s", entry->d_name);
+		snprintf(path, sizeof path, "%s/patterns/%016llx", template, (unsigned long long)key);
+		if (*entry->d_name == '.' || access(path, R_OK) < 0)
+			continue;
+		*pattern = (struct warm){ .machine = file->name, .journal = -1 };
+		found = read_record(pattern, path) && is_of(pattern, file) && pattern->step_count > 0;
+	}
+	if (templates)
+		closedir(templates);
+	return found;
 }
 
 /* Nothing has this name yet. */
@@ -236,7 +237,7 @@ static int write_journal(struct warm *pattern) {
 		struct step *step = &pattern->steps[i];
 		struct stat stat_;
 		size_t length = strlen(step->line);
-		int is_done = strcmp(step->words.at[0], "mkdir") == 0 && lstat(step->words.at[1], &stat_) == 0;
+		int is_done = length == 0 || (strcmp(step->words.at[0], "mkdir") == 0 && lstat(step->words.at[1], &stat_) == 0);
 		if (!is_done && write(pattern->journal, step->line, length) != (ssize_t)length)
 			return 0;
 		step->line = "";
@@ -245,12 +246,10 @@ static int write_journal(struct warm *pattern) {
 }
 
 /* With the lock held. -1: nothing has been done, or what has been is in the journal. */
-static int make(struct warm *pattern, const struct file *file, const char *template, const char *path) {
+static int make(struct warm *pattern, const char *template) {
 	char undo[512];
 	int from, asked = 0;
-	if (!is_free(pattern->machine) || !read_record(pattern, path) || !is_of(pattern, file) || pattern->step_count == 0)
-		return -1;
-	uint32_t shift = pick_shift(pattern, pattern->machine);
+	uint32_t shift = is_free(pattern->machine) ? pick_shift(pattern, pattern->machine) : 0;
 	if (shift == 0 || !fill(pattern, shift))
 		return -1;
 	pid_t pid = start_seal(template, &from);
@@ -271,11 +270,11 @@ static int make(struct warm *pattern, const struct file *file, const char *templ
 
 int create(const char *path) {
 	static struct file file;
-	char template[512], kept[1024];
-	struct warm pattern = { .machine = file.name, .journal = -1 };
+	char template[512];
+	struct warm pattern;
 	sigset_t taken, before;
 	size_t length = strlen(path);
-	if (length < 6 || strcmp(path + length - 5, ".toml") != 0 || *path == '-' || !read_file(path, &file) || !cut_at_name(&file) || !find_pattern(&file, template, kept) || own_descriptors() < 0)
+	if (length < 6 || strcmp(path + length - 5, ".toml") != 0 || *path == '-' || !read_file(path, &file) || !cut_at_name(&file) || own_descriptors() < 0 || !find_pattern(&pattern, &file, template))
 		return -1;
 	snprintf(pattern.folder, sizeof pattern.folder, "/run/nestbox/%s", file.name);
 	snprintf(pattern.journal_path, sizeof pattern.journal_path, STORE "/journal/%s", file.name);
@@ -285,7 +284,7 @@ int create(const char *path) {
 	sigprocmask(SIG_BLOCK, &taken, &before);
 	int status = -1;
 	if ((pattern.lock = take_lock(pattern.folder)) >= 0) {
-		status = make(&pattern, &file, template, kept);
+		status = make(&pattern, template);
 		rmdir(pattern.folder);
 		rmdir("/run/nestbox");
 		close(pattern.lock);

@@ -259,7 +259,7 @@ int take_step(struct warm *warm, struct step *step) {
 	size_t length = strlen(step->line);
 	if (warm->journal < 0 && (warm->journal = open(warm->journal_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) < 0)
 		return -1;
-	if (write(warm->journal, step->line, length) != (ssize_t)length)
+	if (length > 0 && write(warm->journal, step->line, length) != (ssize_t)length)
 		return -1;
 	step->journalled = 1;
 	return kinds[kind].take ? kinds[kind].take(&step->words) : kinds[kind].start(warm, &step->words);

@@ -108,6 +108,7 @@ static int write_state(const struct warm *warm) {
 
 /* As note() of src/text.ts. */
 void tell(const struct warm *warm) {
+	setlinebuf(stderr);
 	for (int i = 0; i < warm->count; i++)
 		if (strcmp(warm->lists[i].at[0], "note") == 0) {
 			fputs("nestbox: ", stderr);

@@ -1,3 +1,4 @@
+import { attempt } from './attempt.ts';
 import type { Facts } from './facts.ts';
 import type { Machine } from './machine.ts';
 import { plan } from './plan.ts';
@@ -40,9 +41,10 @@ export function cutAtName(text: string): { before: string; name: string; after: 
 
 /** Whether the name is all that another name in its place changes. */
 function isName({ before, name, after }: { before: string; name: string; after: string }): boolean {
-  const [one, other] = [name, name === 'other' ? 'another' : 'other'].map((word) => readSpec(`${before}${word}${after}`, ''));
-  const renamed = { ...one!, name: other!.name, ...(one!.hostname === name && other!.hostname === other!.name && { hostname: other!.name }) };
-  return one!.name === name && JSON.stringify(renamed) === JSON.stringify(other);
+  const [one, other] = [name, name === 'other' ? 'another' : 'other'].map((word) => attempt(() => readSpec(`${before}${word}${after}`, ''), null));
+  if (!one || !other || one.name !== name) return false;
+  const renamed = { ...one, name: other.name, ...(one.hostname === name && other.hostname === other.name && { hostname: other.name }) };
+  return JSON.stringify(renamed) === JSON.stringify(other);
 }
 
 interface Met {
