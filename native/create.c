@@ -97,13 +97,20 @@ static int is_free(const char *machine) {
 	return 1;
 }
 
-typedef unsigned __int128 wide;
+/* FNV-1a of 128 bits (RFC 9923), in two halves: not every processor has such numbers. */
+struct wide {
+	uint64_t high, low;
+};
 
-static wide fnv1a_wide(const unsigned char *bytes, size_t length) {
-	const wide prime = ((wide)1 << 88) + 0x13b;
-	wide hash = ((wide)0x6c62272e07bb0142 << 64) + 0x62b821756295c58d;
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ bytes[i]) * prime;
+static struct wide fnv1a_wide(const unsigned char *bytes, size_t length) {
+	const uint64_t prime = 0x13b; /* and 2^88 */
+	struct wide hash = { 0x6c62272e07bb0142, 0x62b821756295c58d };
+	for (size_t i = 0; i < length; i++) {
+		hash.low ^= bytes[i];
+		uint64_t first = (hash.low & 0xffffffff) * prime, second = (hash.low >> 32) * prime + (first >> 32);
+		hash.high = hash.high * prime + (second >> 32) + (hash.low << 24);
+		hash.low = second << 32 | (first & 0xffffffff);
+	}
 	return hash;
 }
 
@@ -111,11 +118,11 @@ static wide fnv1a_wide(const unsigned char *bytes, size_t length) {
 static uint32_t digest(const char *name) {
 	unsigned char bytes[16 + 64];
 	size_t length = strlen(name);
-	wide once = fnv1a_wide((const unsigned char *)name, length);
+	struct wide once = fnv1a_wide((const unsigned char *)name, length);
 	for (int i = 0; i < 16; i++)
-		bytes[i] = (unsigned char)(once >> (120 - 8 * i));
+		bytes[i] = (unsigned char)((i < 8 ? once.high : once.low) >> (56 - 8 * (i % 8)));
 	memcpy(bytes + 16, name, length);
-	return (uint32_t)(fnv1a_wide(bytes, 16 + length) >> 96);
+	return (uint32_t)(fnv1a_wide(bytes, 16 + length).high >> 32);
 }
 
 #define FIRST_SHIFT 0x00080000u
@@ -274,7 +281,7 @@ int create(const char *path) {
 	struct warm pattern;
 	sigset_t taken, before;
 	size_t length = strlen(path);
-	if (length < 6 || strcmp(path + length - 5, ".toml") != 0 || *path == '-' || !read_file(path, &file) || !cut_at_name(&file) || own_descriptors() < 0 || !find_pattern(&pattern, &file, template))
+	if (length < 6 || strcmp(path + length - 5, ".toml") != 0 || *path == '-' || !read_file(path, &file) || !cut_at_name(&file) || !find_pattern(&pattern, &file, template) || own_descriptors() < 0)
 		return -1;
 	snprintf(pattern.folder, sizeof pattern.folder, "/run/nestbox/%s", file.name);
 	snprintf(pattern.journal_path, sizeof pattern.journal_path, STORE "/journal/%s", file.name);

@@ -62,7 +62,7 @@ const lastingOf = ({ machine, facts }: Met): Step[] => {
 export function patternOf(text: string, spec: Spec, made: Met, next: Met, programFolders: readonly string[]): Pattern | null {
   const { machine, facts } = next;
   const around = cutAtName(text);
-  if (!around || !isWatched(machine, spec) || machine.source.kind !== 'template' || machine.problems.some(({ fatal }) => fatal) || !isName(around)) return null;
+  if (!around || !isWatched(machine, spec) || machine.source.kind !== 'template' || [machine, made.machine].some(({ problems }) => problems.some(({ fatal }) => fatal)) || !isName(around)) return null;
   const lasting = lastingOf(next);
   if (JSON.stringify(lasting).replaceAll(itsName, made.machine.name) !== JSON.stringify(lastingOf(made))) return null;
   const [first, ...making] = lasting.filter((step) => !fillsLayer(step));
