@@ -1,5 +1,6 @@
 /* A machine over a template that is there, made as Node has made one from the same file but for the name: src/pattern.ts has what it comes to. Nothing is decided
  * here but whether that still holds, and which ids are free. What differs, is unknown or fails is left to Node, which takes back what is in the journal. */
+#include "json.h"
 #include "warm.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -135,25 +136,26 @@ static void take_ids(unsigned char *taken, unsigned long long start, unsigned lo
 		taken[slot] |= start < FIRST_SHIFT + (slot + 1) * 0x10000 && FIRST_SHIFT + slot * 0x10000 < start + count;
 }
 
-/* machine.json is JSON on one line, without white space: a quotation mark within a text has a \ before it, so that only a key is found. */
+/* 0: what one of them has cannot be told. */
 static int take_ids_of_machines(unsigned char *taken) {
+	static const char *const names[] = { "shift", NULL };
 	DIR *machines = opendir(STORE "/machines");
-	if (!machines)
-		return 0;
-	int known = 1;
+	int known = machines != NULL;
 	for (struct dirent *entry; known && (entry = readdir(machines));) {
 		char path[512];
 		size_t length = 0;
+		struct json shift = { 0 };
 		snprintf(path, sizeof path, STORE "/machines/%s/machine.json", entry->d_name);
 		if (*entry->d_name == '.' || access(path, F_OK) < 0)
 			continue; /* not whole yet, or not any more */
-		char *text = contents(path, &length), *shift = text ? strstr(text, ",\"shift\":") : NULL;
-		known = shift != NULL;
-		if (shift && shift[9] != 'n')
-			take_ids(taken, strtoull(shift + 9, NULL, 10), 0x10000);
+		char *text = contents(path, &length);
+		known = text && json_members((struct json){ text, length }, names, &shift);
+		if (known && shift.at && *shift.at >= '1' && *shift.at <= '9') /* else null */
+			take_ids(taken, strtoull(shift.at, NULL, 10), 0x10000);
 		free(text);
 	}
-	closedir(machines);
+	if (machines)
+		closedir(machines);
 	return known;
 }
 
