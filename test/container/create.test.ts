@@ -159,6 +159,22 @@ test('what is not as it was is for Node to tell', (t) => {
   assert.match(changed.stderr, /has been changed since it was built/);
 });
 
+test('the seal of a tree is the same however many look at it, and another where anything is', (t) => {
+  const own = folder(t);
+  says('sh', '-c', `cd ${own} && for i in $(seq 40); do mkdir -p $i/a/b $i/c/$(seq -s / 30); for k in 1 2 3; do echo $k > $i/a/b/$k; ln -s $k $i/c/link$k; done; done`);
+  const native = front.replace(/nestbox$/, 'nestbox-native');
+  const seal = (...before: string[]) => says(before[0] ?? native, ...[...before, native].slice(1), 'seal', own);
+  const first = seal();
+  const count = says('sh', '-c', `find ${own} | wc -l`).trim();
+  assert.match(first, new RegExp(`^1 ${count} [0-9a-f]{16}\\n$`));
+  for (let i = 0; i < 5; i++) assert.deepEqual([seal(), seal('taskset', '--cpu-list', readFileSync('/proc/self/status', 'utf8').match(/^Cpus_allowed_list:\s*(\d+)/m)![1]!)], [first, first]);
+  for (const change of ['chmod 600 7/a/b/2', 'ln -sfn 2 9/c/link1', 'touch -d 2001-02-03 11/a/b/1', 'rm 12/a/b/3', 'chown 1:1 13/c', 'mv 14/a/b/1 14/a/b/4']) {
+    const before = seal();
+    says('sh', '-c', `cd ${own} && ${change}`);
+    assert.notEqual(seal(), before, change);
+  }
+});
+
 test("killed wherever it changes something, 'clean' or the next one leaves nothing half made", (t) => {
   const { env, file, again, remove, own } = maker(t);
   const killAt = `${own}/kill-at`;
