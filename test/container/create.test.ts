@@ -183,7 +183,7 @@ test("killed wherever it changes something, 'clean' or the next one leaves nothi
   again('create-second', second);
   remove('create-second');
   let [n, whole] = [1, 0];
-  const stride = process.env.NESTBOX_MOMENTS === undefined ? 3 : 1;
+  const stride = process.env.NESTBOX_MOMENTS === undefined ? 5 : 1;
   for (; n < 200; n += stride) {
     const { status, stderr } = spawnSync(killAt, [`${n}`, front, 'create', second], { encoding: 'utf8', env, timeout: 60_000 });
     assert.ok(!existsSync(`${own}/asked`), `${n}: it was one for Node`);
@@ -193,9 +193,10 @@ test("killed wherever it changes something, 'clean' or the next one leaves nothi
     }
     const isWhole = existsSync(`${machines}/create-second/undo`);
     if (isWhole) whole++;
-    const next = nestbox(isWhole || n % 2 ? ['clean', 'create-second'] : ['create', second]);
+    const retried = n % 2 === 0 && !existsSync(`${machines}/create-second/machine.json`); // else it counts as one that is there
+    const next = nestbox(retried ? ['create', second] : ['clean', 'create-second']);
     assert.equal(next.status, 0, `killed at ${n}: ${next.stderr}`);
-    if (isWhole || n % 2 === 0) assert.equal(nestbox(['rm', 'create-second']).status, 0);
+    if (isWhole || retried) assert.equal(nestbox(['rm', 'create-second']).status, 0);
     assert.deepEqual(left('create-second'), [], `killed at ${n}`);
   }
   remove('create-second');
