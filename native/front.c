@@ -131,6 +131,8 @@ int front(int argc, char **argv) {
 	int kept = getuid() == 0 && geteuid() == 0 ? take_kept(argc, argv) : -1;
 	if (kept >= 0) {
 		int status = run(argc - kept, argv + kept);
+		if (status < 0 && argc - kept == 3 && strcmp(argv[kept + 1], "create") == 0)
+			status = create(argv[kept + 2]);
 		if (status >= 0)
 			return status;
 	}

@@ -52,6 +52,9 @@ int list(int argc, char **argv);
  * nothing has been done. `left`: something could not be taken back, which Node has to try again. */
 int warm(const char *machine, char **argv, int argc, int *left);
 
+/* A machine from this file, over a template that is there, without Node. 0: it is made; -1: it is for Node, and what has been done is in the machine's journal. */
+int create(const char *file);
+
 /* Variables of the person's session that a nestbox which asks for root keeps. elevate() becomes what asks them, with these words after it; it returns where
  * nobody can be asked. */
 extern const char *const kept_variables[];

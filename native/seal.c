@@ -4,11 +4,39 @@
 #include "native.h"
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/stat.h>
 
 #define DEEPEST 2000 /* one descriptor a level */
+#define MOST_THREADS 4 /* the kernel's own locks leave nothing to more of them */
 
-static uint64_t sum, files;
+/* Of one thread. */
+static _Thread_local uint64_t sum, files;
+
+/* Folders that whichever thread has nothing to do looks into. */
+static struct {
+	struct folder {
+		int file, depth;
+		uint64_t path;
+	} waiting[64];
+	int count, busy;
+	dev_t device;
+	uint64_t sum, files;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+} all = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static int leave_to_others(struct folder folder) {
+	pthread_mutex_lock(&all.lock);
+	int is_left = all.count < (int)(sizeof all.waiting / sizeof *all.waiting);
+	if (is_left) {
+		all.waiting[all.count++] = folder;
+		pthread_cond_signal(&all.changed);
+	}
+	pthread_mutex_unlock(&all.lock);
+	return is_left;
+}
 
 /* `above` stands for the path of the folder. The order in which a folder lists its files is nobody's to rely on: so each counts by itself. */
 static uint64_t add_file(uint64_t above, int folder, const char *name, const struct stat *stat) {
@@ -29,38 +57,68 @@ static uint64_t add_file(uint64_t above, int folder, const char *name, const str
 	return path;
 }
 
-static void add_folder(int file, dev_t device, uint64_t path, int depth) {
-	DIR *folder = fdopendir(file);
-	if (!folder || depth > DEEPEST)
+static void add_folder(struct folder above) {
+	DIR *folder = fdopendir(above.file);
+	if (!folder || above.depth > DEEPEST)
 		die("a folder that is too deep");
 	for (struct dirent *entry; errno = 0, (entry = readdir(folder));) {
 		struct stat stat;
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		if (fstatat(file, entry->d_name, &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+		if (fstatat(above.file, entry->d_name, &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
 			die("%s", entry->d_name);
-		uint64_t own = add_file(path, file, entry->d_name, &stat);
-		if (!S_ISDIR(stat.st_mode) || stat.st_dev != device)
+		struct folder below = { .depth = above.depth + 1, .path = add_file(above.path, above.file, entry->d_name, &stat) };
+		if (!S_ISDIR(stat.st_mode) || stat.st_dev != all.device)
 			continue;
-		int below = openat(file, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (below < 0)
+		below.file = openat(above.file, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (below.file < 0)
 			die("%s", entry->d_name);
-		add_folder(below, device, own, depth + 1);
+		if (!leave_to_others(below))
+			add_folder(below);
 	}
 	if (errno)
 		die("a folder");
 	closedir(folder);
 }
 
+static void *add_folders(void *nothing) {
+	pthread_mutex_lock(&all.lock);
+	for (;;) {
+		while (all.count == 0 && all.busy > 0)
+			pthread_cond_wait(&all.changed, &all.lock);
+		if (all.count == 0)
+			break;
+		struct folder next = all.waiting[--all.count];
+		all.busy++;
+		pthread_mutex_unlock(&all.lock);
+		add_folder(next);
+		pthread_mutex_lock(&all.lock);
+		all.busy--;
+	}
+	all.sum += sum;
+	all.files += files;
+	pthread_cond_broadcast(&all.changed); /* nobody has anything left */
+	pthread_mutex_unlock(&all.lock);
+	return nothing;
+}
+
 int seal_job(int argc, char **argv) {
 	struct stat stat;
-	int file = argc == 2 ? open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	int file = argc == 2 ? open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, count = 0;
+	pthread_t threads[MOST_THREADS - 1];
+	cpu_set_t processors;
 	if (argc != 2)
 		return 2;
 	if (file < 0 || fstat(file, &stat) < 0)
 		die("%s", argv[1]);
-	uint64_t path = add_file(FNV1A_BEGIN, file, "", &stat);
-	add_folder(file, stat.st_dev, path, 0);
-	printf("1 %llu %016llx\n", (unsigned long long)files, (unsigned long long)sum);
+	all.device = stat.st_dev;
+	leave_to_others((struct folder){ .file = file, .path = add_file(FNV1A_BEGIN, file, "", &stat) });
+	int most = sched_getaffinity(0, sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) - 1 : 0;
+	while (count < most && count < MOST_THREADS - 1 && pthread_create(&threads[count], NULL, add_folders, NULL) == 0)
+		count++;
+	add_folders(NULL);
+	for (int i = 0; i < count; i++)
+		pthread_join(threads[i], NULL);
+	printf("1 %llu %016llx\n", (unsigned long long)all.files, (unsigned long long)all.sum);
 	return 0;
 }

@@ -8,7 +8,7 @@
 /* In the order of src/warm.ts. */
 static const char *variables[] = { "DISPLAY", "HOME", "LANG", "PKEXEC_UID", "SUDO_GID", "SUDO_UID", "TERM", "XAUTHORITY" };
 
-static uint64_t key(void) {
+uint64_t caller_key(void) {
 	uint64_t hash = FNV1A_BEGIN;
 	for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
 		const char *value = getenv(variables[i]);
@@ -20,8 +20,7 @@ static uint64_t key(void) {
 	return hash;
 }
 
-/* All of a file that root alone can have written; NULL: it is none. */
-static char *contents(const char *path, size_t *length) {
+char *contents(const char *path, size_t *length) {
 	struct stat stat_;
 	int file = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (file < 0)
@@ -155,17 +154,21 @@ static int take_in(struct warm *warm, struct words *list) {
 	return holds(list);
 }
 
-int read_warm(struct warm *warm) {
-	char path[512];
+int read_record(struct warm *warm, const char *path) {
 	size_t length = 0;
-	snprintf(path, sizeof path, "/var/lib/nestbox/machines/%s/warm/%016llx", warm->machine, (unsigned long long)key());
 	char *text = contents(path, &length);
 	if (!text || !parse(warm, text, length) || !(warm->steps = calloc((size_t)warm->count, sizeof *warm->steps)))
 		return 0;
 	for (int i = 0; i < warm->count; i++)
 		if (!take_in(warm, &warm->lists[i]))
 			return 0;
-	return warm->state && warm->root && warm->step_count > 0 && warm->program.count > 0;
+	return 1;
+}
+
+int read_warm(struct warm *warm) {
+	char path[512];
+	snprintf(path, sizeof path, "/var/lib/nestbox/machines/%s/warm/%016llx", warm->machine, (unsigned long long)caller_key());
+	return read_record(warm, path) && warm->state && warm->root && warm->step_count > 0 && warm->program.count > 0;
 }
 
 /* `flags`: O_NOFOLLOW for what may be a link itself. One that leads out of the root, as any absolute one does, is Node's to complain about. */

@@ -129,6 +129,8 @@ static int write_do(const struct words *step) {
 	return done ? own(at[1], at + 3, at[2]) : -1;
 }
 
+static int symlink_do(const struct words *step) { return symlink(step->at[2], step->at[1]); }
+
 static int overlay_do(const struct words *step) {
 	return in_child(overlay_job, step->count, step->at) == 0 ? 0 : -1;
 }
@@ -236,6 +238,7 @@ static const struct {
 } kinds[] = {
 	{ "mkdir", mkdir_do, NULL, remove_back },
 	{ "write", write_do, NULL, remove_back },
+	{ "symlink", symlink_do, NULL, remove_back },
 	{ "overlay", overlay_do, NULL, at_first },
 	{ "bind", bind_do, NULL, at_second },
 	{ "tmpfs", tmpfs_do, NULL, at_first },
@@ -269,7 +272,7 @@ int take_step(struct warm *warm, struct step *step) {
 	size_t length = strlen(step->line);
 	if (warm->journal < 0 && (warm->journal = open(warm->journal_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)) < 0)
 		return -1;
-	if (write(warm->journal, step->line, length) != (ssize_t)length)
+	if (length > 0 && write(warm->journal, step->line, length) != (ssize_t)length)
 		return -1;
 	step->journalled = 1;
 	return kinds[kind].take ? kinds[kind].take(&step->words) : kinds[kind].start(warm, &step->words);

@@ -13,7 +13,7 @@
 #define JOURNALS "/var/lib/nestbox/journal"
 
 /* The machine's own folder, locked: takeLock() of src/host/session.ts. -1: somebody else has it. */
-static int take_lock(const char *folder) {
+int take_lock(const char *folder) {
 	for (;;) {
 		struct stat by_path, by_file;
 		if ((mkdir(RUNS, 0711) < 0 && errno != EEXIST) || (mkdir(folder, 0711) < 0 && errno != EEXIST && errno != ENOENT))
@@ -107,7 +107,8 @@ static int write_state(const struct warm *warm) {
 }
 
 /* As note() of src/text.ts. */
-static void tell(const struct warm *warm) {
+void tell(const struct warm *warm) {
+	setlinebuf(stderr);
 	for (int i = 0; i < warm->count; i++)
 		if (strcmp(warm->lists[i].at[0], "note") == 0) {
 			fputs("nestbox: ", stderr);
@@ -156,7 +157,7 @@ static int session(struct warm *warm) {
 
 /* The caller's other descriptors are nobody's business: neither the container's, nor an X server's, which runs as somebody else. What is
  * opened from here on gets none of the first three numbers, which messages go to. */
-static int own_descriptors(void) {
+int own_descriptors(void) {
 	for (int file = 0; file < 3; file++)
 		if (fcntl(file, F_GETFD) < 0 && open("/dev/null", O_RDWR) != file)
 			return -1;

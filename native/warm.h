@@ -35,6 +35,20 @@ struct warm {
 /* warm-check.c: reads what was written for these variables, and tells whether all is as it was then. 0: it is a run for Node. */
 int read_warm(struct warm *warm);
 
+/* The same of any file of records, which needs only be whole. */
+int read_record(struct warm *warm, const char *path);
+
+/* All of a file that root alone can have written; NULL: it is none. */
+char *contents(const char *path, size_t *length);
+
+/* Of the variables that a plan depends on. */
+uint64_t caller_key(void);
+
+/* warm.c: the machine's own folder, locked. -1: somebody else has it. The caller's descriptors are not for those that are started. What there is to be said to people. */
+int take_lock(const char *folder);
+int own_descriptors(void);
+void tell(const struct warm *warm);
+
 /* What has to be in the root is there, and no link leads systemd-nspawn out of it. */
 int has_inside(const struct warm *warm);
 

@@ -48,14 +48,30 @@ const kinds: readonly Step['kind'][] = ['mkdir', 'write', 'overlay', 'bind', 'tm
 /** The same triplets as in probe(): the name of a library there has systemd's version. */
 const libraries = ['/usr/lib', '/usr/lib64'].flatMap((folder) => ['', ...['x86_64', 'i386', 'aarch64', 'riscv64', 'powerpc64le', 's390x'].map((processor) => `/${processor}-linux-gnu`), '/arm-linux-gnueabihf'].map((triplet) => `${folder}${triplet}/systemd`));
 
-/** A machine that is made, from a root that is there, with nothing to be prepared in it; and of the host only what is watched. */
-function isWarm({ way, engine, boot, ephemeral, fleeting, record, source, emulation, edits, links, linkerCache, run }: Machine, { grants }: Spec, { opening, lasting, passing }: Plan): boolean {
-  const isMade = way === 'run' && engine === 'nspawn' && !boot && !ephemeral && !fleeting && record !== null && source.kind !== 'host' && volumeOf(source) === null && !emulation;
+/** Of the host it depends on what is watched, and on nothing else. */
+export function isWatched({ way, engine, ephemeral, fleeting, source, emulation, edits, links, linkerCache }: Machine, { grants }: Spec): boolean {
   const isPlain = links.length === 0 && linkerCache === null && edits.libraries.length === 0 && edits.classes.length === 0;
-  return isMade && isPlain
-    && grants.every(({ topic, kind, options }) => topics[topic]?.includes(kind) && (topic !== 'network' || portsOf(options).length === 0) && (topic !== 'devices' || (options as string[]).every((name) => name.startsWith('/'))))
+  return way === 'run' && engine === 'nspawn' && !ephemeral && !fleeting && source.kind !== 'host' && volumeOf(source) === null && !emulation && isPlain
+    && grants.every(({ topic, kind, options }) => topics[topic]?.includes(kind) && (topic !== 'network' || portsOf(options).length === 0) && (topic !== 'devices' || (options as string[]).every((name) => name.startsWith('/'))));
+}
+
+/** A machine that is made, from a root that is there, with nothing to be prepared in it. */
+function isWarm(machine: Machine, spec: Spec, { opening, lasting, passing }: Plan): boolean {
+  const { boot, record, run } = machine;
+  return isWatched(machine, spec) && !boot && record !== null
     && opening.length === 0 && lasting.every(({ step }) => step.kind === 'places' || step.kind === 'mount-point')
     && passing.every(({ step }) => kinds.includes(step.kind) && (step.kind !== 'write' || step.path.startsWith(`${run}/`)) && (step.kind !== 'service' || (step.place.kind === 'cgroup' && step.output === null)) && (step.kind !== 'link' || step.bridge === null) && ((step.kind !== 'copy-cookie' && step.kind !== 'authorize') || step.authority !== null) && (step.kind !== 'container' || step.ports.length === 0));
+}
+
+/** What of the host every plan depends on, and this one by its root and its grants. */
+export function watched(spec: Spec, facts: Facts, programFolders: readonly string[]): Pick<Witnesses, 'same' | 'like' | 'texts'> {
+  const ofRoot = roots[spec.root.source]!.paths(spec.root.options).filter((path) => facts.paths[path]?.kind !== 'directory');
+  const trees = facts.cgroups.version === 1; // a folder with one for each controller; of version 2 it is the tree itself, in which groups come and go
+  return {
+    same: [...ofRoot, '/etc/os-release', '/etc/passwd', '/etc/group', '/etc/subuid', '/etc/subgid', '/etc/resolv.conf', '/run/systemd/resolve/resolv.conf', ...(trees ? ['/sys/fs/cgroup'] : []), ...programFolders, ...libraries],
+    like: [...pathsOf(spec, facts).filter((path) => !ofRoot.includes(path)), '/run/systemd/system', ...(trees ? [] : ['/sys/fs/cgroup']), ...(facts.x11?.authority ? [facts.x11.authority] : [])],
+    texts: facts.supervised ? [] : ['/proc/self/cgroup'], // else the machine is in a unit of its own, wherever the caller is
+  };
 }
 
 /** What native code needs to do this run again; null: it is one for Node. `spec`: with what was attached. */
@@ -63,18 +79,14 @@ export function warmOf(machine: Machine, facts: Facts, spec: Spec, plan: Plan, p
   if (!isWarm(machine, spec, plan) || !kernelIsAtLeast(facts, 5, 9)) return null; // openat2(2), close_range(2)
   const { name, file, layers, root, source } = machine;
   const steps = plan.passing.map(({ step }) => step);
-  const ofRoot = roots[spec.root.source]!.paths(spec.root.options).filter((path) => facts.paths[path]?.kind !== 'directory');
-  const trees = facts.cgroups.version === 1; // a folder with one for each controller; of version 2 it is the tree itself, in which groups come and go
+  const { same, like, texts } = watched(spec, facts, programFolders);
   const installed = `${store.files}/${name}.toml`;
   return {
     from: {
-      same: [...new Set([
-        file, `${store.machine(name)}/machine.json`, ...(source.kind === 'directory' ? [store.machines] : []), ...ofRoot, ...layers.flatMap((layer) => [`${layer}/etc/passwd`, `${layer}/etc/group`]),
-        '/etc/os-release', '/etc/passwd', '/etc/group', '/etc/subuid', '/etc/subgid', '/etc/resolv.conf', '/run/systemd/resolve/resolv.conf', ...(trees ? ['/sys/fs/cgroup'] : []), ...programFolders, ...libraries,
-      ])],
+      same: [...new Set([file, `${store.machine(name)}/machine.json`, ...(source.kind === 'directory' ? [store.machines] : []), ...layers.flatMap((layer) => [`${layer}/etc/passwd`, `${layer}/etc/group`]), ...same])],
       none: [...(file === installed ? [] : [installed]), store.service(name), store.kept(name), store.owners(name)],
-      like: [...new Set([...pathsOf(spec, facts).filter((path) => !ofRoot.includes(path)), ...layers, ...(root === layers[0] ? [] : [store.base]), '/run/systemd/system', ...(trees ? [] : ['/sys/fs/cgroup']), ...(facts.x11?.authority ? [facts.x11.authority] : []), ...steps.flatMap((step) => (step.kind === 'node' ? [step.from] : []))])],
-      texts: facts.supervised ? [] : ['/proc/self/cgroup'], // else the machine is in a unit of its own, wherever the caller is
+      like: [...new Set([...like, ...layers, ...(root === layers[0] ? [] : [store.base]), ...steps.flatMap((step) => (step.kind === 'node' ? [step.from] : []))])],
+      texts,
       displays: steps.flatMap((step) => (step.kind === 'cookie' ? [step.number] : [])),
     },
     inside: [
@@ -98,6 +110,7 @@ export function wordsOf(step: Step, { find, takesSocket, scope, words }: { find(
   switch (kind) {
     case 'mkdir': return [kind, step.path, octal(step.mode), ...owned(step.owner)];
     case 'write': return [kind, step.path, octal(step.mode), ...owned(step.owner), step.text];
+    case 'symlink': return [kind, step.path, step.to];
     case 'overlay': return [kind, ...mountCommands.overlay(step).slice(2)];
     case 'bind': return [kind, ...mountCommands.bind(step).slice(2)];
     case 'tmpfs': return [kind, step.at, step.devices ? 'devices' : 'none', `mode=${octal(step.mode)},size=${step.bytes},uid=${step.owner.uid},gid=${step.owner.gid}`];

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 static const long changing[] = {
-	SYS_write, SYS_mkdirat, SYS_unlinkat, SYS_mount, SYS_umount2, SYS_mknodat, SYS_fchmodat, SYS_fchownat, SYS_clone, SYS_flock,
+	SYS_write, SYS_mkdirat, SYS_unlinkat, SYS_mount, SYS_umount2, SYS_mknodat, SYS_fchmodat, SYS_fchownat, SYS_clone, SYS_flock, SYS_symlinkat, SYS_renameat2, SYS_fsync,
 #ifdef SYS_mkdir
-	SYS_mkdir, SYS_rmdir, SYS_unlink, SYS_mknod, SYS_chmod, SYS_lchown, SYS_fork, SYS_vfork,
+	SYS_mkdir, SYS_rmdir, SYS_unlink, SYS_mknod, SYS_chmod, SYS_lchown, SYS_fork, SYS_vfork, SYS_symlink, SYS_rename,
 #endif
 };
 

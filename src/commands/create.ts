@@ -3,7 +3,9 @@ import { isArchiveName, peeking, withArchive } from '../archives.ts';
 import { Complaint } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { linux } from '../host/linux.ts';
+import { writePattern } from '../host/pattern.ts';
 import { type MachineFile, machineFile, readMachineFile } from '../meet.ts';
+import { itsName } from '../pattern.ts';
 import { probe } from '../probe.ts';
 import { store } from '../store.ts';
 import { note } from '../text.ts';
@@ -22,7 +24,9 @@ export default async function create([argument, ...more]: string[], options: Ask
     const there = await host.read(installed);
     if (there !== null && there !== file.text) throw new Complaint(`${installed} is there already, and says something else`, 'remove it, or give this machine another name');
     await make({ ...file, file: installed }, facts, session, host, tell, 'run', [{ kind: 'mkdir', path: store.files, mode: 0o755 }, { kind: 'write', path: installed, text: file.text, mode: 0o644 }]);
-    note(`'${name}' is made: nestbox ${file.spec.boot ? 'start' : 'run'} ${name}`);
+    const said = (machine: string) => `'${machine}' is made: nestbox ${file.spec.boot ? 'start' : 'run'} ${machine}`;
+    if (read.file === absolute(argument)) await writePattern(file, said(itsName), host);
+    note(said(name));
     return 0;
   });
 }

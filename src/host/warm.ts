@@ -37,7 +37,8 @@ function like(path: string, since: number): Found {
   return ['like', path, `${stat.dev} ${stat.ino} ${stat.mode} ${stat.uid} ${stat.gid} ${stat.rdev}`, attempt(() => readlinkSync(path), '')];
 }
 
-function found({ same: files, none, like: things, texts, displays }: Witnesses, since: number): Found[] {
+/** How all of it is found now. */
+export function found({ same: files, none, like: things, texts, displays }: Witnesses, since: number): Found[] {
   const own = dirname(realpathSync(process.argv[1]!));
   return [
     ['boot', readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')],
@@ -50,10 +51,10 @@ function found({ same: files, none, like: things, texts, displays }: Witnesses, 
   ];
 }
 
-/** FNV-1a of 64 bits (draft-eastlake-fnv, section 6) of the variables, as native/warm.c makes it. */
-function keyOf(env: NodeJS.ProcessEnv): string {
+/** FNV-1a of 64 bits (RFC 9923) of the variables and of these texts, as native/warm-check.c makes it. */
+export function keyOf(env: NodeJS.ProcessEnv, ...texts: string[]): string {
   let hash = 0xcbf29ce484222325n;
-  for (const byte of Buffer.from(variables.map((name) => (env[name] === undefined ? '-\0' : `=${env[name]}\0`)).join(''))) hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
+  for (const byte of Buffer.from([...variables.map((name) => (env[name] === undefined ? '-\0' : `=${env[name]}\0`)), ...texts.map((text) => `${text}\0`)].join(''))) hash = ((hash ^ BigInt(byte)) * 0x100000001b3n) & 0xffffffffffffffffn;
   return hash.toString(16).padStart(16, '0');
 }
 
@@ -80,14 +81,16 @@ const takesSocket = (path: string): boolean => attempt(() => needsOf((offset, le
   }
 })?.libraries.some((name) => name.startsWith('libsystemd.so')) ?? false, false);
 
-/** Notes it, where that can be: a run is done all the same. */
-export async function writeWarm(run: Written, host: Host): Promise<void> {
+/** Notes something, where that can be: what it was noted of is done all the same. */
+export async function whereItCan(noting: () => Promise<void>): Promise<void> {
   try {
-    await write(run, host);
+    await noting();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === undefined) throw error; // else the disk is full, or it cannot be written for another reason of the system's
   }
 }
+
+export const writeWarm = (run: Written, host: Host): Promise<void> => whereItCan(() => write(run, host));
 
 /** Notes the run that is about to begin, so that the next one needs no Node. What cannot be said, or may have changed since it was read, is not noted. */
 async function write({ machine, facts, spec, plan, notes, state, since, program }: Written, host: Host): Promise<void> {
@@ -96,7 +99,6 @@ async function write({ machine, facts, spec, plan, notes, state, since, program 
   const witnesses = found(warm.from, since);
   if (witnesses.includes(null)) return;
   const folder = `${store.machine(machine.name)}/warm`;
-  const path = `${folder}/${keyOf(process.env)}`;
   const find = (name: string) => facts.programs[name as keyof Facts['programs']] ?? '';
   const scope = machine.place.kind === 'unit' ? scopeWords(machine.place).map((word, i) => (i === 0 ? find(word) : word)) : [];
   const steps = await Promise.all(warm.steps.map(async (step) => ['step', `${JSON.stringify(await inverseOf(step, host))}\n`, ...wordsOf(step, { find, takesSocket: (name) => takesSocket(find(name)), scope, words: machine.argv.length })]));
@@ -104,6 +106,12 @@ async function write({ machine, facts, spec, plan, notes, state, since, program 
     ...(witnesses as string[][]), ['state', JSON.stringify(state).slice(1)], ['root', machine.root], ...warm.inside.map(({ path, covered, unless }) => [covered ? 'covered' : 'inside', path, ...(unless === undefined ? [] : [unless])]), ...notes.map((note) => ['note', note]), ...steps,
     ...(program ? [['program', ...program]] : []), ['end'],
   ];
+  keep(folder, keyOf(process.env), records, most);
+}
+
+/** Writes records down in a file of the folder, unless they are there; where there are more than so many others, these go. */
+export function keep(folder: string, key: string, records: readonly (readonly string[])[], most: number): void {
+  const path = `${folder}/${key}`;
   const text = records.map((words) => `${[words.length, ...words].join('\0')}\0`).join('');
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat?.isFile() && stat.uid === 0 && (stat.mode & 0o7777) === 0o600 && readFileSync(path, 'utf8') === text) return;
