@@ -59,8 +59,8 @@ export async function fuzz(reader: string, seed: number, texts: number, seconds:
     built ??= program();
     writeFileSync(file, await built);
     // It may read, and nothing else: no process is started and no file is written, or it fails.
-    // Memory is collected all at once: little by little it lags behind on a computer that does other things, and what is only garbage counts.
-    const words = [process.execPath, '--no-incremental-marking', ...heap, '--experimental-permission', `--allow-fs-read=${repository}*`, `--allow-fs-read=${folder}/*`, '--no-warnings', file, reader, `${seed}`, `${texts}`, `${seconds}`, repository];
+    // Memory is collected all at once, and by this process alone: little by little it lags behind on a computer that does other things, and what is only garbage counts; helpers would wait there for a processor.
+    const words = [process.execPath, '--no-incremental-marking', '--single-threaded-gc', ...heap, '--experimental-permission', `--allow-fs-read=${repository}*`, `--allow-fs-read=${folder}/*`, '--no-warnings', file, reader, `${seed}`, `${texts}`, `${seconds}`, repository];
     const outcome = await watched(reader, words, patient, tell);
     if (!outcome.failed || outcome.text !== undefined) return outcome;
     // What has ended it, or holds it up, could not tell which text it was: it is one of those after the last that was counted.

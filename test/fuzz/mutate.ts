@@ -11,7 +11,7 @@ const tokens = [
 const longest = 60_000;
 
 /** Of a text that is longer mostly a part is taken: what is changed in it is what counts, and all the rest takes its time. */
-const enough = 800;
+const enough = 400;
 
 /** `next`: numbers from 0 up to 1. */
 export function mutated(texts: readonly string[], next: () => number): string {
