@@ -1,6 +1,7 @@
 /* nestbox: what people call. Node takes longer to load than all that is to be done to start a machine whose units are in place
  * already, so that this is done here: `nestbox start NAME` is what systemd does when the host comes up, if nothing of what the
- * units were made from has changed since. Everything else, and a start that fails, is the program's: dist/nestbox.cjs. */
+ * units were made from has changed since. So are runs (warm.c) and `nestbox list` (list.c), as far as they are as usual. Everything
+ * else, and a start that fails, is the program's: dist/nestbox.cjs. */
 #include "native.h"
 #include <fcntl.h>
 #include <libgen.h>
@@ -66,7 +67,7 @@ static int names_run(int argc, char **argv) {
 }
 
 /* Becomes the program itself, with these words. */
-static _Noreturn void become_program(int argc, char **argv) {
+_Noreturn void become_node(int argc, char **argv) {
 	char self[PATH_MAX], program[PATH_MAX + 16], *words[argc + 3];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
 	if (length < 0)
@@ -90,7 +91,7 @@ static int run(int argc, char **argv) {
 		return status;
 	pid_t pid = fork();
 	if (pid == 0)
-		become_program(3, (char *[]){ argv[0], "clean", argv[name], NULL });
+		become_node(3, (char *[]){ argv[0], "clean", argv[name], NULL });
 	if (pid < 0 || waitpid(pid, &again, 0) != pid || !WIFEXITED(again) || WEXITSTATUS(again) != 0)
 		return 1; /* it has said what is left */
 	return status;
@@ -123,6 +124,8 @@ static int take_kept(int argc, char **argv) {
 int front(int argc, char **argv) {
 	if (argc == 3 && strcmp(argv[1], "start") == 0 && is_name(argv[2]) && geteuid() == 0 && start(argv[2]) == 0)
 		return 0;
+	if (list(argc, argv) == 0)
+		return 0;
 	if (getuid() != 0 && is_for_root(argc, argv))
 		elevate(argc, argv);
 	int kept = getuid() == 0 && geteuid() == 0 ? take_kept(argc, argv) : -1;
@@ -131,5 +134,5 @@ int front(int argc, char **argv) {
 		if (status >= 0)
 			return status;
 	}
-	become_program(argc, argv);
+	become_node(argc, argv);
 }

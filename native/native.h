@@ -43,6 +43,10 @@ int await_change(const char *path, int (*is_there)(const char *path), int second
 
 /* What is started under the name 'nestbox'. */
 int front(int argc, char **argv);
+_Noreturn void become_node(int argc, char **argv);
+
+/* `nestbox list`, in these words. The exit status; -1: they are others. */
+int list(int argc, char **argv);
 
 /* A run without Node of a machine that is made, with the program that is named, or its own. The exit status; -1: it is one for Node, and
  * nothing has been done. `left`: something could not be taken back, which Node has to try again. */

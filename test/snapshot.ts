@@ -49,7 +49,7 @@ export function snapshot(): Snapshot {
       // The folders that all machines share stay until the last is gone: what is in them counts. Templates are kept, whole ones, and what the next run needs no Node for.
       ...tree('/var/lib/nestbox', (path) => !/\/templates\/[^/.]|\/machines\/[^/]*\/warm$/.test(path)).filter((line) => !/^\/var\/lib\/nestbox\/(journal|scratch|services|machines|templates) /.test(line)),
       ...tree('/dev/shm'), ...tree('/root', (path) => ours.test(path) || /\/\.config/.test(path), 3),
-      ...tree('/etc', (path) => /^\/etc\/(nestbox|systemd|passwd|group|shadow|subuid|subgid|udev)/.test(path)), ...tree('/tmp', (path) => ours.test(path), 3),
+      ...tree('/etc', (path) => /^\/etc\/(nestbox|systemd|passwd|group|shadow|subuid|subgid|udev)/.test(path)).filter((line) => !line.startsWith('/etc/nestbox ')), ...tree('/tmp', (path) => ours.test(path), 3),
       ...readdirSync('/sys/class/net').map((name) => `link ${name}`), ...lines('nft', 'list', 'tables'), ...lines('ip', 'netns', 'list'),
       ...attempt(() => readdirSync('/proc/sys/fs/binfmt_misc'), []).filter((name) => name.startsWith('nestbox-')).map((name) => `entry ${name} of binfmt_misc`),
       `ip_forward ${attempt(() => readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim(), '')}`,

@@ -5,7 +5,7 @@ import { store } from '../store.ts';
 import { lastTerminal } from '../terminals.ts';
 import { table } from '../text.ts';
 
-/** Every machine that is installed, made, or running. */
+/** Every machine that is installed, made, or running. native/list.c says the same without Node, of what is as it usually is: a change here is one there. */
 export default async function list(_: string[], { json }: { json?: boolean }): Promise<number> {
   // What is kept of the machines, and nothing else of the host. A folder is read once, and no file is looked for that is not there: that would be most of the time where there are many.
   const kept = readStore();

@@ -65,6 +65,26 @@ export class Tree {
     return found?.node.kind === 'directory' ? { folder: found.node, name, path: `${found.path === '/' ? '' : found.path}/${name}` } : null;
   }
 
+  /** What is at a path itself, not where a link leads. */
+  stat(path: string): Stat | null {
+    const found = this.find(path, false)?.node;
+    return found ? { kind: found.kind, uid: found.uid, gid: found.gid, mode: found.mode } : null;
+  }
+
+  kind(path: string): Stat['kind'] | null {
+    return this.find(path, false)?.node.kind ?? null;
+  }
+
+  read(path: string): string | null {
+    const found = this.find(path)?.node;
+    return found && found.kind !== 'directory' ? found.text : null;
+  }
+
+  readLink(path: string): string | null {
+    const found = this.find(path, false)?.node;
+    return found?.kind === 'link' ? found.text : null;
+  }
+
   private top(path: string, covered: Node): Node {
     for (let i = this.mounts.length - 1; i >= 0; i--) if (this.mounts[i]!.at === path) return this.mounts[i]!.root;
     return covered;

@@ -1,12 +1,11 @@
-import { dirname } from 'node:path/posix';
 import { Complaint, packages } from '../errors.ts';
 import { type Changes, type Host, saidBy, type Stat, type X11 } from '../host.ts';
-import { leadsOutside } from '../layers.ts';
 import { partialPath } from '../image/packed.ts';
 import type { Owner, Place, Step } from '../step.ts';
-import { store } from '../store.ts';
 import { MemoryImages } from './memory-images.ts';
-import { copyNode, linesOf, merged, type Node, node, Tree, visit } from './memory-tree.ts';
+import { MemoryPrograms } from './memory-programs.ts';
+import { MemoryRoot } from './memory-root.ts';
+import { copyNode, linesOf, type Node, node, Tree, visit } from './memory-tree.ts';
 
 type Of<K extends Step['kind']> = Extract<Step, { kind: K }>;
 
@@ -44,6 +43,7 @@ export class MemoryHost implements Host {
   /** Entries of binfmt_misc, and the machines that have them. */
   readonly emulators = new Map<string, Set<string>>();
   readonly images = new MemoryImages((doing) => this.act(doing), this);
+  readonly programs = new MemoryPrograms(this);
   /** Effects so far. */
   effects = 0;
   /** Which effect fails; `late`: it has come about all the same, as when the power goes right after it. */
@@ -83,7 +83,19 @@ export class MemoryHost implements Host {
     ];
   }
 
-  private act<T>(doing: () => T): T {
+  /** Another host that is as this one is now. */
+  copy(): MemoryHost {
+    const { tree: { root, mounts }, processes, links, tables, displays, volumes, emulators, images: { files }, effects, keys } = this;
+    // All at once: what is mounted, held or in a volume is the same node as in the tree.
+    const copied = structuredClone({ tree: { root, mounts }, processes, links, tables, displays, volumes, emulators, files, effects, keys });
+    const made = new MemoryHost();
+    Object.assign(made.tree, copied.tree);
+    for (const [path, bytes] of copied.files) made.images.files.set(path, Buffer.from(bytes));
+    const { tree: _, files: __, ...rest } = copied;
+    return Object.assign(made, rest);
+  }
+
+  act<T>(doing: () => T): T {
     const fails = ++this.effects === this.failAt?.effect;
     if (fails && !this.failAt!.late) throw new Failure('the test lets this fail');
     const result = doing();
@@ -94,26 +106,15 @@ export class MemoryHost implements Host {
   // Files.
 
   within(root: string): Changes {
-    const at = (path: string): string => {
-      const whole = root === '/' ? path : `${root}${path}`;
-      const folder = this.tree.find(dirname(whole))?.path;
-      if (folder !== undefined && root !== '/' && folder !== root && !folder.startsWith(`${root}/`)) throw leadsOutside(path, folder);
-      return whole;
-    };
-    return {
-      stat: async (path) => this.stat(at(path)), kind: async (path) => this.kind(at(path)), read: async (path) => this.read(at(path)), readLink: async (path) => this.readLink(at(path)),
-      write: async (path, data, mode, owner) => this.write(at(path), data, mode, owner), mkdir: async (path, mode, owner) => this.mkdir(at(path), mode, owner), own: async (path, mode, owner) => this.own(at(path), mode, owner),
-      symlink: async (to, path) => this.symlink(to, at(path)), remove: async (path) => this.remove(at(path)),
-    };
+    return new MemoryRoot(this, root);
   }
 
   async stat(path: string): Promise<Stat | null> {
-    const found = this.tree.find(path, false)?.node;
-    return found ? { kind: found.kind, uid: found.uid, gid: found.gid, mode: found.mode } : null;
+    return this.tree.stat(path);
   }
 
   async kind(path: string): Promise<Stat['kind'] | null> {
-    return (await this.stat(path))?.kind ?? null;
+    return this.tree.kind(path);
   }
 
   async list(path: string): Promise<string[]> {
@@ -125,16 +126,14 @@ export class MemoryHost implements Host {
   }
 
   async read(path: string): Promise<string | null> {
-    const found = this.tree.find(path)?.node;
-    return found && found.kind !== 'directory' ? found.text : null;
+    return this.tree.read(path);
   }
 
   async readLink(path: string): Promise<string | null> {
-    const found = this.tree.find(path, false)?.node;
-    return found?.kind === 'link' ? found.text : null;
+    return this.tree.readLink(path);
   }
 
-  private place(path: string, made: Node, replace = false): Node {
+  place(path: string, made: Node, replace = false): Node {
     const at = this.tree.folder(path);
     if (!at) throw new Complaint(`cannot create ${path}: it does not exist`);
     const there = at.folder.children.get(at.name);
@@ -190,7 +189,7 @@ export class MemoryHost implements Host {
     });
   }
 
-  private drop(path: string): void {
+  drop(path: string): void {
     const at = this.tree.folder(path);
     at?.folder.children.delete(at.name);
   }
@@ -239,7 +238,7 @@ export class MemoryHost implements Host {
   async run(argv: readonly string[], input = ''): Promise<{ code: number; stdout: string; stderr: string }> {
     const [program = '', ...words] = argv;
     if (!Object.hasOwn(packages, program)) throw new Error(`'${program}' is not in the table of programs`);
-    const does = this.programs[program];
+    const does = this.programs.named(program);
     if (!does) throw new Error(`a host in memory cannot run ${argv.join(' ')}`);
     const answer = (code: number, stdout: string, stderr: string) => ({ code, stdout, stderr });
     try {
@@ -251,200 +250,26 @@ export class MemoryHost implements Host {
     }
   }
 
-  private unmount(at: string): void {
-    const i = this.tree.mounts.findLastIndex((mount) => mount.at === at);
-    if (i < 0) throw new Complaint(`unmount ${at}: it is not mounted`);
-    if (this.tree.mounts.some((mount) => mount.at.startsWith(`${at}/`))) throw new Complaint(`unmount ${at}: it is in use`);
-    this.tree.mounts.splice(i, 1);
-  }
-
-  private readonly programs: Record<string, (words: string[], input: string) => unknown> = {
-    mount: (words) => {
-      const options = new Map(words[3]!.split(',').map((option) => option.split('=') as [string, string]));
-      this.mount(words.at(-1)!, 'tmpfs', node('directory', Number.parseInt(options.get('mode')!, 8), { uid: Number(options.get('uid')), gid: Number(options.get('gid')) }));
-    },
-    'nestbox-native': ([job, ...words], input) => {
-      if (job === 'overlay') {
-        const [at, top, upper, work, lower] = words;
-        const [over, under, working] = [this.node(`${top}/${upper}`), this.node(lower!), this.node(`${top}/${work}`)];
-        this.mount(at!, 'overlay', merged(over, under), over);
-        if (!working.children.has('work')) working.children.set('work', node('directory', 0));
-      } else if (job === 'bind') this.mount(words[1]!, 'bind', this.node(words[0]!));
-      else if (job === 'seal') return `${[...this.node(words[0]!).children.keys()].sort().join(' ')}\n`;
-      else if (job === 'inside') return this.inside(words, input);
-      // Who has the terminal is told by the file that keeps which one was visible before.
-      else if (job === 'console') this.act(() => (words[0] === 'take' ? this.place(words[2]!, node('file', 0o644, undefined, '1\n'), true) : this.drop(words[2]!)));
-      else if (job === 'seat') this.act(() => (words[0] === 'take' ? this.place(`${store.seats}/${words[1]!}`, node('file', 0o644, undefined, words.slice(2).join('\n')), true) : this.drop(`${store.seats}/${words[1]!}`)));
-      else if (job === 'loop' || job === 'loop-end') this.loop(job, words);
-      else if (job === 'unlock' || job === 'lock' || job === 'activate' || job === 'deactivate' || job === 'check' || job === 'mount') this.volume(job, words);
-      else if (job === 'binfmt') this.act(() => this.emulator(words));
-      else if (job === 'unmount') this.act(() => this.unmount(words[0]!));
-      else if (job === 'chroot-mounts') this.chrootMounts(words);
-      else if (job === 'chroot-unmount') this.chrootUnmount(words);
-      else throw new Error(`a host in memory cannot do nestbox-native ${job}`);
-    },
-    mknod: (words) => {
-      const [path, type, major, minor] = words.slice(-4);
-      this.act(() => this.place(path!, node('other', 0o600, undefined, `${type} ${major}:${minor}`)));
-    },
-    mkfifo: (words) => void this.act(() => this.place(words.at(-1)!, node('other', 0o644, undefined, 'pipe'))),
-    find: ([lower]) => {
-      const hidden: string[] = [];
-      const open = (found: Node) => (found.mode & (found.kind === 'directory' ? 0o005 : 0o004)) !== 0;
-      visit(lower!, this.node(lower!), (path, found) => ['file', 'directory'].includes(found.kind) && !open(found) && hidden.push(`${path}\0`), open);
-      return hidden.join('');
-    },
-    sync: () => {},
-    systemctl: ([verb, name]) => {
-      if (verb === 'start') this.act(() => this.start(name!, { kind: 'unit', name: name!, properties: [] }));
-      if (verb === 'stop') for (const process of this.processes.filter((running) => running.name === name)) this.act(() => this.end(process));
-    },
-    ip: ([thing, verb, ...words]) => this.act(() => {
-      if (thing === 'link' && verb === 'add') {
-        if (this.links.has(words[0]!)) throw new Complaint('RTNETLINK answers: File exists');
-        this.links.set(words[0]!, { peer: words.at(-1)!, set: [] });
-        for (const name of [words[0]!, words.at(-1)!]) this.folders(`/sys/class/net/${name}`);
-      } else if (verb === 'delete') this.unlink(words[0]!);
-      else this.link(thing === 'address' ? words.at(-1)! : words[0]!).set.push(words.join(' '));
-    }),
-    nft: ([command]) => {
-      if (command === 'list tables ip') return [...this.tables.keys()].map((name) => `table ip ${name}\n`).join('');
-      this.act(() => {
-        for (const [verb, thing, , table = '', ...rest] of command!.replace(/\{.*?\}/g, '{}').split(' ; ').map((one) => one.split(' ')))
-          if (verb === 'delete') this.tables.delete(table);
-          else this.tables.set(table, [...(this.tables.get(table) ?? []), ...(thing === 'table' ? [] : [rest.join(' ')])]);
-      });
-    },
-  };
-
-  /** As native/chroot.c: what a root needs, and what is bound into it; a file tells that all is there. */
-  private chrootMounts([root = '', ...words]: string[]): void {
-    for (const name of ['run', 'sys', 'dev', 'dev/pts', 'dev/shm', 'tmp', 'proc']) {
-      this.makePlace(`${root}/${name}`, 'directory');
-      this.mount(`${root}/${name}`, name, node('directory', 0o755));
-    }
-    for (let i = 0; i < words.length; i += 3) {
-      const [from, to] = [this.node(words[i + 1]!), `${root}${words[i + 2]}`];
-      this.makePlace(to, from.kind === 'directory' ? 'directory' : 'file');
-      this.mount(to, 'bind', from);
-    }
-    this.act(() => this.makePlace(`${root}/run/nestbox/mounts`, 'file'));
-  }
-
-  private makePlace(path: string, kind: Node['kind']): void {
-    if (this.tree.find(path)) return;
-    this.makePlace(path.slice(0, path.lastIndexOf('/')), 'directory');
-    this.place(path, node(kind, 0o755));
-  }
-
-  private chrootUnmount([root = '', ...before]: string[]): void {
-    const left = [...before];
-    const ours = this.tree.mountsBelow(root).filter((at) => at !== root && (left.includes(at) ? left.splice(left.indexOf(at), 1).length === 0 : true));
-    for (const at of ours.reverse()) this.act(() => this.unmount(at));
-  }
-
-  /** A container whose first process has this number has its root below /proc. */
-  private inside([pid, , what, path, ...words]: string[], input: string): string {
-    const root = this.tree.find(`/proc/${pid}/root`);
-    if (!root) throw new Complaint('the container has ended', 'ended');
-    const at = `${root.path}${path}`;
-    const [type, major, minor, mode, uid, gid] = words;
-    const found = this.tree.find(at, false)?.node;
-    if (what === 'look') return found ? `${found.kind === 'other' ? found.text : 'no device'}\n` : '';
-    const folder = at.slice(0, at.lastIndexOf('/'));
-    if (what === 'remove') {
-      if (found && (type === undefined ? found.kind === 'file' : found.text === `${type} ${major}:${minor}`)) this.act(() => this.drop(at));
-      for (let empty = folder; empty.length > `${root.path}/dev`.length && this.tree.find(empty)?.node.children.size === 0; empty = empty.slice(0, empty.lastIndexOf('/'))) this.drop(empty);
-    } else if (what === 'node' && found) throw new Complaint(`${path} in the container: File exists`);
-    else this.act(() => {
-      this.folders(folder);
-      this.place(at, what === 'node' ? node('other', Number.parseInt(mode!, 8), { uid: Number(uid), gid: Number(gid) }, `${type} ${major}:${minor}`) : node('file', 0o644, undefined, input), true);
-    });
-    return '';
-  }
-
-  /** A block device is a node whose text says which bytes of which file it is over, and whose it is. */
-  private loop(job: 'loop' | 'loop-end', words: string[]): void {
-    const devices = [...this.node('/dev').children].filter(([name]) => name.startsWith('loop'));
-    if (job === 'loop-end') {
-      const [machine = '', start] = words;
-      for (const [name, { text }] of devices) {
-        const [file, at, , owner] = text.split(' ');
-        if (owner !== machine || (start !== undefined && at !== start)) continue;
-        if (this.tree.mounts.some(({ type }) => type === `volume ${file} ${at}`)) throw new Complaint(`/dev/${name} stays open`);
-        this.act(() => this.drop(`/dev/${name}`));
-      }
-      return;
-    }
-    const [file = '', start, size, link = '', machine] = words;
-    this.node(file);
-    const other = devices.find(([, { text }]) => text.startsWith(`${file} `) && !text.endsWith(` ${machine}`));
-    if (other) throw new Complaint(`${file} is in use`);
-    const own = devices.find(([, { text }]) => text === `${file} ${start} ${size} ${machine}`);
-    let path = `/dev/loop${devices.length}`;
-    if (own) path = `/dev/${own[0]}`;
-    else this.act(() => this.put(path, node('other', 0o600, undefined, `${file} ${start} ${size} ${machine}`)));
-    this.act(() => this.place(link, node('link', 0o777, undefined, path), true));
-  }
-
-  private volume(job: 'unlock' | 'lock' | 'activate' | 'deactivate' | 'check' | 'mount', [first = '', second = '', third = '']: string[]): void {
-    const there = (path: string) => this.tree.find(path) !== null;
-    const appear = (path: string) => there(path) || this.act(() => this.put(path, node('other', 0o600, undefined, 'a block device')));
-    if (job === 'activate' && !there(second)) {
-      this.act(() => this.place(third, node('file', 0o600), true));
-      appear(second);
-    } else if (job === 'deactivate' && there(second)) {
-      for (const [path] of this.volumes) if (path.endsWith(first) && there(path)) this.act(() => this.drop(path));
-      this.act(() => this.drop(second));
-    } else if (job === 'unlock') {
-      this.node(first);
-      appear(`/dev/mapper/${second}`);
-    } else if (job === 'lock') {
-      if (this.tree.mounts.some(({ type }) => type === `volume ${first}`)) throw new Complaint(`/dev/mapper/${first} stays open`);
-      this.act(() => this.drop(`/dev/mapper/${first}`));
-    } else if (job === 'mount' && !this.tree.mounts.some(({ at }) => at === second)) {
-      this.node(first);
-      if (!there(second)) this.act(() => this.place(second, node('directory', 0o755)));
-      const over = this.node(first).text.split(' ');
-      this.mount(second, `volume ${over.length === 4 ? `${over[0]} ${over[1]}` : first.slice('/dev/mapper/'.length)}`, this.volumes.get(third)!);
-    }
-  }
-
-  /** An entry is there as long as a machine has it. */
-  private emulator([verb, entry = '', machine = '']: string[]): void {
-    const users = this.emulators.get(entry) ?? new Set();
-    if (verb === 'register') this.emulators.set(entry, users.add(machine));
-    else if (users.delete(machine) && users.size === 0) this.emulators.delete(entry);
-  }
-
   async unlock(argv: readonly string[]): Promise<void> {
     const { code, stderr } = await this.run(argv);
     if (code !== 0) throw saidBy(stderr, argv, code);
   }
 
-  private node(path: string): Node {
+  node(path: string): Node {
     const found = this.tree.find(path);
     if (!found) throw new Complaint(`${path}: No such file or directory`);
     return found.node;
   }
 
-  private link(name: string): { peer: string; set: string[] } {
+  link(name: string): { peer: string; set: string[] } {
     const found = this.links.get(name);
     if (!found) throw new Complaint(`Cannot find device "${name}"`);
     return found;
   }
 
-  private unlink(name: string): void {
+  unlink(name: string): void {
     for (const end of [name, this.link(name).peer]) this.drop(`/sys/class/net/${end}`);
     this.links.delete(name);
-  }
-
-  private mount(at: string, type: string, root: Node, upper?: Node): void {
-    this.act(() => {
-      const found = this.tree.find(at);
-      if (!found) throw new Complaint(`${at}: No such file or directory`);
-      this.tree.mounts.push({ at: found.path, type, root, ...(upper && { upper }) });
-    });
   }
 
   // What takes long, and what stays.
@@ -494,7 +319,7 @@ export class MemoryHost implements Host {
     await this.remove(notes);
   }
 
-  private start(name: string, place: Place, link: string | null = null): Process {
+  start(name: string, place: Place, link: string | null = null): Process {
     for (const folder of place.kind === 'cgroup' ? place.folders : []) this.node(folder);
     const process: Process = { name, place, holds: [], link };
     this.processes.push(process);
@@ -527,7 +352,7 @@ export class MemoryHost implements Host {
     this.act(() => this.end(process));
   }
 
-  private end(process: Process): void {
+  end(process: Process): void {
     this.processes.splice(this.processes.indexOf(process), 1);
     if (process.link && this.links.has(process.link)) this.unlink(process.link);
   }

@@ -36,6 +36,9 @@ after(() => { for (const path of groups.filter((one) => existsSync(one))) execFi
 
 // An X server makes it, and leaves it.
 mkdirSync('/tmp/.X11-unix', { recursive: true });
+// And so does systemd-nspawn.
+mkdirSync('/run/systemd/nspawn', { recursive: true });
+mkdirSync('/run/systemd/nspawn/propagate', { recursive: true, mode: 0o600 });
 chmodSync('/tmp/.X11-unix', 0o1777);
 const before = snapshot();
 after(() => assert.deepEqual(differences(before), []));

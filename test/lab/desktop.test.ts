@@ -2,16 +2,17 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { fileOf } from '../pages.ts';
 import { picture } from '../pictures.ts';
-import { type Computer, hosts, power } from './computer.ts';
+import { type Computer, newest, power } from './computer.ts';
 import { home, logIn, plain, plugs, start, types } from './desktops.ts';
 import { reads, wordsOn } from './screen.ts';
+import { verified } from './verified.ts';
 
 const visible = async (computer: Computer) => (await computer.does('cat', '/sys/class/tty/tty0/active')).trim();
 const isVisible = (terminal: string) => ['grep', '-qx', terminal, '/sys/class/tty/tty0/active'];
 /** What is written on the first text terminal of the host. */
 const console = async (computer: Computer) => (await computer.get('/dev/vcs1')).replace(/\s+/g, ' ').trim();
 
-for (const host of hosts)
+for (const host of newest)
   test(`${host}: two desktops beside the host's own screen, each with its own picture and keys`, async (t) => {
     const computer = await power(t, host);
     const before = await console(computer);
@@ -29,6 +30,7 @@ for (const host of hosts)
     assert.equal(await visible(computer), 'tty9');
     await types(computer, plain('private'), 'second');
     await plugs(computer, 'private', 'all', 1);
+    await verified(computer, 'work', 'private');
     picture('two-systems', work, await computer.screen());
     assert.match(await computer.does('nestbox', 'list'), /private +running .*terminal 9, visible.*\n.*work +running .*terminal 8 /);
 

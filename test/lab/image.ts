@@ -99,9 +99,9 @@ async function writeDisk(tree: string, disk: string, free: number): Promise<void
   await does('mke2fs', '-q', '-t', 'ext4', '-m', '0', '-E', 'lazy_itable_init=0,lazy_journal_init=0', '-d', tree, disk, `${Math.round(used * 1.1) + free}M`);
 }
 
-/** mmdebstrap(1) into a folder. It finds the key of the suite in debian-archive-keyring by itself. */
+/** mmdebstrap(1) into a folder, its mounts for itself. It finds the key of the suite in debian-archive-keyring by itself. */
 const debian = (suite: string, packages: string[], path: string, ...options: string[]): Promise<string> => does(
-  'mmdebstrap', '--mode=root', '--format=directory', '--variant=minbase', `--include=${packages.join(',')}`,
+  'unshare', '--mount', 'mmdebstrap', '--mode=root', '--format=directory', '--variant=minbase', `--include=${packages.join(',')}`,
   ...[...leaveOut.map((glob) => `path-exclude=${glob}`), 'force-confold', 'force-unsafe-io'].map((option) => `--dpkgopt=${option}`),
   ...options, suite, path);
 

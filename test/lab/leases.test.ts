@@ -4,6 +4,7 @@ import { type Computer, power } from './computer.ts';
 import { twoOutputs } from './qemu.ts';
 import { person } from './recipe.ts';
 import { reads, wordsOn } from './screen.ts';
+import { verified } from './verified.ts';
 
 /** Two machines on one graphics card, each with a connector of it and a keyboard: Xorg under LightDM in both, over the same root. */
 
@@ -73,6 +74,8 @@ test('trixie: two connectors of one card, a machine on each, with its own pictur
   }
   // There is no node of any card inside.
   for (const name of ['upper', 'lower']) assert.notEqual((await computer.run('ls', `/proc/${await shell(computer, `machinectl show --property=Leader --value ${name}`)}/root/dev/dri`)).status, 0);
+
+  await verified(computer, 'upper', 'lower');
 
   /** Both at the same time, letter by letter: each arrives on its own screen, and nowhere else. */
   const typeBoth = async (one: string, other: string) => {

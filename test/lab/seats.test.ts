@@ -7,6 +7,7 @@ import { type Computer, power } from './computer.ts';
 import { secondPlace } from './qemu.ts';
 import { person } from './recipe.ts';
 import { reads, wordsOn } from './screen.ts';
+import { verified } from './verified.ts';
 
 /** Two places at one computer: Xorg under LightDM on the card with the host's console, a Wayland compositor with seatd on the other one. */
 
@@ -83,6 +84,8 @@ test('trixie: two seats at one computer, each with a screen, keys, sounds and ha
   await computer.press('ctrl-alt-t');
   await reads(computer, /ready/);
   await reads(right, /ready/);
+
+  await verified(computer, 'left', 'right');
 
   // What is typed at one arrives there, and nowhere else.
   await typeBoth(computer, 'echo alpha > alpha\n', 'echo omega > omega\n');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import type { Report, Row } from '../../src/verify.ts';
 import { power } from './computer.ts';
+import { differencesOf } from './verified.ts';
 
 /** `nestbox verify` of a machine that systemd has booted, where device rights, units and a sound card are real: as it is, and with one layer broken at a time. */
 
@@ -44,12 +44,7 @@ test('trixie: a booted service is as its file says; with one layer broken at a t
   await computer.write('/root/steady.toml', machine);
   await computer.does('nestbox', 'start', '/root/steady.toml');
   const leader = (await computer.does('machinectl', 'show', '--property=Leader', '--value', 'steady')).trim();
-  const verify = async () => {
-    const { status, stdout, stderr } = await computer.run('nestbox', 'verify', '--json', 'steady');
-    assert.ok(stdout !== '', stderr);
-    const bad = (JSON.parse(stdout) as Report).rows.filter(({ verdict }) => verdict === 'difference');
-    return { status, bad, said: bad.map(({ layer, what, found }: Row) => `${layer}: ${what}: ${found}`).join('; ') };
-  };
+  const verify = () => differencesOf(computer, 'steady');
   const first = await verify();
   assert.deepEqual([first.status, first.said], [0, '']);
   const wrong: string[] = [];

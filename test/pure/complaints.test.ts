@@ -5,7 +5,7 @@ import { Complaint } from '../../src/errors.ts';
 import { plan } from '../../src/plan.ts';
 import { positionOf } from '../../src/positions.ts';
 import { readSpec } from '../../src/spec.ts';
-import { here, meetStored, storedHost } from './hosts.ts';
+import { here, meetStored, once, storedHost } from './hosts.ts';
 
 /** Bad machine files, each with what the person is told: complaints/NAME.toml and .txt. UPDATE_GOLDEN=1 writes the latter. */
 
@@ -14,7 +14,7 @@ const names = readdirSync(folder).filter((name) => name.endsWith('.toml')).map((
 const textOf = (name: string): string => readFileSync(new URL(`${name}.toml`, folder), 'utf8');
 
 /** What the file is refused with, as it is printed; null: it is not refused. A first line '# on HOST' names a stored host that it meets. */
-function complaintOf(text: string): string | null {
+const complaintOf = once((text: string): string | null => {
   const file = 'machine.toml';
   const host = /^# on (\S+)/.exec(text)?.[1];
   const place = (at: (string | number)[]) => {
@@ -33,7 +33,7 @@ function complaintOf(text: string): string | null {
     if (!(error instanceof Complaint)) throw error;
     return `${error.message}\n${error.hint ? `${error.hint.replace(/^/gm, '  ')}\n` : ''}`;
   }
-}
+});
 
 test('every bad machine file is refused with exactly the words that are stored', () => {
   assert.ok(names.length >= 60);

@@ -5,7 +5,7 @@ import type { Tools } from '../../src/foreign/tools.ts';
 import type { Accounts, CdiFile, Facts, Inside, VolumeFact } from '../../src/facts.ts';
 import { layersOf, type Machine, meetsInside, namesCdi, pathsOf, resolve, type Way } from '../../src/machine.ts';
 import { roots } from '../../src/roots/index.ts';
-import type { Spec } from '../../src/spec.ts';
+import { readSpec, type Spec } from '../../src/spec.ts';
 
 /** The stored hosts: `nestbox doctor --json` of computers that are not at hand, with what is at each path that an example names. */
 
@@ -13,7 +13,18 @@ const folder = new URL('hosts/', import.meta.url);
 
 export const hostNames: string[] = readdirSync(folder).filter((name) => name.endsWith('.json')).map((name) => name.replace('.json', '')).sort();
 
-export const storedHost = (name: string): Facts => JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8')) as Facts;
+/** What `make` gives for each key, made once. */
+export function once<Key extends string[], T>(make: (...key: Key) => T): (...key: Key) => T {
+  const made = new Map<string, T>();
+  return (...key) => {
+    const name = key.join('\n');
+    if (!made.has(name)) made.set(name, make(...key));
+    return made.get(name)!;
+  };
+}
+
+/** Nobody can change it, as others have the same; only a Proxy of `paths` may say that there is more. */
+export const storedHost = once((name: string) => JSON.parse(readFileSync(new URL(`${name}.json`, folder), 'utf8'), (key, value) => (key === 'paths' ? value : Object.freeze(value))) as Facts);
 
 /** What is known of a volume there: `blocks` and `volumes` of a stored host; one that these do not name is a logical volume that is not active. */
 function storedVolume(stored: Facts, path: string, isImage: boolean): VolumeFact {
@@ -27,7 +38,15 @@ const examplesFolder = new URL('../../examples/', import.meta.url);
 
 export const exampleNames: string[] = readdirSync(examplesFolder).filter((name) => name.endsWith('.toml')).map((name) => name.replace('.toml', '')).sort();
 
-export const exampleText = (name: string): string => readFileSync(new URL(`${name}.toml`, examplesFolder), 'utf8');
+export const exampleText = once((name: string) => readFileSync(new URL(`${name}.toml`, examplesFolder), 'utf8'));
+
+/** An example, for all alike: nobody can change it. */
+export const exampleSpec = once((name: string) => frozen(readSpec(exampleText(name), `${name}.toml`)));
+
+function frozen<T extends object>(value: T): T {
+  for (const one of Object.values(value)) if (typeof one === 'object' && one !== null) frozen(one);
+  return Object.freeze(value);
+}
 
 /** The accounts of a root that is there already: the host's own, those of the machine 'steam' as it was left, or a Debian without people. */
 function accountsOf(spec: Spec, { accounts, person, groups }: Facts): Accounts | null {
@@ -36,9 +55,11 @@ function accountsOf(spec: Spec, { accounts, person, groups }: Facts): Accounts |
   return accounts && { users: accounts.users.filter(({ name }) => name !== 'steam'), groups: accounts.groups.filter(({ members, name }) => name !== 'steam' && members.length === 0) };
 }
 
+const storedCdiFile = once((path: string, name: string) => readCdi(path, readFileSync(here(`cdi/good/${name}`), 'utf8')));
+
 /** The files of the host that describe devices: `cdiFiles` of a stored host names them by their place there and in cdi/good/. */
 export const storedCdi = (stored: Facts): CdiFile[] =>
-  Object.entries((stored as Facts & { cdiFiles?: Record<string, string> }).cdiFiles ?? {}).map(([path, name]) => readCdi(path, readFileSync(here(`cdi/good/${name}`), 'utf8')));
+  Object.entries((stored as Facts & { cdiFiles?: Record<string, string> }).cdiFiles ?? {}).map(([path, name]) => storedCdiFile(path, name));
 
 /** A Debian root's linker knows its own C library, of either kind of program. */
 const insideDebian: Inside = {

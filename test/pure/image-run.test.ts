@@ -63,11 +63,13 @@ test('a damaged file system is none that anything is found in, and ends the sear
     const good = readFileSync(`${folder}/image`);
     let state = 1;
     const random = (below: number) => { state = (Math.imul(state, 1103515245) + 12345) >>> 0; return state % below; };
+    const bytes = Buffer.from(good);
     for (let i = 0; i < 300; i++) {
-      const bytes = Buffer.from(good);
-      for (let n = 0; n < 40; n++) bytes[random(2) === 0 ? 1024 + random(3072) : random(2 ** 18)] = random(256);
+      const places = Array.from({ length: 40 }, () => (random(2) === 0 ? 1024 + random(3072) : random(2 ** 18)));
+      for (const at of places) bytes[at] = random(256);
       findInExt(readerOf(bytes), 'etc/fstab')?.read();
       readImage(readerOf(bytes), bytes.length);
+      for (const at of places) bytes[at] = good[at]!; // as new for the next
     }
   } finally {
     rmSync(folder, { recursive: true });

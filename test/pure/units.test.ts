@@ -58,12 +58,13 @@ test('what systemd is given is taken back without a trace', async () => {
 test('a start that is cut off at any effect is taken back without a trace', async () => {
   const kindsOf = ({ units }: Case) => [...new Set(units.once.map(({ kind }) => kind))].sort().join(' ');
   const different = served.filter((one, i) => served.findIndex((other) => kindsOf(other) === kindsOf(one)) === i);
-  for (const one of different)
+  for (const one of different) {
+    const { host: ready, start: all } = await made(one);
+    const start = all.filter(({ kind }, i) => !['link-inside', 'mount-point'].includes(kind) || all.findIndex((other) => other.kind === kind) === i); // a driver's many libraries are all alike
+    const before = ready.snapshot();
     for (let effect = 1, over = false; !over; effect++)
       for (const late of [false, true]) {
-        const { host, start: all } = await made(one);
-        const start = all.filter(({ kind }, i) => !['link-inside', 'mount-point'].includes(kind) || all.findIndex((other) => other.kind === kind) === i); // a driver's many libraries are all alike
-        const before = host.snapshot();
+        const host = ready.copy();
         const journal = memoryJournal();
         host.failAt = { effect: host.effects + effect, late };
         over = await apply(start, host, journal.journal).then(() => true, () => false);
@@ -72,6 +73,7 @@ test('a start that is cut off at any effect is taken back without a trace', asyn
         const after = kept(host);
         if (after.join('\n') !== before.join('\n')) assert.deepEqual(after, before, `${one.name}: something is left after effect ${effect}${late ? ', late' : ''}`);
       }
+  }
 });
 
 test('each file says who wrote it, and each command in it begins with an absolute path', () => {

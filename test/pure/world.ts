@@ -78,9 +78,10 @@ export interface MemoryJournal {
   journal: Journal;
 }
 
-export function memoryJournal(): MemoryJournal {
+/** `text`: what is in it already. */
+export function memoryJournal(text = ''): MemoryJournal {
   const kept: MemoryJournal = {
-    text: '',
+    text,
     journal: journalOn({
       append: async (line) => {
         kept.text += line;

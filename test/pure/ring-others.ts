@@ -1,0 +1,3 @@
+import { runHalf } from './ring.ts';
+
+await runHalf('others');
