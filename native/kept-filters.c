@@ -179,6 +179,8 @@ int load_filters(const char *folder, char **argv) {
 		if (wrong)
 			fprintf(stderr, "nestbox-native: %s/%s %s: systemd-nspawn makes its system call filters anew, going on\n", folder, name, wrong);
 		fresh = bytes && !wrong && holds(&kept, argv[0], options);
+		if (fresh)
+			utimensat(at, name, NULL, AT_SYMLINK_NOFOLLOW); /* src/host/filters.ts forgets what was not used for long */
 		if (!fresh && (again || !record_filters(at, folder, name, argv, options)))
 			break;
 	}

@@ -103,8 +103,9 @@ struct start start(char **argv, const struct filters *under) {
 	if (pipe2(ready, O_CLOEXEC) < 0 || pipe2(hold, O_CLOEXEC) < 0 || pipe2(told, O_CLOEXEC) < 0 || (under && which < 0))
 		return (struct start){ .pid = -1 };
 	pid_t us = getpid();
-	/* Descriptors are shared until it becomes nspawn: the one that it gets as a listener is ours, too. */
-	pid_t pid = (pid_t)syscall(SYS_clone, (under ? CLONE_FILES : 0) | SIGCHLD, NULL, NULL, NULL, NULL);
+	/* Descriptors are shared until it becomes nspawn: the one that it gets as a listener is ours, too. So its end closes none of them, and is told by a pidfd. */
+	int ended = -1;
+	pid_t pid = (pid_t)syscall(SYS_clone, (under ? CLONE_FILES : 0) | CLONE_PIDFD | SIGCHLD, NULL, &ended, NULL, NULL);
 	if (pid == 0) {
 		int listener = -1;
 		static char *environment[] = { CLEAN_PATH, "LANG=C.UTF-8", "SYSTEMD_NSPAWN_LOCK=0", NULL, NULL };
@@ -133,13 +134,15 @@ struct start start(char **argv, const struct filters *under) {
 		_exit(1);
 	}
 	struct start started = { .pid = pid, .ready = ready[0], .hold = hold[1], .listener = -1 };
-	struct pollfd say = { .fd = told[0], .events = POLLIN };
-	if (under && (pid < 0 || poll(&say, 1, PATIENCE) != 1 || read(told[0], &started.listener, sizeof started.listener) != sizeof started.listener))
+	struct pollfd say[2] = { { .fd = told[0], .events = POLLIN }, { .fd = ended, .events = POLLIN } };
+	if (under && (pid < 0 || poll(say, 2, PATIENCE) <= 0 || !say[0].revents || read(told[0], &started.listener, sizeof started.listener) != sizeof started.listener))
 		started.listener = -1;
 	close(ready[1]);
 	close(hold[0]);
 	close(told[0]);
 	close(told[1]);
+	if (ended >= 0)
+		close(ended);
 	return started;
 }
 

@@ -6,58 +6,6 @@
 #include <stddef.h>
 #include <sys/un.h>
 
-enum { PATIENCE = 2000 /* milliseconds, of one try that waits for somebody */ };
-
-static int stream(int family) {
-	int file = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct timeval patience = { .tv_sec = PATIENCE / 1000 };
-	if (file >= 0 && (setsockopt(file, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0 || setsockopt(file, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0)) {
-		close(file);
-		return -1;
-	}
-	return file;
-}
-
-int connect_to(const char *path) {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	size_t length = strlen(path);
-	if (length >= sizeof address.sun_path) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	memcpy(address.sun_path, path, length);
-	if (*path == '@')
-		address.sun_path[0] = '\0';
-	int file = stream(AF_UNIX);
-	if (file >= 0 && connect(file, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (*path != '@'))) < 0) {
-		int error = errno;
-		close(file);
-		errno = error;
-		return -1;
-	}
-	return file;
-}
-
-int send_all(int file, const void *bytes, size_t length) {
-	for (const char *at = bytes; length > 0;) {
-		ssize_t count = send(file, at, length, MSG_NOSIGNAL);
-		if (count <= 0)
-			return 0;
-		at += count, length -= (size_t)count;
-	}
-	return 1;
-}
-
-int receive_all(int file, void *bytes, size_t length) {
-	for (char *at = bytes; length > 0;) {
-		ssize_t count = recv(file, at, length, 0);
-		if (count <= 0)
-			return 0;
-		at += count, length -= (size_t)count;
-	}
-	return 1;
-}
-
 const char *try_socket(char **words) {
 	return opened(connect_to(words[0]));
 }
@@ -70,7 +18,7 @@ struct sockaddr_in internet(const char *address, unsigned port) {
 
 const char *try_port(char **words) {
 	struct sockaddr_in address = internet(words[0], number(words[1], "a port"));
-	int file = stream(AF_INET);
+	int file = open_stream(AF_INET);
 	const char *how = result(file < 0 ? -1 : connect(file, (struct sockaddr *)&address, sizeof address));
 	if (file >= 0)
 		close(file);
@@ -89,7 +37,7 @@ const char *try_neighbour(char **words) {
 		return how;
 	}
 	close(file);
-	for (long long limit = now() + PATIENCE; now() < limit; usleep(20000)) {
+	for (long long limit = now() + STREAM_PATIENCE; now() < limit; usleep(20000)) {
 		FILE *table = fopen("/proc/net/arp", "re");
 		char line[256], found[64];
 		unsigned type, flags;
@@ -114,7 +62,7 @@ static const char *ask(const struct sockaddr *server, socklen_t size) {
 		how = result(-1);
 	else {
 		struct pollfd waits = { .fd = file, .events = POLLIN };
-		int ready = poll(&waits, 1, PATIENCE);
+		int ready = poll(&waits, 1, STREAM_PATIENCE);
 		ssize_t length = ready > 0 ? recv(file, answer, sizeof answer, 0) : -1;
 		how = ready == 0 ? "ETIMEDOUT" : length < 0 ? result(-1) : length >= 12 && memcmp(answer, question, 2) == 0 ? "OK" : "EIO";
 	}

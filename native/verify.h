@@ -1,17 +1,10 @@
 /* verify.c: what is tried inside a machine for `nestbox verify`. */
 #pragma once
-#include "native.h"
+#include "stream.h"
 #include <netinet/in.h>
 
 /* Reads tries from standard input, one a line, and answers each with a line: its number, and a word. */
 int try_all(void);
-
-/* A stream to a socket of this host, '@' before an abstract name; -1: errno says why. It gives up after two seconds. */
-int connect_to(const char *path);
-
-/* All of so many bytes, or 0. */
-int send_all(int file, const void *bytes, size_t length);
-int receive_all(int file, void *bytes, size_t length);
 
 /* "OK", or the name of the error number that is there now. */
 const char *result(int failed);

@@ -108,7 +108,7 @@ static void pass_on(pid_t container, int signal_) {
 }
 
 int contain(struct warm *warm, const struct words *step) {
-	int i = 1, k = 0, e = 0;
+	int i = 1, k = 0;
 	struct words groups = counted(step, &i);
 	i += 2;
 	const char *filters = step->at[i++];
@@ -118,7 +118,7 @@ int contain(struct warm *warm, const struct words *step) {
 	struct words options = counted(step, &i), more = counted(step, &i);
 	counted(step, &i);
 	struct words inside = counted(step, &i);
-	char *argv[before.count + options.count + warm->program.count + 2], *environment[more.count + 5], term[300];
+	char *argv[before.count + options.count + warm->program.count + 2], *environment[more.count + 5];
 	for (int n = 0; n < before.count; n++)
 		argv[k++] = before.at[n];
 	if (*console)
@@ -128,12 +128,7 @@ int contain(struct warm *warm, const struct words *step) {
 	for (int n = 0; n < warm->program.count; n++)
 		argv[k++] = warm->program.at[n];
 	argv[k] = NULL;
-	environment[e++] = CLEAN_PATH;
-	environment[e++] = "LANG=C.UTF-8";
-	if (getenv("TERM") && snprintf(term, sizeof term, "TERM=%s", getenv("TERM")) < (int)sizeof term && term[5])
-		environment[e++] = term;
-	for (int n = 0; n < more.count; n++)
-		environment[e++] = more.at[n];
+	int variables = environment_of(more, 1, environment);
 
 	sigset_t awaited;
 	sigemptyset(&awaited);
@@ -144,7 +139,7 @@ int contain(struct warm *warm, const struct words *step) {
 	if (container < 0)
 		return -1;
 	if (container == 0)
-		become_container(warm, groups, filters, argv, environment, e, self);
+		become_container(warm, groups, filters, argv, environment, variables, self);
 	pid_t connecting = inside.count > 0 ? connect_network(inside, container) : 0;
 	int status, connected = 0;
 	for (;;) {

@@ -1,22 +1,14 @@
 /* Keys to X displays in a run without Node: made anew, copied, or made by the server itself for this machine. src/host/displays.ts and src/x11/
  * do the same for runs with it, and say where the protocol is written down. */
 #include "held.h"
+#include "stream.h"
 #include "warm.h"
+#include "x11.h"
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 
-static const char kind[] = "MIT-MAGIC-COOKIE-1";
-enum { KIND = sizeof kind - 1, LONGEST = 64 };
 enum { DAY = 24 * 60 * 60 }; /* how long the server keeps a key that nobody uses */
-
-struct key {
-	size_t length;
-	unsigned char bytes[LONGEST];
-};
 
 /* A file with the owner from its beginning, whole or not at all in the eyes of those who may read it: its folder is root's. */
 static int put(const char *path, const void *data, size_t length, char **owner) {
@@ -48,21 +40,9 @@ static int put_key(const char *path, const char *display, const struct key *key,
 	*at++ = 0xff, *at++ = 0xff;
 	at = field(at, "", 0);
 	at = field(at, display, strlen(display));
-	at = field(at, kind, KIND);
+	at = field(at, MAGIC, MAGIC_LENGTH);
 	at = field(at, key->bytes, key->length);
 	return put(path, text, (size_t)(at - text), owner);
-}
-
-/* The next field of an .Xauthority; NULL: the file ends before it does. */
-static const unsigned char *read_field(const unsigned char **at, const unsigned char *end, size_t *length) {
-	if (end - *at < 2)
-		return NULL;
-	*length = (size_t)((*at)[0] << 8 | (*at)[1]);
-	const unsigned char *field_ = *at + 2;
-	if ((size_t)(end - field_) < *length)
-		return NULL;
-	*at = field_ + *length;
-	return field_;
 }
 
 /* What is in a file in somebody else's home, as far as no link of theirs leads there: a process of its own looks, as it ends where one does. -1: it cannot be read. */
@@ -91,75 +71,23 @@ static ssize_t read_held(const char *path, unsigned char *text, size_t size) {
 /* The key that a program of the person's would present: chooseCookie(). -1: it cannot be read. */
 static int persons_key(const char *authority, const char *display, struct key *key) {
 	static unsigned char text[65536];
-	char host[256] = "";
 	key->length = 0;
 	if (!*authority)
 		return 0;
 	ssize_t length = read_held(authority, text, sizeof text);
 	if (length < 0 || length == sizeof text)
 		return -1;
-	gethostname(host, sizeof host - 1);
-	for (const unsigned char *at = text, *end = text + length; end - at >= 2;) {
-		size_t of_address, of_number, of_name, of_data;
-		unsigned family = (unsigned)(at[0] << 8 | at[1]);
-		at += 2;
-		const unsigned char *address = read_field(&at, end, &of_address), *number_ = address ? read_field(&at, end, &of_number) : NULL;
-		const unsigned char *name = number_ ? read_field(&at, end, &of_name) : NULL, *data = name ? read_field(&at, end, &of_data) : NULL;
-		if (!data)
-			break;
-		int is_ours = family == 0xffff || (family == 256 && of_address == strlen(host) && memcmp(address, host, of_address) == 0); /* FamilyWild, FamilyLocal: Xauth.h */
-		if (is_ours && of_name == KIND && memcmp(name, kind, KIND) == 0 && (of_number == 0 || (of_number == strlen(display) && memcmp(number_, display, of_number) == 0)) && of_data <= LONGEST) {
-			memcpy(key->bytes, data, key->length = of_data);
-			return 0;
-		}
-	}
+	*key = key_among(text, (size_t)length, display);
 	return 0;
 }
 
-static int get(int x, void *to, size_t length) {
-	for (size_t got = 0; got < length;) {
-		ssize_t more = recv(x, (char *)to + got, length - got, 0);
-		if (more <= 0)
-			return -1;
-		got += (size_t)more;
-	}
-	return 0;
-}
-
-static void u16(unsigned char *at, unsigned value) { at[0] = (unsigned char)value, at[1] = (unsigned char)(value >> 8); }
-static void u32(unsigned char *at, uint32_t value) { u16(at, value & 0xffff), u16(at + 2, value >> 16); }
-static unsigned of_u16(const unsigned char *at) { return (unsigned)(at[0] | at[1] << 8); }
-static uint32_t of_u32(const unsigned char *at) { return of_u16(at) | (uint32_t)of_u16(at + 2) << 16; }
-
-/* A connection with the person's key, whose setup has been read; -1: the server refuses, or is not there. */
+/* A connection with the person's key; -1: the server refuses, or is not there. */
 static int connect_x(const char *socket_, const char *display, const char *authority) {
+	static unsigned char setup[SETUP_MOST];
 	struct key key;
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct timeval limit = { .tv_sec = 5 };
-	unsigned char text[128] = { 'l', 0, 11 }, head[8], rest[4096];
-	if (persons_key(authority, display, &key) < 0 || strlen(socket_) >= sizeof address.sun_path)
-		return -1;
-	strcpy(address.sun_path, socket_);
-	int x = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (x < 0)
-		return -1;
-	setsockopt(x, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-	setsockopt(x, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit); /* of connect(2), too: signals wait meanwhile */
-	size_t length = 12;
-	if (key.length > 0) {
-		u16(text + 6, KIND);
-		u16(text + 8, (unsigned)key.length);
-		memcpy(text + 12, kind, KIND);
-		memcpy(text + 12 + (KIND + 3) / 4 * 4, key.bytes, key.length);
-		length += (KIND + 3) / 4 * 4 + (key.length + 3) / 4 * 4;
-	}
-	if (connect(x, (struct sockaddr *)&address, sizeof address) == 0 && send(x, text, length, MSG_NOSIGNAL) == (ssize_t)length && get(x, head, sizeof head) == 0 && head[0] == 1) {
-		size_t left = of_u16(head + 6) * 4u;
-		while (left > 0 && get(x, rest, left < sizeof rest ? left : sizeof rest) == 0)
-			left -= left < sizeof rest ? left : sizeof rest;
-		if (left == 0)
-			return x;
-	}
+	int x = persons_key(authority, display, &key) < 0 ? -1 : connect_to(socket_);
+	if (x < 0 || !greet(x, &key, setup))
+		return x;
 	close(x);
 	return -1;
 }
@@ -167,10 +95,10 @@ static int connect_x(const char *socket_, const char *display, const char *autho
 /* A request, its length in whole words, and the 32 bytes of the answer to it. Events that come in between are none of ours. */
 static int ask(int x, unsigned char *request, size_t length, unsigned char *reply) {
 	u16(request + 2, (unsigned)(length / 4));
-	if (send(x, request, length, MSG_NOSIGNAL) != (ssize_t)length)
+	if (!send_all(x, request, length))
 		return -1;
 	do
-		if (get(x, reply, 32) < 0)
+		if (!receive_all(x, reply, 32))
 			return -1;
 	while (reply[0] > 1);
 	return reply[0] == 1 ? 0 : -1;
@@ -188,10 +116,10 @@ static int security(int x) {
 }
 
 static int generate(int x, int opcode, int trusted, struct key *key, uint32_t *id) {
-	unsigned char request[12 + 20 + 8] = { (unsigned char)opcode, 1 }, reply[32], data[LONGEST + 4];
-	u16(request + 4, KIND);
+	unsigned char request[12 + 20 + 8] = { (unsigned char)opcode, 1 }, reply[32], data[KEY_MOST + 4];
+	u16(request + 4, MAGIC_LENGTH);
 	u32(request + 8, 1 | 2); /* what follows: how long it is kept, and whether it is trusted */
-	memcpy(request + 12, kind, KIND);
+	memcpy(request + 12, MAGIC, MAGIC_LENGTH);
 	u32(request + 32, DAY);
 	u32(request + 36, trusted ? 0 : 1);
 	if (ask(x, request, sizeof request, reply) < 0)
@@ -199,7 +127,7 @@ static int generate(int x, int opcode, int trusted, struct key *key, uint32_t *i
 	size_t length = of_u32(reply + 4) * 4u;
 	*id = of_u32(reply + 8);
 	key->length = of_u16(reply + 12);
-	if (length > sizeof data || key->length > LONGEST || key->length > length || get(x, data, length) < 0)
+	if (length > sizeof data || key->length > KEY_MOST || key->length > length || !receive_all(x, data, length))
 		return -1;
 	memcpy(key->bytes, data, key->length);
 	return 0;
@@ -209,8 +137,8 @@ static void withdraw(int x, int opcode, uint32_t id) {
 	/* With a request that has an answer (GetInputFocus), so that it is done when we go on. */
 	unsigned char request[8 + 4] = { (unsigned char)opcode, 2, 2, 0, 0, 0, 0, 0, 43, 0, 1, 0 }, reply[32];
 	u32(request + 4, id);
-	if (send(x, request, sizeof request, MSG_NOSIGNAL) == sizeof request)
-		get(x, reply, sizeof reply);
+	if (send_all(x, request, sizeof request))
+		receive_all(x, reply, sizeof reply);
 }
 
 /* authorize SOCKET DISPLAY AUTHORITY trusted|untrusted PATH UID GID: a server without the extension is left to Node. */

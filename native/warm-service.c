@@ -28,7 +28,7 @@ static int listen_at(const char *path) {
 }
 
 static _Noreturn void become_service(const struct words *step, const sigset_t *signals, int socket_, pid_t parent) {
-	int i = LISTS, k = 0, e = 0;
+	int i = LISTS, k = 0;
 	struct words groups = counted(step, &i), words = counted(step, &i), variables = counted(step, &i);
 	char *argv[groups.count * 2 + words.count + 8], *environment[variables.count + 5], number_[16], listens[32], pid[32];
 	for (int n = 1; n < NSIG; n++)
@@ -37,10 +37,7 @@ static _Noreturn void become_service(const struct words *step, const sigset_t *s
 	int log = open(step->at[LOG], O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (log < 0 || null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0 || chdir("/") < 0)
 		_exit(1);
-	environment[e++] = CLEAN_PATH;
-	environment[e++] = "LANG=C.UTF-8";
-	for (int n = 0; n < variables.count; n++)
-		environment[e++] = variables.at[n];
+	int e = environment_of(variables, 0, environment);
 	if (socket_ >= 0) {
 		/* The first descriptor that is passed on is number 3. */
 		if (socket_ == 3 ? fcntl(3, F_SETFD, 0) < 0 : dup2(socket_, 3) < 0)

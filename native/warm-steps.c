@@ -21,6 +21,17 @@ struct words counted(const struct words *words, int *i) {
 /* What programs of the host are given, never the caller's own. */
 static const char *const clean[] = { CLEAN_PATH, "LANG=C.UTF-8", NULL };
 
+int environment_of(struct words more, int has_terminal, char **environment) {
+	const char *term = has_terminal ? getenv("TERM") : NULL;
+	int count = 0;
+	for (; clean[count]; count++)
+		environment[count] = (char *)clean[count];
+	if (term && *term && asprintf(&environment[count], "TERM=%s", term) > 0)
+		count++;
+	memcpy(environment + count, more.at, (size_t)more.count * sizeof *environment);
+	return count + more.count;
+}
+
 static void hush(void) {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int i = 0; i < 3; i++)
@@ -49,9 +60,11 @@ int run_program(char **argv, const char *input) {
 	if (pipe2(ends, O_CLOEXEC) < 0 || write(ends[1], input, strlen(input)) < 0)
 		return -1; /* it is far less than a pipe holds */
 	close(ends[1]);
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 	if (pid == 0) {
 		sigset_t none;
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+			_exit(1); /* nor make a link or a table */
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		hush();

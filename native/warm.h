@@ -42,6 +42,9 @@ int has_inside(const struct warm *warm);
 int take_step(struct warm *warm, struct step *step);
 int take_back(const struct step *step);
 
+/* What a program is started with: what all are, the caller's TERM where it `has_terminal`, and these. How many: at most three more than these. */
+int environment_of(struct words more, int has_terminal, char **environment);
+
 /* A list in a list of words, at *i, which becomes the place after it. */
 struct words counted(const struct words *words, int *i);
 

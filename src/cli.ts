@@ -84,7 +84,7 @@ export const commands: Record<string, Command> = {
   screenshot: { takes: 'NAME FILE.png', does: 'write a picture of what a running machine shows (display = "nested" or "headless")', options: {}, load: () => import('./commands/screenshot.ts') },
   templates: {
     takes: '[TEMPLATE]...', does: 'list what machines are made from, and which of them use it',
-    options: { prune: { type: 'boolean', does: 'remove those that no machine uses, and where none is named also the packages that were fetched for Debian roots' }, json }, load: () => import('./commands/templates.ts'),
+    options: { prune: { type: 'boolean', does: 'remove those that no machine uses, and where none is named also the packages that were fetched for Debian roots, and system call filters that no start takes any more' }, json }, load: () => import('./commands/templates.ts'),
   },
   rm: { takes: 'NAME...', does: 'remove machines with all that they have changed', options: { 'passphrase-fd': passphrase, verbose }, load: () => import('./commands/rm.ts') },
   unshift: {

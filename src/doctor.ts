@@ -1,10 +1,12 @@
 import type { Facts } from './facts.ts';
+import type { Barrier } from './firewall.ts';
 import { installing, known, type PackageName } from './packages.ts';
 import cdi from './doctor/cdi.ts';
 import cgroups from './doctor/cgroups.ts';
 import display from './doctor/display.ts';
 import drivers from './doctor/drivers.ts';
 import engines from './doctor/engines.ts';
+import firewall from './doctor/firewall.ts';
 import foreign from './doctor/foreign.ts';
 import groups from './doctor/groups.ts';
 import kernel from './doctor/kernel.ts';
@@ -44,6 +46,8 @@ export interface Condition {
   undriven: { pci: string; vendor: string }[];
   /** Versions of NVIDIA's libraries on the host. */
   nvidiaLibraries: string[];
+  /** By which chains of the host's firewall nothing of machines gets through; null: only root can tell, or no program. */
+  barriers: Barrier[] | null;
   /** Whose ways back are still to be gone; null: only root can tell. */
   left: Left[] | null;
 }
@@ -84,7 +88,7 @@ export interface Check {
 }
 
 /** In the order in which they are told: the reason before what follows from it. */
-export const checks: Record<string, Check> = { engines, root, kernel, cgroups, mapping, programs, network, display, sound, drivers, screens, groups, cdi, foreign, leftovers };
+export const checks: Record<string, Check> = { engines, root, kernel, cgroups, mapping, programs, network, firewall, display, sound, drivers, screens, groups, cdi, foreign, leftovers };
 
 export type Told = Finding & { check: string };
 

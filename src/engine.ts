@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import type { Exposure } from './edits.ts';
 import type { Problem } from './errors.ts';
 import type { Facts } from './facts.ts';
+import type { Section } from './ini.ts';
 import type { Machine } from './machine.ts';
 import { says } from './schema.ts';
 import type { Spec } from './spec.ts';
@@ -24,6 +25,22 @@ export type Lacks = Partial<Record<Want, Lack>>;
 
 type OptionsSchema = v.GenericSchema<unknown, unknown>;
 
+/** What a machine is for systemd by its engine: units/files.ts has what is the same for all. */
+export interface EngineUnits {
+  /** What its unit goes by. */
+  files: { path: string; text: string }[];
+  /** Done at each start, after what the machine is given. */
+  steps: Step[];
+  /** Lines of its unit. */
+  lines: Section[1];
+  /** Whether its link is there before it, or made by it. */
+  link: 'before' | 'by it';
+  /** Where machinectl(1) looks for the machine's root, and where that is; null: it knows nothing of this one. */
+  image: { path: string; to: string } | null;
+  /** What nestbox did not make is in the way of it; null: that of a file alone. */
+  folder: string | null;
+}
+
 /** A program that runs containers. One file in engines/ is one of these. */
 export interface Engine<Schema extends OptionsSchema = OptionsSchema> {
   summary: string;
@@ -38,6 +55,8 @@ export interface Engine<Schema extends OptionsSchema = OptionsSchema> {
   mountsInside?: true;
   /** The unit of systemd's that runs a machine. Absent: systemd-nspawn@NAME.service. */
   service?: (machine: string) => string;
+  /** Absent: systemd runs none of its machines. `comment`: what its files begin with. */
+  units?: (machine: Machine, facts: Facts, comment: readonly string[]) => EngineUnits;
   needs(machine: Machine, facts: Facts, options: v.InferOutput<Schema>): Problem[];
   /** The last steps of a run, the container at their end: everything that the machine was given is in place by then. */
   start(machine: Machine, facts: Facts, options: v.InferOutput<Schema>): Step[];

@@ -58,6 +58,8 @@ export const packages = {
   gzip: 'gzip',
   install: 'coreutils',
   ip: 'iproute2',
+  'iptables-legacy-save': 'iptables',
+  'iptables-nft-save': 'iptables',
   journalctl: 'systemd',
   ln: 'coreutils',
   'lxc-cgroup': 'lxc',

@@ -49,7 +49,7 @@ export function withoutNames({ facts, condition }: Patient, names: Names): Patie
     // What programs begin with is a processor's, and no number of somebody's own.
     ...(binfmt && { binfmt: { ...binfmt, entries: binfmt.entries.map((entry) => ({ ...said(entry), magic: entry.magic, mask: entry.mask })), emulators: said(binfmt.emulators) } }),
   };
-  return { facts: told, condition: { ...condition, closed: said(condition.closed), wayland: said(condition.wayland), left: said(condition.left) } };
+  return { facts: told, condition: { ...condition, closed: said(condition.closed), wayland: said(condition.wayland), left: said(condition.left), barriers: said(condition.barriers) } };
 }
 
 /** What replaces the names in all texts of a value, its keys included. */
@@ -93,7 +93,7 @@ const placeOf = (at: string): string => at.replace(/^(\/home|\/media|\/mnt|\/srv
 
 /** Of machines: what they are, and not where somebody has put them. */
 const storeOf = ({ templates, machines, services }: Facts['store']): Facts['store'] => ({
-  templates: templates.map((name) => name.replace(/-[0-9a-f]+$/, '')), services,
+  templates: templates.map((name) => name.replace(/(-[0-9a-f]{8,})+$/, '')), services,
   machines: machines.map(({ directory, file: _, devices: __, volume: ___, ...machine }) => ({ ...machine, file: `/etc/nestbox/${machine.name}.toml`, directory: directory === null ? null : `/srv/${machine.name}` })),
 });
 

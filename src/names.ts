@@ -14,13 +14,19 @@ export function nameOfImage(path: string): string {
   return (/^[a-z]/.test(word) ? word : `image-${word}`).slice(0, 63).replace(/-+$/, '');
 }
 
+/** How the host's ends of machines' links begin. */
+export const linkPrefix = 'nb-';
+
 /** Names of the two ends of its network link: at most 15 characters (IFNAMSIZ in linux/if.h). */
 export const linkNames = (machine: string): { host: string; inside: string } => {
   const hash = digest(machine).toString('hex').slice(0, 8);
-  return { host: `nb-${hash}`, inside: `nbi-${hash}` };
+  return { host: `${linkPrefix}${hash}`, inside: `nbi-${hash}` };
 };
 
-/** One of 16384 networks of four addresses below 10.213.0.0/16: .1 is the host, .2 the machine. */
+/** What all private networks are in. */
+export const privateNetworks = '10.213.0.0/16';
+
+/** One of 16384 networks of four addresses below that: .1 is the host, .2 the machine. */
 export function privateNetwork(machine: string): { network: string; host: string; address: string; gateway: string } {
   const number = digest(machine).readUInt16BE(8) & 0x3fff;
   const at = (last: number) => `10.213.${number >> 6}.${((number & 63) << 2) + last}`;

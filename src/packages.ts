@@ -23,6 +23,7 @@ const elsewhere = {
   findutils: same('findutils', 'sys-apps/findutils'),
   gzip: same('gzip', 'app-arch/gzip'),
   iproute2: ['iproute', 'iproute2', 'iproute2', 'sys-apps/iproute2'],
+  iptables: ['iptables-nft', 'iptables', 'iptables', 'net-firewall/iptables'],
   lvm2: same('lvm2', 'sys-fs/lvm2'),
   lxc: same('lxc', 'app-containers/lxc'),
   makepkg: ['pacman', 'pacman', null, null],

@@ -4,10 +4,12 @@
  * processor makes them, and prints a line each: which, and how it went.
  * calls --hold WORD: says that it is there, and waits for its end.
  * calls --forbidden: makes a system call that no container may make, bpf(2), with arguments that do nothing.
+ * calls --kills: stands for systemd-nspawn under a filter by which nobody leaves namespaces alive (unshare(2)), and holds as its first process.
  * calls --filters PID: prints the system call filters of a process, the oldest first: flags and instructions. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -123,6 +125,15 @@ int main(int argc, char **argv) {
 		syscall(SYS_bpf, -1, NULL, 0);
 		return 0;
 	}
+	if (argc > 1 && strcmp(argv[1], "--kills") == 0 && fork() == 0) {
+		struct sock_filter code[] = { BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_unshare, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+			BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, 1000, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
+		struct sock_fprog program = { sizeof code / sizeof *code, code };
+		if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+			return 1;
+		argv[1] = "--hold";
+	} else if (argc > 1 && strcmp(argv[1], "--kills") == 0)
+		return wait(NULL) < 0;
 	if (argc > 1 && strcmp(argv[1], "--hold") == 0) {
 		puts("there");
 		fflush(stdout);

@@ -1,6 +1,7 @@
 import { Complaint, NeedsRoot } from '../errors.ts';
 import type { Facts } from '../facts.ts';
 import { forget } from '../host/fetched.ts';
+import { forgetFilters } from '../host/filters.ts';
 import { linux } from '../host/linux.ts';
 import { openSession, readState, sessionNames } from '../host/session.ts';
 import { probe } from '../probe.ts';
@@ -48,10 +49,12 @@ export default async function templates(keys: string[], { json, prune }: { json?
   }
   await sweep();
   const bytes = keys.length === 0 ? forget() : 0;
+  const filters = keys.length === 0 ? forgetFilters() : 0;
   if (json) console.log(JSON.stringify(unused, null, 2));
   else {
     for (const { key, bytes } of unused) note(`removed ${key} (${sizeOf(bytes)})`);
     if (bytes > 0) note(`removed the packages that were fetched for Debian roots (${sizeOf(bytes)})`);
+    if (filters > 0) note(`removed system call filters that no start takes any more (${filters})`);
   }
   return 0;
 }

@@ -1,10 +1,13 @@
 import { dirname } from 'node:path/posix';
 import { defineEngine, engineOptions, type Lacks } from '../engine.ts';
 import { lacks as lacking, lacksProgram, type Problem } from '../errors.ts';
+import { assignment } from '../ini.ts';
 import { configOf, configText, haltSignal, seccompFile, statusFile } from '../lxc/config.ts';
 import { seccompProfile } from '../lxc/seccomp.ts';
 import type { Machine } from '../machine.ts';
 import type { Step } from '../step.ts';
+import { store } from '../store.ts';
+import { commandOf } from '../units/commands.ts';
 
 const lacks: Lacks = {
   networkd: { why: 'an LXC container is known to no systemd-machined, and systemd-networkd has no settings for its link', mend: 'say network = "private", or engine = "nspawn"' },
@@ -18,6 +21,20 @@ export default defineEngine({
   lacks,
   mountsInside: true,
   service: (machine) => `lxc@${machine}.service`,
+
+  units(machine, facts, comment) {
+    const { name } = machine;
+    const folder = `${store.lxc}/${name}`;
+    return {
+      files: filesOf(machine, facts, folder, comment), steps: statusSteps(machine), link: 'before', image: null, folder,
+      lines: [
+        ['Slice', 'machine.slice'], // where it is looked for: src/probe.ts
+        ...Object.entries(withoutIdTools).map(([key, value]) => ['Environment', assignment(key, value)] as const),
+        ['ExecStartPost', commandOf(facts, ['lxc-wait', `--name=${name}`, '--state=RUNNING', '--timeout=60'])], // `lxc-start` alone would return before it runs
+        ['DeviceAllow', '/dev/net/tun rwm'], ['DeviceAllow', 'char-pts rw'],
+      ],
+    };
+  },
 
   needs: ({ edits: { syscalls } }, { programs, distribution }): Problem[] => [
     ...(programs['lxc-start'] ? [] : [lacksProgram('lxc-start', 'run the container', { distribution })]),
@@ -46,19 +63,19 @@ export default defineEngine({
 });
 
 /** The configuration, and what it names. */
-export function filesOf(machine: Machine, facts: Parameters<typeof configOf>[1], folder: string, comment: readonly string[] = []): { path: string; text: string }[] {
+function filesOf(machine: Machine, facts: Parameters<typeof configOf>[1], folder: string, comment: readonly string[] = []): { path: string; text: string }[] {
   const { syscalls, capabilities } = machine.edits;
   return [{ path: `${folder}/config`, text: configText(comment, configOf(machine, facts, folder)) }, { path: seccompFile(folder), text: seccompProfile(syscalls, capabilities) }];
 }
 
 /** Where the first process of a container that runs a program says how that has ended. */
-export const statusSteps = ({ boot, run, shift }: Pick<Machine, 'boot' | 'run' | 'shift'>): Step[] => (boot ? [] : [{ kind: 'write', path: statusFile(run), text: '', mode: 0o600, owner: { uid: shift, gid: shift } }]);
+const statusSteps = ({ boot, run, shift }: Pick<Machine, 'boot' | 'run' | 'shift'>): Step[] => (boot ? [] : [{ kind: 'write', path: statusFile(run), text: '', mode: 0o600, owner: { uid: shift, gid: shift } }]);
 
 /**
  * LXC asks newuidmap(1) where that is in the path, and it knows of no ids but those of people (/etc/subuid). Root may map any: everything that LXC
  * needs besides is called by its whole path.
  */
-export const withoutIdTools = { PATH: '/nonexistent' };
+const withoutIdTools = { PATH: '/nonexistent' };
 
 /** LXC makes a lock for each container's folder, and leaves the folders above it: lxclock.c. */
 function lockFolders(path: string): string[] {

@@ -1,12 +1,16 @@
 import { basename, dirname } from 'node:path/posix';
-import type { Bind } from '../edits.ts';
+import type { Bind, Network } from '../edits.ts';
 import { defineEngine, engineOptions } from '../engine.ts';
 import { lacks, lacksProgram } from '../errors.ts';
+import type { Facts } from '../facts.ts';
 import { killSignal } from '../foreign/boot.ts';
+import { assignment } from '../ini.ts';
 import { portText } from '../ports.ts';
 import { beyondUsual, filterLines, hostCgroups } from '../powers.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
+import { commandOf } from '../units/commands.ts';
+import { settings } from '../units/settings.ts';
 
 /** systemd-nspawn(1), from version 247 on. Every option has its value behind '=', so that no value can be taken for another option. */
 export default defineEngine({
@@ -14,6 +18,13 @@ export default defineEngine({
   options: engineOptions({}, {}),
   lacks: {},
 
+  units: (machine, facts, comment) => ({
+    files: [{ path: `/etc/systemd/nspawn/${machine.name}.nspawn`, text: settings(machine, facts, comment) }], steps: [], link: 'by it', image: { path: `/var/lib/machines/${machine.name}`, to: machine.root }, folder: null,
+    lines: [
+      ...(machine.edits.cgroups === 'host' ? Object.entries(hostCgroups).map(([key, value]) => ['Environment', assignment(key, value)] as const) : []),
+      ...forgetting(machine.edits.network, facts),
+    ],
+  }),
   needs: ({ ownership }, { systemd, programs, distribution }) => [
     ...(programs['systemd-nspawn'] ? [] : [lacksProgram('systemd-nspawn', 'run the container', { distribution })]),
     ...(systemd !== null && systemd < 247 ? [lacks(`systemd-nspawn ${systemd} is too old: nestbox needs 247`, 'use a newer distribution')] : []),
@@ -66,6 +77,13 @@ export default defineEngine({
     }];
   },
 });
+
+/** Killed, it leaves the ports of the host that lead to the machine. */
+function forgetting(network: Network, facts: Facts): readonly (readonly [string, string])[] {
+  const { nft } = facts.programs;
+  if (network.kind !== 'networkd' || network.ports.length === 0 || !nft) return [];
+  return [['ExecStopPost', `-${commandOf(facts, ['nestbox-native', 'forget-ports', nft, ...network.ports.flatMap(({ protocol, host }) => [protocol, `${host}`])])}`]];
+}
 
 const bindOption = ({ from, to, write }: Pick<Bind, 'from' | 'to' | 'write'>): string => `--bind${write ? '' : '-ro'}=${escape(from)}:${escape(to)}`;
 

@@ -5,11 +5,16 @@ import { attempt } from '../attempt.ts';
 import { displayNumber } from '../displays.ts';
 import type { Condition, DriverState, Left } from '../doctor.ts';
 import { wanted } from '../doctor/kernel.ts';
+import type { ProgramName } from '../errors.ts';
 import type { Facts } from '../facts.ts';
+import { type Barrier, barriersIn, type Table } from '../firewall.ts';
+import { readSaved } from '../firewall/iptables.ts';
+import { readRuleset } from '../firewall/nft.ts';
 import { nvidiaVersionsIn } from '../nvidia/probe.ts';
 import { store } from '../store.ts';
 import { whyClosed } from './displays.ts';
 import { endedServices, openVolumes } from './leftovers.ts';
+import { processes } from './processes.ts';
 import { isHeld, sessionNames, textOf } from './session.ts';
 
 /** What doctor alone asks of a host. Nothing is changed, and no root is needed: what only root may see is said to be so. */
@@ -19,15 +24,16 @@ const list = (folder: string): string[] => attempt(() => readdirSync(folder), []
 export async function readCondition(facts: Facts, env: NodeJS.ProcessEnv): Promise<Condition> {
   const modules = existsSync(`/lib/modules/${release()}/modules.dep`) ? 'there' : list('/lib/modules').length > 0 ? 'others' : 'none';
   const config = configOf();
+  const drivers = driversOf(modules, config);
   const isOther = facts.root && facts.person.uid !== 0;
   return {
     namespaces: list('/proc/self/ns').filter((name) => !name.includes('_')).sort(),
     userNamespaces: attempt(() => Number(readFileSync('/proc/sys/user/max_user_namespaces', 'utf8')), null),
-    modules, drivers: driversOf(modules, config),
+    modules, drivers,
     callFilters: existsSync('/proc/sys/kernel/seccomp/actions_avail'), deviceFilters: config === null ? null : /^CONFIG_CGROUP_BPF=y$/m.test(config),
     through: isOther ? (env.SUDO_UID ? 'sudo' : 'pkexec') : null,
     closed: await closed(facts), listens: facts.sound.pulse !== null && isListening(facts.sound.pulse),
-    wayland: waylandOf(facts, env), undriven: undriven(), nvidiaLibraries: nvidiaVersionsIn(['/'], list), left: leftBy(facts),
+    wayland: waylandOf(facts, env), undriven: undriven(), nvidiaLibraries: nvidiaVersionsIn(['/'], list), left: leftBy(facts), barriers: await barriersOf(facts, drivers),
   };
 }
 
@@ -80,3 +86,24 @@ function leftBy(facts: Facts): Left[] | null {
   const all = [...runs, ...services, ...open.filter(({ name }) => !isHeld(name, facts.programs.flock))];
   return all.filter(({ name }, i) => all.findIndex((other) => other.name === name) === i);
 }
+
+/** To ask for rules would load the kernel's part of them: where it is not loaded, there are none. */
+async function barriersOf({ root, programs }: Facts, { nf_tables }: Condition['drivers']): Promise<Barrier[] | null> {
+  if (!root) return null;
+  const { run } = processes(programs, () => {}, null);
+  const ask = async (read: (text: string) => Table[], ...argv: [ProgramName, ...string[]]): Promise<Table[] | null> => {
+    if (!programs[argv[0]]) return null;
+    const { code, stdout } = await run(argv).catch(() => ({ code: 1, stdout: '' }));
+    return code === 0 ? attempt(() => read(stdout), null) : null;
+  };
+  const isLoaded = nf_tables === 'there' || nf_tables === 'unknown';
+  const [nft, saved] = isLoaded ? [await ask(readRuleset, 'nft', '-j', 'list', 'ruleset'), await ask((text) => readSaved(text, 'iptables-nft'), 'iptables-nft-save')] : [[], []];
+  const legacy = attempt(() => readFileSync('/proc/net/ip_tables_names', 'utf8'), '') === '' ? [] : await ask((text) => readSaved(text, 'iptables-legacy'), 'iptables-legacy-save');
+  if ((nft ?? saved) === null || legacy === null) return null;
+  // Of what iptables has made nft prints less than iptables.
+  const told = (saved ?? []).map(({ name }) => `ip ${name}`);
+  return barriersIn([...(nft ?? []).filter(({ name }) => !told.includes(name)), ...(saved ?? []), ...legacy], uplink());
+}
+
+/** The link of the first route to everywhere: /proc/net/route has the destination second, and the mask eighth. */
+const uplink = (): string => attempt(() => readFileSync('/proc/net/route', 'utf8'), '').split('\n').map((line) => line.split('\t')).find(([, destination, , , , , , mask]) => destination === '00000000' && mask === '00000000')?.[0] ?? '';

@@ -10,6 +10,7 @@ import { readMounts } from '../probe.ts';
 import type { Answer, Attempt, Try, Who } from '../verify.ts';
 import { dotted } from '../verify/devices.ts';
 import { digestOf } from '../verify/units.ts';
+import { unable } from './distribution.ts';
 import { entryArguments } from './enter.ts';
 import { linux } from './linux.ts';
 import type { RunningMachine } from './running.ts';
@@ -88,7 +89,7 @@ function lineOf(tried: Try, { port, name }: Listening): string | null {
 /** Tries all of them: each account's inside in one process, those of the host beside. The answers are in the same order. */
 export async function tryAll(attempts: readonly Attempt[], running: RunningMachine, facts: Facts, user: string): Promise<Answer[]> {
   const native = facts.programs['nestbox-native'];
-  if (!native) throw new Complaint("'nestbox-native' is not installed; it is needed to try what a machine may do", 'apt install nestbox (make -C native)');
+  if (!native) throw unable('nestbox-native', 'try what a machine may do');
   const listening = await listen(native);
   const answers: Answer[] = attempts.map(() => ({ found: null }));
   const inside = async (who: Exclude<Who, 'host'>) => {

@@ -1,31 +1,24 @@
 import { dirname } from 'node:path/posix';
 import type { Network, Service } from '../edits.ts';
+import type { EngineUnits } from '../engine.ts';
 import { engines } from '../engines/index.ts';
-import { filesOf, statusSteps, withoutIdTools } from '../engines/lxc.ts';
-import { Complaint, lacksProgram, type ProgramName } from '../errors.ts';
 import type { Facts } from '../facts.ts';
-import { assignment, commandLine, continued, iniText, type Section, settingWord, unitValue } from '../ini.ts';
+import { assignment, continued, iniText, type Section, settingWord, unitValue } from '../ini.ts';
 import { insideLink, type Machine, volumeOf } from '../machine.ts';
 import { privateNetwork, serviceOf, unitOf } from '../names.ts';
 import { steps } from '../plan.ts';
-import { hostCgroups } from '../powers.ts';
 import type { Planned } from '../plan.ts';
 import { dropCommand, natOf, tableCommand } from '../ports.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
+import { commandOf, found } from './commands.ts';
 import { folder, joined, type Lines, linesOf } from './lines.ts';
-import { settings } from './settings.ts';
 
 /** What a machine is for systemd: files that work without nestbox, and what is done once before they do. */
-export interface Units {
+export interface Units extends Pick<EngineUnits, 'files' | 'image' | 'folder'> {
   once: Step[];
-  files: { path: string; text: string }[];
   /** What its unit does after each end, in this order, whatever fails: done again for one that was killed in the middle of it. */
   ends: string[][];
-  /** Where machinectl(1) looks for the machine's root, and where that is; null: it knows nothing of this one. */
-  image: { path: string; to: string } | null;
-  /** What nestbox did not make is in the way of it; null: that of a file alone. */
-  folder: string | null;
 }
 
 /** What a file begins with that nestbox may write again and take away. */
@@ -33,30 +26,28 @@ export const mark = 'Written by nestbox';
 
 const units = '/etc/systemd/system';
 
-const lxcFolder = (name: string): string => `${store.lxc}/${name}`;
-
 /** Machine -> Units. `passing`: what its plan does at each run. */
 export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planned[]): Units {
-  const { name, run, root, file } = machine;
-  const service = serviceOf(name, engines[machine.engine]!);
-  const isLxc = machine.engine === 'lxc';
-  const said = linesOf([...steps(passing), ...(isLxc ? statusSteps(machine) : [])], name);
-  const link = isLxc ? linkLines(machine, facts) : { start: [], stop: [] };
-  const lines = { once: said.once, start: [...said.start, ...link.start], stop: [...link.stop, ...said.stop] };
+  const { name, run, file } = machine;
+  const engine = engines[machine.engine]!;
+  const service = serviceOf(name, engine);
   const comment = [`${mark} for the machine '${name}', from ${file}.`, `nestbox start ${name} writes it anew; nestbox stop ${name} and nestbox disable ${name} remove it.`];
+  const own = engine.units!(machine, facts, comment);
+  const said = linesOf([...steps(passing), ...own.steps], name);
+  const link = own.link === 'before' ? linkLines(machine, facts) : { start: [], stop: [] };
+  const lines = { once: said.once, start: [...said.start, ...link.start], stop: [...link.stop, ...said.stop] };
   const services = machine.edits.services;
   const volume = volumeOf(machine.source);
   const opensVolume = volume !== null;
-  const network = isLxc ? null : networkUnit(machine, facts, comment);
-  const find = (argv: readonly string[]): string => commandLine(found(facts, argv));
+  const network = own.link === 'before' ? null : networkUnit(machine, facts, comment);
+  const find = (argv: readonly string[]): string => commandOf(facts, argv);
   // The folder itself goes last, and nothing that is mounted in it goes with it.
   const ends = [['nestbox-native', 'forget-devices', service, ...found(facts, ['systemctl'])], ...lines.stop, ['rm', '-rf', '--one-file-system', '--', run], ['rmdir', '--ignore-fail-on-non-empty', dirname(run)]];
   return {
     once: lines.once, ends,
-    image: isLxc ? null : { path: `/var/lib/machines/${name}`, to: root },
-    folder: isLxc ? lxcFolder(name) : null,
+    image: own.image, folder: own.folder,
     files: [
-      ...(isLxc ? filesOf(machine, facts, lxcFolder(name), comment) : [{ path: `/etc/systemd/nspawn/${name}.nspawn`, text: settings(machine, facts, comment) }]),
+      ...own.files,
       { path: `${units}/${unitOf(name)}`, text: iniText(comment, [
         ['Unit', [['Description', `What the machine ${name} is given`], ['StopWhenUnneeded', 'yes'], ['Before', service], ['RequiresMountsFor', [store.base, ...(volume?.image ? [dirname(volume.path)] : [])].map((path) => settingWord(unitValue(path))).join(' ')]]],
         ['Service', [
@@ -68,7 +59,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
       ]) },
       ...services.map((one, i) => ({ path: `${units}/${unitOf(name, one.name)}`, text: iniText(comment, serviceUnit(machine, facts, one, services[i - 1], service)) })),
       ...(network ? [{ path: `${units}/${unitOf(name, 'network')}`, text: network }] : []),
-      { path: `${units}/${service}.d/nestbox.conf`, text: iniText(comment, dropIn(machine, facts, services, network !== null)) },
+      { path: `${units}/${service}.d/nestbox.conf`, text: iniText(comment, dropIn(machine, own, network !== null)) },
     ],
   };
 }
@@ -87,18 +78,10 @@ export const installing = (name: string, { once, files, image, folder: own, ends
   { kind: 'reload', on: 'way' },
 ];
 
-/** The argument list with the absolute path of its program. */
-function found(facts: Facts, [name = '', ...words]: readonly string[]): string[] {
-  const path = facts.programs[name as ProgramName];
-  if (path) return [path, ...words];
-  const { what, mend } = lacksProgram(name as ProgramName, 'prepare the machine at each start', facts);
-  throw new Complaint(what, mend);
-}
-
 /** A program of the host: an id without an account is nothing that User= takes. */
 function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, user, ready, leaves, output }: Service, before: Service | undefined, serves: string): Section[] {
   const needed = before ? unitOf(machine.name, before.name) : unitOf(machine.name); // in the order of the grant that asked for them
-  const native = (...words: string[]) => commandLine(found(facts, ['nestbox-native', ...words]));
+  const native = (...words: string[]) => commandOf(facts, ['nestbox-native', ...words]);
   return [
     ['Unit', [['Description', `${name} for the machine ${machine.name}`], ['StopWhenUnneeded', 'yes'], ['Requires', needed], ['After', needed], ['Before', serves]]],
     ['Service', [
@@ -127,8 +110,8 @@ function networkUnit(machine: Machine, facts: Facts, comment: readonly string[])
     ['Unit', [['Description', `Network of the machine ${name}`], ['StopWhenUnneeded', 'yes'], ['PartOf', serviceOf(name)]]],
     ['Service', [
       ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', '2min'],
-      ...start.map((argv) => ['ExecStart', commandLine(found(facts, argv))] as const),
-      ...ends.stop.map((argv) => ['ExecStopPost', `-${commandLine(found(facts, argv))}`] as const),
+      ...start.map((argv) => ['ExecStart', commandOf(facts, argv)] as const),
+      ...ends.stop.map((argv) => ['ExecStopPost', `-${commandOf(facts, argv)}`] as const),
     ]],
   ]);
 }
@@ -153,16 +136,13 @@ function hostEnd(name: string, host: string, { bridge, nat, ports }: Extract<Net
 }
 
 /** What the unit of systemd itself lacks: --keep-unit gives no device right by itself, whatever is bound. */
-function dropIn({ name, engine, edits: { devices, classes, limits, cgroups, network: link } }: Machine, facts: Facts, services: readonly Service[], network: boolean): Section[] {
+function dropIn({ name, edits: { services, devices, classes, limits } }: Machine, own: EngineUnits, network: boolean): Section[] {
   const needed = [unitOf(name), ...services.map((service) => unitOf(name, service.name))].join(' ');
   const { cpu, memory, tasks, weight } = limits;
   return [
     ['Unit', [['Requires', needed], ['After', needed], ...(network ? [['Wants', unitOf(name, 'network')] as const] : [])]],
     ['Service', [
-      // Where it is looked for (src/probe.ts); `lxc-start` alone would return before it runs; and it may map all ids: withoutIdTools().
-      ...(engine === 'lxc' ? [['Slice', 'machine.slice'], ...Object.entries(withoutIdTools).map(([key, value]) => ['Environment', assignment(key, value)] as const), ['ExecStartPost', commandLine(found(facts, ['lxc-wait', `--name=${name}`, '--state=RUNNING', '--timeout=60']))], ['DeviceAllow', '/dev/net/tun rwm'], ['DeviceAllow', 'char-pts rw']] as const : []),
-      ...(cgroups === 'host' ? Object.entries(hostCgroups).map(([key, value]) => ['Environment', assignment(key, value)] as const) : []),
-      ...(link.kind === 'networkd' && link.ports.length > 0 && facts.programs.nft ? [['ExecStopPost', `-${commandLine(found(facts, ['nestbox-native', 'forget-ports', facts.programs.nft, ...link.ports.flatMap(({ protocol, host }) => [protocol, `${host}`])]))}`] as const] : []),
+      ...own.lines,
       ['DevicePolicy', 'closed'],
       // By its path, looked at at each start: after a boot the same device may have another number.
       ...onceEach(devices.filter(({ type, major, rights }) => rights !== '' && !classes.some((one) => one.type === type && one.majors.includes(major))).map(({ path, from = path, rights = 'rw' }) => ['DeviceAllow', `${unitValue(from)} ${rights}`] as const)),

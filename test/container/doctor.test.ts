@@ -103,6 +103,26 @@ test('where user namespaces are switched off, it says so, and what does without'
   assert.deepEqual(of('kernel', findings()).filter(({ what }) => what.startsWith('user namespaces')).map(({ state }) => state), ['works']);
 });
 
+test('a firewall that drops what machines send out is found, whoever made it, and nothing is changed by looking', (t) => {
+  if (!existsSync('/usr/sbin/nft') || !existsSync('/usr/sbin/iptables-nft')) return t.skip('nft and iptables are not installed');
+  const said = (script: string, end = 'nft list ruleset') => {
+    const { status, stdout, stderr } = within(['--net'], `${script}\n"$@"; ${end}`);
+    assert.equal(status, 0, stderr);
+    return { found: /^Firewall:\n([^]*?)\n\n/m.exec(stdout)![1]!.split('\n').filter((line) => / (works|limited) |^ +\S*(nft|iptables)/.test(line)), rules: stdout.split('that only root can tell.').at(-1)! };
+  };
+  assert.deepEqual(said('').found, ['  works     no firewall of the host drops all that machines send out']);
+  assert.doesNotMatch(said('').rules, /table/);
+  const docker = 'iptables-nft -P FORWARD DROP; iptables-nft -N DOCKER-USER; iptables-nft -A FORWARD -j DOCKER-USER; iptables-nft -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; iptables-nft -A FORWARD -i docker0 -j ACCEPT';
+  const { found } = said(docker);
+  assert.match(found[0]!, /limited {3}Docker's firewall drops what machines send out/);
+  const mended = found[1]!.trim().replace(/; anew after.*/, '');
+  assert.equal(said(`${docker}; ${mended}`).found[0], '  works     no firewall of the host drops all that machines send out', mended);
+  const own = "nft 'add table inet walls; add chain inet walls routed { type filter hook forward priority 0; }; add rule inet walls routed ip protocol icmp accept; add rule inet walls routed reject with icmpx admin-prohibited'";
+  const other = said(own).found;
+  assert.match(other[0]!, /limited {3}the host's firewall drops what machines send out/);
+  assert.equal(said(`${own}; ${other[1]!.trim().replace(/; anew after.*/, '')}`).found[0], '  works     no firewall of the host drops all that machines send out');
+});
+
 test('an entry of binfmt_misc that leads nowhere, and one for the own processor, are found', (t) => {
   const entry = (name: string, machine: string, interpreter: string) => `printf '%s' ':${name}:M::\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\x${machine}\\x00:\\xff\\xff\\xff\\xff\\xff\\xfe\\xfe\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff:${interpreter}:' > /proc/sys/fs/binfmt_misc/register`;
   const [own, other] = process.arch === 'x64' ? ['3e', 'f3'] : ['b7', 'f3'];

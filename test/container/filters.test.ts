@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { attempt } from '../../src/attempt.ts';
+import { forgetFilters } from '../../src/host/filters.ts';
 import { folder, follow, nestbox, program as nestboxProgram } from '../nestbox.ts';
 import { create, processesOf, succeeds, tinyRoot } from '../roots.ts';
 import { differences, snapshot } from '../snapshot.ts';
@@ -17,9 +18,14 @@ const options = { skip: process.getuid!() !== 0 && 'only root starts containers'
 /** A machine over a directory of its own, with calls.c in it: the path of that. */
 function machine(t: TestContext, name: string, more = ''): string {
   const root = tinyRoot(`${folder(t)}/root`);
-  execFileSync('cc', ['-O1', '-static', '-o', `${root}/usr/bin/calls`, new URL('../calls.c', import.meta.url).pathname]);
+  const calls = compiled(`${root}/usr/bin/calls`);
   create(t, name, `${more}\n[root]\ndirectory = "${root}"\n`);
-  return `${root}/usr/bin/calls`;
+  return calls;
+}
+
+function compiled(calls: string): string {
+  execFileSync('cc', ['-O1', '-static', '-o', calls, new URL('../calls.c', import.meta.url).pathname]);
+  return calls;
 }
 
 interface Seen {
@@ -200,6 +206,46 @@ test('a systemd-nspawn that needs what its filters forbid makes them itself', op
     assert.match(text, what === 'needs' ? /^unfit systemd-nspawn needs system calls that its filters forbid$/m : /^program 0 \d+$/m);
     assert.equal(run(), 'ran\n');
   }
+});
+
+test('one that its filters end at once is not waited for', options, (t) => {
+  mkdirSync('/run/systemd/nspawn', { recursive: true });
+  const own = folder(t);
+  const calls = compiled(`${own}/calls`);
+  const nspawn = `${own}/nspawn`;
+  // The first process of its container says when it is there, as nestbox-native does; without filters of its own it does what it is told.
+  writeFileSync(nspawn, `#!/bin/sh\n[ "$SYSTEMD_SECCOMP" != 0 ] || exit 1\ncase "$*" in *hold) exec ${calls} --kills;; esac\necho ran\n`, { mode: 0o755 });
+  const began = Date.now();
+  const run = execFileSync(native, ['launch', '--filters', `${own}/kept`, '--', nspawn, '--settings=no', '--', 'echo'], { encoding: 'utf8', timeout: 50_000 });
+  assert.equal(run, 'ran\n');
+  assert.ok(Date.now() - began < 30_000, 'it was waited for');
+  assert.match(readFileSync(`${own}/kept/${readdirSync(`${own}/kept`)[0]}`, 'latin1'), /^unfit the kernel does not tell what the filters forbid$/m);
+});
+
+test('those that no start takes any more are forgotten: of another systemd, not used for a month, or more than anybody has', options, (t) => {
+  const own = folder(t);
+  const line = (path: string) => {
+    const { ino, size, mtimeNs, ctimeNs } = lstatSync(path, { bigint: true });
+    const seconds = (time: bigint) => `${time / 1_000_000_000n}.${`${time % 1_000_000_000n}`.padStart(9, '0')}`;
+    return `file ${ino} ${size} ${seconds(mtimeNs)} ${seconds(ctimeNs)} ${path}`;
+  };
+  const make = (name: string, lines: string[], daysAgo = 0) => {
+    writeFileSync(`${own}/${name}`, ['nestbox-filters 1 0', 'kernel 1.2.3', ...lines, 'program 0 1', '', 'code'].join('\n'));
+    utimesSync(`${own}/${name}`, new Date(), new Date(Date.now() - daysAgo * 24 * 3600 * 1000));
+  };
+  const good = line(native);
+  make('good', [good, line(process.execPath)]);
+  make('seldom', [good], 29);
+  make('old', [good], 31);
+  make('other', [good, line(process.execPath).replace(/^file \d+/, 'file 7')]);
+  make('gone', ['file 1 2 3.000000000 4.000000000 /usr/lib/not-there.so']);
+  writeFileSync(`${own}/none`, 'of no use');
+  assert.equal(forgetFilters(own), 4);
+  assert.deepEqual(readdirSync(own).sort(), ['good', 'seldom']);
+  for (let i = 0; i < 70; i++) make(`many-${i}`, [good], 1 + i / 100);
+  assert.equal(forgetFilters(own), 8);
+  assert.deepEqual([readdirSync(own).length, readdirSync(own).includes('good'), readdirSync(own).includes('seldom'), readdirSync(own).includes('many-69')], [64, true, false, false]);
+  assert.equal(forgetFilters(`${own}/nowhere`), 0);
 });
 
 test('killed while the filters are made, nothing is left but what the next start takes', options, async (t) => {

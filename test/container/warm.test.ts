@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { appendFileSync, chmodSync, chownSync, closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, chownSync, closeSync, cpSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, realpathSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { attempt } from '../../src/attempt.ts';
 import { decodePng } from '../../src/png.ts';
@@ -250,6 +250,34 @@ test('displays: a key by the server that is worth nothing afterwards, and server
   nestbox(['rm', shared.name]);
   rmSync(shared.file, { force: true });
   assert.deepEqual(differences(before), []);
+});
+
+test('what a run has started on the host ends with it, wherever it is killed', async (t) => {
+  const own = folder(t);
+  const ip = realpathSync(execFileSync('sh', ['-c', 'command -v ip'], { encoding: 'utf8' }).trim());
+  cpSync(ip, `${own}/ip.real`);
+  writeFileSync(`${own}/ip`, `#!/bin/sh\n[ -e ${own}/slow ] || exec ${own}/ip.real "$@"\necho $$ > ${own}/pid\nexec sleep 60\n`, { mode: 0o755 });
+  const { name, own: path } = made(t, 'warm-child', 'network = "private"');
+  const within = ['--mount', 'sh', '-c', `mount --bind ${own}/ip ${ip} && exec "$@"`, 'sh', front, 'run', name, '--', 'true'];
+  const options = { env: { ...process.env, PATH: `${path}:/usr/sbin:/usr/bin:/bin` }, stdio: 'ignore' } as const;
+  for (let i = 0; i < 3; i++) {
+    const { status, stderr } = spawnSync('unshare', within, { ...options, stdio: 'pipe', encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+  }
+  rmSync(`${path}/asked`, { force: true });
+  writeFileSync(`${own}/slow`, '');
+  const run = spawn('unshare', within, options);
+  const ended = new Promise((resolve) => run.once('exit', resolve));
+  const pid = () => attempt(() => readFileSync(`${own}/pid`, 'utf8').trim(), '');
+  while (run.exitCode === null && pid() === '') await new Promise((resolve) => setTimeout(resolve, 5));
+  const runs = () => attempt(() => readlinkSync(`/proc/${pid()}/exe`), null) !== null; // one that nobody has collected has none
+  const isThere = runs();
+  run.kill('SIGKILL');
+  await ended;
+  for (const until = Date.now() + 5000; Date.now() < until && runs();) await new Promise((resolve) => setTimeout(resolve, 5));
+  const isLeft = runs();
+  assert.equal(nestbox(['clean', name]).status, 0);
+  assert.deepEqual([isThere, isLeft, existsSync(`${path}/asked`)], [true, false, false], 'is there, is left, is a run for Node');
 });
 
 test("killed wherever it changes something, 'clean' or the next run leaves nothing behind", async (t) => {

@@ -14,7 +14,7 @@ import { exampleText, here, hostNames, meetStored, storedCdi, storedHost } from 
 
 const healthy: Condition = {
   namespaces: ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'time', 'user', 'uts'], userNamespaces: 62514, modules: 'there', drivers: { overlay: 'there', loop: 'loadable', dm_crypt: 'loadable', veth: 'loadable', bridge: 'loadable', nf_tables: 'there', uinput: 'loadable' },
-  callFilters: true, deviceFilters: true, through: 'sudo', closed: null, listens: true, wayland: null, undriven: [], nvidiaLibraries: [], left: [],
+  callFilters: true, deviceFilters: true, through: 'sudo', closed: null, listens: true, wayland: null, undriven: [], nvidiaLibraries: [], left: [], barriers: [],
 };
 
 /** Another host, and in what this one differs. */
@@ -144,7 +144,7 @@ const named = (): { patient: Patient; secrets: string[] } => {
         cdi: [{ path: '/etc/cdi/orchid.json', kind: 'nvidia.com/gpu', complaints: [], spec: { cdiVersion: '0.6.0', kind: 'nvidia.com/gpu', devices: [{ name: `GPU-${uuid}`, containerEdits: { deviceNodes: [{ path: device }], env: [`MAC=${mac}`, `ID=${machineId}`, 'LICENSE=hunter2'], mounts: [{ hostPath: '/data/homes/wilhelmina/lib', containerPath: '/lib' }] } }] } }],
         binfmt: { ...facts.binfmt!, entries: [{ ...facts.binfmt!.entries[0]!, interpreter: '/data/homes/wilhelmina/qemu', file: null }] },
       },
-      condition: { ...condition, closed: '/data/homes/wilhelmina/.Xauthority cannot be read', wayland: '/run/user/1000/wilhelmina-wayland-0', left: [{ name: 'diary', kind: 'run' }, { name: 'image.holidays-of-ottokar.4f21', kind: 'image' }] },
+      condition: { ...condition, barriers: [{ program: 'nft', table: 'inet wilhelmina', chain: 'orchid', of: null, ways: ['out'], links: ['private'] }], closed: '/data/homes/wilhelmina/.Xauthority cannot be read', wayland: '/run/user/1000/wilhelmina-wayland-0', left: [{ name: 'diary', kind: 'run' }, { name: 'image.holidays-of-ottokar.4f21', kind: 'image' }] },
     },
     secrets: ['wilhelmina', 'ottokar', 'bookclub', 'orchid', 'diary', 'holidays', '/data/homes', machineId, uuid, mac, serial, '203.0.113.77', '5054:ff', 'example.org', 'ldap-user', 'hunter2'],
   };

@@ -6,8 +6,10 @@ import { MemoryHost } from '../../src/host/memory.ts';
 import { node } from '../../src/host/memory-tree.ts';
 import { hidePrivate, inLayers, makeAbove, makeLinkInside, makeMountPoint, missingIn, mustStayInside, removeLinkInside, withoutLinks } from '../../src/layers.ts';
 import { apply, undo } from '../../src/apply.ts';
-import { masksOf } from '../../src/masks.ts';
+import type { Facts } from '../../src/facts.ts';
+import { masksOf, type Unmasked } from '../../src/masks.ts';
 import type { Step } from '../../src/step.ts';
+import { bootsFrom, templateKey } from '../../src/templates.ts';
 import { memoryJournal } from './world.ts';
 
 /** A root with an upper layer over a template, on a host with files of its own. */
@@ -56,6 +58,23 @@ test('what is left out in a root that boots is never left out on the host, where
   const before = hostFiles(h);
   await assert.rejects(apply([{ kind: 'mask', root: '/other', made: masksOf([]) }], h, null), /leads outside/);
   assert.deepEqual(hostFiles(h), before);
+});
+
+test('what is left out is in the name of the template; a machine that is made keeps its own, unless its file asks for another', () => {
+  const source = (unmasked: Unmasked | undefined, template?: string, boots = true) => {
+    const facts = { store: { machines: template === undefined ? [] : [{ name: 'desk', template }] } } as unknown as Facts;
+    return bootsFrom((more) => templateKey('debian', 'trixie', { packages: ['dbus'], ...more }), boots, unmasked, facts, 'desk');
+  };
+  const { key, masks } = source(undefined);
+  const [bare, asked] = [source('all').key, key.replace(/-[0-9a-f]{8}$/, '')];
+  assert.match(key, /^debian-trixie-[0-9a-f]{16}-[0-9a-f]{8}$/);
+  assert.deepEqual(masks, masksOf([]));
+  assert.equal(new Set([key, bare, source(['fstrim.timer']).key, source(undefined, undefined, false).key]).size, 4);
+  assert.deepEqual(source(undefined, `${asked}-01234567`), { key: `${asked}-01234567`, masks }, 'of an earlier list');
+  assert.deepEqual(source(undefined, asked), { key: asked, masks }, 'from when the list was not in the name');
+  const before = source(undefined, undefined, false).key;
+  assert.deepEqual(source(undefined, before), { key: before, masks: [] }, 'from when nothing was left out');
+  for (const other of [`${asked}0`, source(['fstrim.timer']).key, bare]) assert.equal(source(undefined, other).key, key, other);
 });
 
 /** What a hostile root may have in place of a folder or a file. */

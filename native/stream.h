@@ -1,0 +1,15 @@
+/* Streams to servers, which may never answer: each wait ends after two seconds. */
+#pragma once
+#include "native.h"
+
+enum { STREAM_PATIENCE = 2000 /* milliseconds */ };
+
+/* One that is not connected yet, of this family of addresses. */
+int open_stream(int family);
+
+/* A stream to a socket of this host, '@' before an abstract name; -1: errno says why. */
+int connect_to(const char *path);
+
+/* All of so many bytes, or 0. */
+int send_all(int file, const void *bytes, size_t length);
+int receive_all(int file, void *bytes, size_t length);
