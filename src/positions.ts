@@ -4,6 +4,9 @@ export interface Position {
   column: number;
 }
 
+/** No key of a machine file lies deeper; what does is at the place of what is around it. The path of each would take the square of their number. */
+const deepest = 16;
+
 /** What has been walked through: the offset of every key and element, and where each line begins. */
 interface Walked {
   text: string;
@@ -22,7 +25,7 @@ function walked(text: string): Walked {
 /** The place of the value at `path`, else of the nearest thing around it. The text must have been read as TOML before. */
 export function positionOf(text: string, path: readonly (string | number)[]): Position {
   const { places, lines } = walked(text);
-  for (let length = path.length; length > 0; length--) {
+  for (let length = Math.min(path.length, deepest); length > 0; length--) {
     const place = places.get(name(path.slice(0, length)));
     if (place !== undefined) return toPosition(lines, place);
   }
@@ -62,7 +65,7 @@ function scan(text: string): Map<string, number> {
   const counts = new Map<string, number>(); // elements seen of each [[array of tables]]
   let at = 0;
   const see = (path: (string | number)[], offset: number) => {
-    for (let length = 1; length <= path.length; length++) {
+    for (let length = 1; length <= Math.min(path.length, deepest); length++) {
       const key = name(path.slice(0, length));
       if (!places.has(key)) places.set(key, offset);
     }
@@ -150,7 +153,7 @@ function scan(text: string): Map<string, number> {
     at += many ? 2 : 1;
     table = [];
     const parts = keys();
-    for (const [i, part] of parts.entries()) {
+    for (const [i, part] of parts.slice(0, deepest).entries()) {
       table.push(part);
       const seen = counts.get(name(table));
       const isNew = many && i === parts.length - 1;

@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,9 +13,11 @@ export interface Outcome {
   texts: number;
   /** Of these were not taken. */
   refused: number;
-  /** The text that took longest, in milliseconds. */
+  /** The text that took longest, in milliseconds of processor time. */
   slowest: number;
-  /** How much more memory it has had than when it began, in MiB. */
+  /** All of them, in milliseconds of processor time. */
+  spent: number;
+  /** The most that the process has had, Node's own included, in MiB. */
   memory: number;
   done?: boolean;
   /** What went wrong, and with which text. */
@@ -23,45 +25,65 @@ export interface Outcome {
   text?: string;
 }
 
-/** No text takes as long as this (milliseconds), on a computer that does other things as well. */
-const patience = 30_000;
+/** When a text holds its reader up, in milliseconds. */
+export interface Patience {
+  /** Of processor time: what else the computer does is no matter. The slowest texts take less than one second. */
+  spent: number;
+  /** Of the clock, without having had any processor time: it waits for something. */
+  still: number;
+}
+
+const patience: Patience = { spent: 10_000, still: 120_000 };
+
+/** The lines of a child tell that it goes on, one each second of its processor time; this often (milliseconds) it is looked at. */
+const glance = 200;
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 
+/** What a reader may need in MiB, without Node's own 50 and what is new or waits to be collected. So little that the whole stays below 200, and what does not is found. */
+const heap = ['--max-old-space-size=96', '--max-semi-space-size=8'];
+
+let built: Promise<string> | undefined;
+
+/** child.ts and all that it needs, as one file. */
+async function program(): Promise<string> {
+  const { outputFiles } = await build({ entryPoints: [join(repository, 'test/fuzz/child.ts')], bundle: true, platform: 'node', target: 'node20', format: 'esm', write: false, logLevel: 'error', banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" } });
+  return outputFiles[0]!.text;
+}
+
 /** Gives one reader so many texts, or as many as it takes in so many seconds (0: no limit); the same seed gives the same texts. */
-export async function fuzz(reader: string, seed: number, texts: number, seconds: number, hung = patience, tell: (outcome: Outcome) => void = () => {}): Promise<Outcome> {
+export async function fuzz(reader: string, seed: number, texts: number, seconds: number, patient = patience, tell: (outcome: Outcome) => void = () => {}): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), 'nestbox-fuzz-'));
   const file = join(folder, 'child.mjs');
   try {
-    await build({ entryPoints: [join(repository, 'test/fuzz/child.ts')], bundle: true, platform: 'node', target: 'node20', format: 'esm', outfile: file, logLevel: 'error', banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" } });
+    built ??= program();
+    writeFileSync(file, await built);
     // It may read, and nothing else: no process is started and no file is written, or it fails.
-    // Memory is collected all at once: little by little it lags behind on a computer that does other things, and what is only garbage counts.
-    const words = [process.execPath, '--no-incremental-marking', '--experimental-permission', `--allow-fs-read=${repository}*`, `--allow-fs-read=${folder}/*`, '--max-old-space-size=180', '--no-warnings', file, reader, `${seed}`, `${texts}`, `${seconds}`, repository];
-    const outcome = await watched(reader, words, hung, tell);
+    // Memory is collected all at once, and by this process alone: little by little it lags behind on a computer that does other things, and what is only garbage counts; helpers would wait there for a processor.
+    const words = [process.execPath, '--no-incremental-marking', '--single-threaded-gc', ...heap, '--experimental-permission', `--allow-fs-read=${repository}*`, `--allow-fs-read=${folder}/*`, '--no-warnings', file, reader, `${seed}`, `${texts}`, `${seconds}`, repository];
+    const outcome = await watched(reader, words, patient, tell);
     if (!outcome.failed || outcome.text !== undefined) return outcome;
     // What has ended it, or holds it up, could not tell which text it was: it is one of those after the last that was counted.
     words[words.length - 3] = `${outcome.texts + 20_000}`; // more than are read between two countings
-    const { text } = await watched(reader, [...words, `${outcome.texts}`], hung, () => {});
+    const { text } = await watched(reader, [...words, `${outcome.texts}`], patient, () => {});
     return { ...outcome, ...(text !== undefined && { text }) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function watched(reader: string, [program, ...words]: string[], hung: number, tell: (outcome: Outcome) => void): Promise<Outcome> {
+function watched(reader: string, [program, ...words]: string[], patient: Patience, tell: (outcome: Outcome) => void): Promise<Outcome> {
   return new Promise((resolve) => {
     const child = spawn(program!, words, { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: '/usr/bin:/bin' } });
-    let last: Outcome = { reader, texts: 0, refused: 0, slowest: 0, memory: 0 };
+    let last: Outcome = { reader, texts: 0, refused: 0, slowest: 0, spent: 0, memory: 0 };
     let rest = '';
     let errors = '';
-    const stop = () => child.kill('SIGKILL');
-    let timer = setTimeout(stop, hung);
+    const watch = guard(child, patient);
     child.stderr.on('data', (part) => {
       errors += part;
     });
     child.stdout.on('data', (part) => {
-      clearTimeout(timer);
-      timer = setTimeout(stop, hung);
+      watch.goesOn();
       const lines = `${rest}${part}`.split('\n');
       rest = lines.pop()!;
       for (const line of lines) {
@@ -70,10 +92,43 @@ function watched(reader: string, [program, ...words]: string[], hung: number, te
       }
     });
     child.on('close', (code, signal) => {
-      clearTimeout(timer);
-      resolve(last.done || last.failed ? last : { ...last, failed: signal === 'SIGKILL' ? `a text after number ${last.texts} of it holds it up` : `it ended with ${code ?? signal}\n${errors}` });
+      watch.end();
+      const held = watch.held();
+      resolve(last.done || last.failed ? last : { ...last, failed: held ? `a text after number ${last.texts} of it holds it up: ${held}` : `it ended with ${code ?? signal}\n${errors}` });
     });
   });
+}
+
+/** Ends a process that has not told for so long of its processor time that it goes on, or that does nothing at all. */
+function guard(child: ChildProcess, patient: Patience): { goesOn: () => void; held: () => string | null; end: () => void } {
+  let held: string | null = null;
+  let told = spentBy(child);
+  let seen = told;
+  let moved = performance.now();
+  const timer = setInterval(() => {
+    const spent = spentBy(child);
+    if (spent !== seen) [seen, moved] = [spent, performance.now()];
+    if (spent - told > patient.spent) held = `${Math.round((spent - told) / 1000)} seconds of processor time`;
+    else if (performance.now() - moved > patient.still) held = 'it waits';
+    if (held) child.kill('SIGKILL');
+  }, glance);
+  return {
+    goesOn: () => {
+      told = spentBy(child);
+    },
+    held: () => held,
+    end: () => clearInterval(timer),
+  };
+}
+
+/** Milliseconds for which a process has had a processor: proc_pid_stat(5), in hundredths of a second. One that has ended: none. */
+function spentBy({ pid }: ChildProcess): number {
+  try {
+    const words = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
+    return (Number(words[11]) + Number(words[12])) * 10;
+  } catch {
+    return 0;
+  }
 }
 
 async function main(texts: number, words: string[]): Promise<number> {
@@ -86,9 +141,9 @@ async function main(texts: number, words: string[]): Promise<number> {
     const outcome = await fuzz(reader, seed, texts, 0, patience, (now) => {
       if (performance.now() - told < 30_000) return;
       told = performance.now();
-      console.log(`    ${reader}: ${now.texts} texts, the slowest ${now.slowest} ms, ${now.memory} MiB more`);
+      console.log(`    ${inWords(now)}`);
     });
-    console.log(`${outcome.failed ? 'FAILED' : 'ok'}  ${reader}: ${outcome.texts} texts, ${outcome.refused} refused, the slowest ${outcome.slowest} ms, ${outcome.memory} MiB more (seed ${seed})`);
+    console.log(`${outcome.failed ? 'FAILED' : 'ok'}  ${inWords(outcome)} (seed ${seed})`);
     if (!outcome.failed) continue;
     failures++;
     const kept = join(tmpdir(), `nestbox-fuzz-${reader}.txt`);
@@ -97,5 +152,7 @@ async function main(texts: number, words: string[]): Promise<number> {
   }
   return failures === 0 ? 0 : 1;
 }
+
+const inWords = ({ reader, texts, refused, slowest, spent, memory }: Outcome): string => `${reader}: ${texts} texts, ${refused} refused, ${Math.round(spent / 1000)} s of processor time, the slowest text ${slowest} ms, at most ${memory} MiB`;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) process.exitCode = await main(Number(process.argv[2] ?? 10_000), process.argv.slice(3));

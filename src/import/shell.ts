@@ -27,6 +27,8 @@ export interface Script {
 /** Around what only a run would tell, within a text: none of these stand in what people write. */
 const [opens, closes] = ['\ue000', '\ue001'];
 const marks = /[\ue000\ue001]/g;
+const betweenMarks = new RegExp(`${opens}([^${closes}]*)${closes}`);
+const splitAtSpaces = new RegExp(`(?:${opens}[^${closes}]*${closes}|[^\\s${opens}])+`, 'g');
 
 /** Longer than any command line can be: ARG_MAX for one word in linux/binfmts.h. */
 const longestWord = 131_072;
@@ -155,7 +157,7 @@ function bounded(words: readonly string[]): string[] {
 
 /** A word as the shell makes words of it, each with what cannot be known in it. */
 function expand(word: RawWord, scope: Scope, notes: Map<string, number>): Word[] {
-  return marked(word.parts, scope, notes, true, word.line).map((text) => ({ text: text.replace(marks, ''), line: word.line, unknown: new RegExp(`${opens}([^${closes}]*)${closes}`).exec(text)?.[1] ?? null }));
+  return marked(word.parts, scope, notes, true, word.line).map((text) => ({ text: text.replace(marks, ''), line: word.line, unknown: betweenMarks.exec(text)?.[1] ?? null }));
 }
 
 /** `splits`: what a variable outside of quotes has in it becomes several words at its spaces. */
@@ -189,7 +191,7 @@ function marked(parts: readonly Part[], scope: Scope, notes: Map<string, number>
 }
 
 /** At spaces, but not within what is unknown. */
-const splitText = (text: string): string[] => text.match(new RegExp(`(?:${opens}[^${closes}]*${closes}|[^\\s${opens}])+`, 'g')) ?? [];
+const splitText = (text: string): string[] => text.match(splitAtSpaces) ?? [];
 
 function valueOf({ name, all, operator, argument, source, quoted }: Extract<Part, { kind: 'variable' }>, scope: Scope, notes: Map<string, number>, depth: number, at: number): string[] {
   const value = scope.left > 0 ? scope.values.get(name) : undefined;

@@ -6,19 +6,15 @@ import { faults, readers } from './readers.ts';
 
 /**
  * One reader and many texts, in a process that may read files and nothing else: what would run a command, or write a file, ends it.
- * READER SEED TEXTS SECONDS REPOSITORY [FROM]; a line each second says how far it is, so that whoever watches knows that no text holds it up.
+ * READER SEED TEXTS SECONDS REPOSITORY [FROM]; a line each second of processor time says how far it is, so that whoever watches knows that no text holds it up.
  * With FROM those before that number are made and not read, and each after it is told before it is read: so the one is found that ends the process.
  */
 
 const [, , name = '', seed = '1', most = '0', seconds = '0', repository = '.', from] = process.argv;
 const reader = (readers[name] ?? faults[name])!;
-const texts = reader.texts(repository);
 const next = chance(Number(seed));
 const begun = performance.now();
-const heap = process.memoryUsage().rss;
-let told = begun;
 let slowest = 0;
-let memory = 0;
 let refused = 0;
 let count = 0;
 
@@ -35,32 +31,47 @@ function failureOf(text: string, first: Error): string {
   return `${first.message}\nnot the second time`;
 }
 
+/** Milliseconds for which this process has had a processor: what else the computer does takes nothing from a text. */
+function spent(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/** The most memory that this process has had, Node's own included. */
 const say = (more: object): void => {
-  writeSync(1, `${JSON.stringify({ reader: name, texts: count, refused, slowest: Math.round(slowest), memory: Math.round(memory / 2 ** 20), ...more })}\n`);
+  writeSync(1, `${JSON.stringify({ reader: name, texts: count, refused, slowest: Math.round(slowest), spent: Math.round(spent()), memory: Math.ceil(process.resourceUsage().maxRSS / 1024), ...more })}\n`);
 };
 
-for (; (Number(most) === 0 || count < Number(most)) && (Number(seconds) === 0 || performance.now() - begun < Number(seconds) * 1000); count++) {
-  const text = mutated(texts, next);
-  if (from !== undefined) {
-    if (count < Number(from)) continue;
-    say({ text });
-  }
-  const before = performance.now();
-  try {
-    reader.read(text);
-  } catch (error) {
-    if (error instanceof Complaint) refused++;
-    else {
-      say({ failed: failureOf(text, error as Error), text });
-      process.exit(1);
+const isOver = (): boolean => (Number(most) > 0 && count >= Number(most)) || (Number(seconds) > 0 && performance.now() - begun > Number(seconds) * 1000);
+
+/** A function, as Node makes no lasting machine code of a loop that stands in a module itself. */
+function readAll(): void {
+  const texts = reader.texts(repository);
+  let told = 0;
+  for (; !isOver(); count++) {
+    const text = mutated(texts, next);
+    if (from !== undefined) {
+      if (count < Number(from)) continue;
+      say({ text });
+    }
+    const before = spent();
+    try {
+      reader.read(text);
+    } catch (error) {
+      if (!(error instanceof Complaint)) {
+        say({ failed: failureOf(text, error as Error), text });
+        process.exit(1);
+      }
+      refused++;
+    }
+    const now = spent();
+    slowest = Math.max(slowest, now - before);
+    if (now - told > 1000) {
+      told = now;
+      say({});
     }
   }
-  const now = performance.now();
-  slowest = Math.max(slowest, now - before);
-  if (count % 64 === 0) memory = Math.max(memory, process.memoryUsage().rss - heap);
-  if (now - told > 1000) {
-    told = now;
-    say({ text: slowest > 2000 ? text : undefined });
-  }
+  say({ done: true });
 }
-say({ done: true });
+
+readAll();

@@ -10,11 +10,18 @@ const tokens = [
 /** Nobody has a configuration that is longer, and a longer one is refused. */
 const longest = 60_000;
 
+/** Of a text that is longer mostly a part is taken: what is changed in it is what counts, and all the rest takes its time. */
+const enough = 400;
+
 /** `next`: numbers from 0 up to 1. */
 export function mutated(texts: readonly string[], next: () => number): string {
   const number = (below: number) => Math.floor(next() * below);
   const one = <T>(all: readonly T[]): T => all[number(all.length)]!;
   let text = one(texts);
+  if (text.length > enough && next() < 0.9) {
+    const from = text.lastIndexOf('\n', number(text.length - enough)) + 1;
+    text = text.slice(from, from + enough);
+  }
   for (let count = 1 + number(6); count > 0; count--) {
     const at = number(text.length + 1);
     const length = number(next() < 0.8 ? 12 : text.length - at + 1);
@@ -25,7 +32,12 @@ export function mutated(texts: readonly string[], next: () => number): string {
       case 2: text = before + one(tokens) + after; break;
       case 3: text = before + part + part + after; break;
       case 4: text = before + String.fromCharCode(number(next() < 0.7 ? 128 : 0x10000)) + after; break;
-      case 5: text = before + part.repeat(1 + number(next() < 0.9 ? 5 : 3000)) + after; break;
+      case 5: {
+        // No further than is kept: thousands of times a long part are hundreds of megabytes, to be thrown away.
+        const times = 1 + number(next() < 0.97 ? 5 : 3000);
+        text = before + part.repeat(Math.min(times, Math.ceil(longest / (part.length || 1)))) + after;
+        break;
+      }
       case 6: {
         const other = one(texts);
         const from = number(other.length);

@@ -70,5 +70,6 @@ export const readers: Record<string, Reader> = {
 export const faults: Record<string, Reader> = {
   'starts-a-program': { texts: () => ['true'], read: () => { spawnSync('/bin/true'); } },
   'never-ends': { texts: () => [''], read() { for (;;); } },
+  waits: { texts: () => [''], read() { Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); } },
   'fills-the-memory': { texts: () => [''], read() { for (const all: string[][] = []; ; ) all.push(new Array<string>(1e6).fill('x')); } },
 };

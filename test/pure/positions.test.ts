@@ -75,3 +75,12 @@ test('every key and element of every example is found, and where it is said to b
 test('a text that is no TOML after all ends the walk all the same', () => {
   for (const text of ['[', '= = =', 'a', '"', 'a = [', 'a = {', '[[', ']', 'a = [[[', '\u0000', '{}{}{}', 'a.b.', '"""']) assert.match(at(text, 'a'), /^\d+:\d+$/);
 });
+
+test('keys that lie deeper than any of a machine file take little memory and time', () => {
+  const deep = 'a.'.repeat(20_000);
+  const before = process.resourceUsage().maxRSS;
+  assert.equal(at(`x = 1\n${deep}b = 1\ny = 2\n`, 'a', 'a', 'a'), '2:1');
+  assert.equal(at(`[${deep}b]\n[[${deep}c]]\nd = 1\n[e]\nf = 1`, 'e', 'f'), '5:1');
+  assert.equal(at(`${deep}b = 1\n`, ...deep.split('.')), '1:1');
+  assert.ok(process.resourceUsage().maxRSS - before < 100_000, `${process.resourceUsage().maxRSS - before} KiB more`);
+});
