@@ -45,7 +45,8 @@ export function snapshot(): Snapshot {
   return {
     lines: new Set([
       ...mounts, ...loops, ...groups,
-      ...tree('/run', (path) => !path.startsWith('/run/user')),
+      // The first mount(8) of a computer makes /run/mount, and leaves it.
+      ...tree('/run', (path) => !/^\/run\/(user|mount)/.test(path)),
       // The folders that all machines share stay until the last is gone: what is in them counts. Templates are kept, whole ones, and what the next run needs no Node for.
       ...tree('/var/lib/nestbox', (path) => !/\/templates\/[^/.]|\/machines\/[^/]*\/warm$/.test(path)).filter((line) => !/^\/var\/lib\/nestbox\/(journal|scratch|services|machines|templates) /.test(line)),
       ...tree('/dev/shm'), ...tree('/root', (path) => ours.test(path) || /\/\.config/.test(path), 3),

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { closeSync, constants,   mkdirSync, openSync, promises, readFileSync, statSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, promises, readFileSync, statSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import type { Readable } from 'node:stream';
 import { Complaint, packages, type ProgramName } from '../errors.ts';
@@ -46,8 +46,9 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   };
   const launch = (options: string[], argv: readonly string[]): string[] => [...find(['nestbox-native']), 'launch', ...options, '--die-with', `${process.pid}`, '--', ...find(argv)];
 
+  /** It dies with us: what it would still do once a crash of ours has been cleaned up would be left behind. */
   const run: Host['run'] = (argv, input) => {
-    const [program = '', ...rest] = find(argv);
+    const [program = '', ...rest] = launch([], argv);
     return new Promise((resolve, reject) => {
       const child = execFile(program, rest, { env: cleanEnvironment, maxBuffer: 2 ** 26, encoding: 'utf8' }, (error, stdout, stderr) => {
         if (error && typeof error.code === 'string') return reject(error);
