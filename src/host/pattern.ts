@@ -17,6 +17,7 @@ export const writePattern = (file: MachineFile, said: string, host: Host): Promi
 async function write({ text, spec }: MachineFile, said: string, host: Host): Promise<void> {
   const since = Date.now();
   const base = probe(process.env);
+  if (!base.store.machines.find(({ name }) => name === spec.name)?.template) return;
   const fileOf = (name: string) => `${store.files}/${name}.toml`;
   const made = await meet(spec, fileOf(spec.name), { ...base, store: { ...base.store, machines: base.store.machines.filter(({ name }) => name !== spec.name) } });
   const next = await meet({ ...spec, name: itsName }, fileOf(itsName), base);
