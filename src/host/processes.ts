@@ -46,9 +46,9 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   };
   const launch = (options: string[], argv: readonly string[]): string[] => [...find(['nestbox-native']), 'launch', ...options, '--die-with', `${process.pid}`, '--', ...find(argv)];
 
-  /** It dies with us: what it would still do once a crash of ours has been cleaned up would be left behind. */
+  /** It dies with us: what it would still do once a crash of ours has been cleaned up would be left behind. Where nothing can be started for a machine, doctor asks programs all the same. */
   const run: Host['run'] = (argv, input) => {
-    const [program = '', ...rest] = launch([], argv);
+    const [program = '', ...rest] = programs['nestbox-native'] ? launch([], argv) : find(argv);
     return new Promise((resolve, reject) => {
       const child = execFile(program, rest, { env: cleanEnvironment, maxBuffer: 2 ** 26, encoding: 'utf8' }, (error, stdout, stderr) => {
         if (error && typeof error.code === 'string') return reject(error);
