@@ -46,7 +46,7 @@ export interface Condition {
   undriven: { pci: string; vendor: string }[];
   /** Versions of NVIDIA's libraries on the host. */
   nvidiaLibraries: string[];
-  /** By which chains of the host's firewall nothing of machines gets through; null: only root can tell, or no program. */
+  /** By which chains of the host's firewall nothing of machines gets through; null: only root can tell, or a program that shows the rules is not there. */
   barriers: Barrier[] | null;
   /** Whose ways back are still to be gone; null: only root can tell. */
   left: Left[] | null;

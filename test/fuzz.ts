@@ -40,7 +40,7 @@ const glance = 200;
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
 
-/** What a reader may need in MiB, without Node's own 50 and what is new or waits to be collected. So little that the whole stays below 200, and what does not is found. */
+/** MiB for what a reader keeps. With Node's own 50, and what waits to be collected, the whole stays below the 200 that test/container/fuzz.test.ts allows. */
 const heap = ['--max-old-space-size=96', '--max-semi-space-size=8'];
 
 let built: Promise<string> | undefined;
@@ -59,7 +59,7 @@ export async function fuzz(reader: string, seed: number, texts: number, seconds:
     built ??= program();
     writeFileSync(file, await built);
     // It may read, and nothing else: no process is started and no file is written, or it fails.
-    // Memory is collected all at once, and by this process alone: little by little it lags behind on a computer that does other things, and what is only garbage counts; helpers would wait there for a processor.
+    // Memory is collected all at once, and by the thread that reads: on a busy computer, collecting little by little or by helpers falls behind, and what is only garbage counts.
     const words = [process.execPath, '--no-incremental-marking', '--single-threaded-gc', ...heap, '--experimental-permission', `--allow-fs-read=${repository}*`, `--allow-fs-read=${folder}/*`, '--no-warnings', file, reader, `${seed}`, `${texts}`, `${seconds}`, repository];
     const outcome = await watched(reader, words, patient, tell);
     if (!outcome.failed || outcome.text !== undefined) return outcome;

@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 import list from '../src/commands/list.ts';
 import { store } from '../src/store.ts';
 import { mutated } from './fuzz/mutate.ts';
+import { chance } from './pure/machines.ts';
 
 /**
  * test/listed.ts PART SEED HOSTS: `nestbox list` by Node, and without it, of hosts that are made up; for test/container/list.test.ts, in a mount namespace of its own. It ends where the two
@@ -16,15 +17,7 @@ const front = new URL('../dist/nestbox', import.meta.url).pathname;
 const program = new URL('../dist/nestbox.cjs', import.meta.url).pathname;
 
 const [part = '', seed = '1', hosts = '1'] = process.argv.slice(2);
-let state = Number(seed);
-
-/** mulberry32: numbers from 0 up to 1, the same ones for the same seed. */
-function next(): number {
-  state = (state + 0x6d2b79f5) | 0;
-  let value = Math.imul(state ^ (state >>> 15), 1 | state);
-  value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
-  return ((value ^ (value >>> 14)) >>> 0) / 2 ** 32;
-}
+const next = chance(Number(seed));
 const one = <T>(all: readonly T[]): T => all[Math.floor(next() * all.length)]!;
 const often = (share: number): boolean => next() < share;
 

@@ -61,6 +61,7 @@ function verdictOf(kind: string, body: Json | undefined): Verdict | null {
 }
 
 function answer(packet: Packet, match: Json | undefined): Answer {
+  if (others.test(nameOfPart(within(match, 'left')))) return false;
   const found = has(packet, within(match, 'left'), within(match, 'right'));
   switch (within(match, 'op')) {
     case '==': case 'in': return found;
@@ -68,6 +69,9 @@ function answer(packet: Packet, match: Json | undefined): Answer {
     default: return null;
   }
 }
+
+/** Parts of packets of other protocols than IPv4 and TCP, as most of what goes out is: whatever is asked of them, nft first asks for the protocol, and does not print that. */
+const others = /^(icmp|icmpv6|igmp|ip6|arp|udp|udplite|sctp|dccp|esp|ah|comp) /;
 
 /** Whether that part of the packet is this, or one of these. */
 function has(packet: Packet, part: Json | undefined, value: Json | undefined): Answer {
@@ -79,7 +83,9 @@ function has(packet: Packet, part: Json | undefined, value: Json | undefined): A
   const name = nameOfPart(part);
   const prefix = within(value, 'prefix');
   const text = prefix ? `${textOf(within(prefix, 'addr'))}/${Number(within(prefix, 'len'))}` : typeof value === 'string' ? value : null;
-  if (text === null || text.startsWith('@')) return /^(icmp|icmpv6|ip6)\b/.test(name) ? false : null;
+  if (others.test(name)) return false;
+  if (text === null || text.startsWith('@')) return null;
+  if (text === '*') return true; // what a map has for all that is not in it
   switch (name) {
     case 'meta iifname': case 'meta iif': return isLink(packet.in, text, '*');
     case 'meta oifname': case 'meta oif': return isLink(packet.out, text, '*');
@@ -89,8 +95,8 @@ function has(packet: Packet, part: Json | undefined, value: Json | undefined): A
     case 'ct status': return text === 'dnat' ? false : null; // it has gone out, or is an answer to what has
     case 'meta nfproto': return text === 'ipv4';
     case 'meta protocol': return text === 'ip';
-    case 'meta l4proto': case 'ip protocol': return text === 'tcp'; // most of what goes out, and by which the rest is found
-    default: return /^(icmp|icmpv6|ip6) /.test(name) ? false : null;
+    case 'meta l4proto': case 'ip protocol': return text === 'tcp';
+    default: return null;
   }
 }
 

@@ -99,10 +99,10 @@ async function barriersOf({ root, programs }: Facts, { nf_tables }: Condition['d
   const isLoaded = nf_tables === 'there' || nf_tables === 'unknown';
   const [nft, saved] = isLoaded ? [await ask(readRuleset, 'nft', '-j', 'list', 'ruleset'), await ask((text) => readSaved(text, 'iptables-nft'), 'iptables-nft-save')] : [[], []];
   const legacy = attempt(() => readFileSync('/proc/net/ip_tables_names', 'utf8'), '') === '' ? [] : await ask((text) => readSaved(text, 'iptables-legacy'), 'iptables-legacy-save');
-  if ((nft ?? saved) === null || legacy === null) return null;
   // Of what iptables has made nft prints less than iptables.
   const told = (saved ?? []).map(({ name }) => `ip ${name}`);
-  return barriersIn([...(nft ?? []).filter(({ name }) => !told.includes(name)), ...(saved ?? []), ...legacy], uplink());
+  const barriers = barriersIn([...(nft ?? []).filter(({ name }) => !told.includes(name)), ...(saved ?? []), ...(legacy ?? [])], uplink());
+  return barriers.length === 0 && (nft === null || legacy === null) ? null : barriers;
 }
 
 /** The link of the first route to everywhere: /proc/net/route has the destination second, and the mask eighth. */

@@ -11,9 +11,9 @@ const age = 30 * 24 * 3600 * 1000;
 const most = 64;
 
 /** Removes those that were made by another systemd than there is now, and those that were not used for long. How many. */
-export function forgetFilters(folder: string = store.filters, now: number = Date.now()): number {
+export function forgetFilters(folder: string = store.filters): number {
   const found = attempt(() => readdirSync(folder), []).map((name) => ({ path: `${folder}/${name}`, used: attempt(() => lstatSync(`${folder}/${name}`).mtimeMs, 0) })).sort((a, b) => b.used - a.used);
-  const old = found.filter(({ path, used }, i) => i >= most || now - used > age || !holds(attempt(() => readFileSync(path, 'latin1'), '')));
+  const old = found.filter(({ path, used }, i) => i >= most || Date.now() - used > age || !holds(attempt(() => readFileSync(path, 'latin1'), '')));
   for (const { path } of old) rmSync(path, { force: true });
   return old.length;
 }

@@ -46,7 +46,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   };
   const launch = (options: string[], argv: readonly string[]): string[] => [...find(['nestbox-native']), 'launch', ...options, '--die-with', `${process.pid}`, '--', ...find(argv)];
 
-  /** It dies with us: what it would still do once a crash of ours has been cleaned up would be left behind. Where nothing can be started for a machine, doctor asks programs all the same. */
+  /** It dies with us: what it would still do once a crash of ours has been cleaned up would be left behind. Without nestbox-native nothing is changed, only looked at. */
   const run: Host['run'] = (argv, input) => {
     const [program = '', ...rest] = programs['nestbox-native'] ? launch([], argv) : find(argv);
     return new Promise((resolve, reject) => {

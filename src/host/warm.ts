@@ -90,9 +90,10 @@ export async function whereItCan(noting: () => Promise<void>): Promise<void> {
   }
 }
 
+/** Notes the run that is about to begin. */
 export const writeWarm = (run: Written, host: Host): Promise<void> => whereItCan(() => write(run, host));
 
-/** Notes the run that is about to begin, so that the next one needs no Node. What cannot be said, or may have changed since it was read, is not noted. */
+/** So that the next one needs no Node. What cannot be said, or may have changed since it was read, is not noted. */
 async function write({ machine, facts, spec, plan, notes, state, since, program }: Written, host: Host): Promise<void> {
   const warm = warmOf(machine, facts, spec, plan, programFolders);
   if (!warm) return;

@@ -17,8 +17,8 @@ const calls: [name: string, group: string | null, capability: string | null][] =
 /** Of which the kernel asks the capability of the host's root: nobody with other ids has it, whatever a filter lets through. */
 const rootAlone = ['init_module', 'delete_module', 'kexec_load', 'open_by_handle_at', 'swapon'];
 
-/** A filter lets these through for whoever holds the capability: nspawn-seccomp.c of systemd, bpf not in all versions; for LXC src/lxc/seccomp.ts. */
-const comeWith: Record<string, string> = { init_module: 'CAP_SYS_MODULE', delete_module: 'CAP_SYS_MODULE', bpf: 'CAP_BPF' };
+/** A filter lets these through for whoever holds the capability: nspawn-seccomp.c of systemd, bpf not in all versions. That for LXC, src/lxc/seccomp.ts, never lets bpf through. */
+const comesWith = (name: string, engine: string): string | undefined => ({ init_module: 'CAP_SYS_MODULE', delete_module: 'CAP_SYS_MODULE', ...(engine !== 'lxc' && { bpf: 'CAP_BPF' }) })[name];
 
 /** Neither files of the kernel, nor mounts, nor system calls lead out of it. */
 export const kernel: Tries = (subject) => {
@@ -37,7 +37,7 @@ export const kernel: Tries = (subject) => {
       const mayDo = open && (capability === null || held.includes(capability));
       const isKept = rootAlone.includes(name) && !mayDo; // by the kernel itself
       // A filter that was asked to let it through does no harm where the kernel refuses; without one, as in a chroot, audit tells.
-      const comes = held.includes(comeWith[name]!);
+      const comes = held.includes(comesWith(name, engine) ?? '');
       const expect = isKept ? 'denied' as const : mayCall || comes || engine === 'chroot' || (open && group === '@reboot') ? 'accepted' as const : 'denied' as const;
       return { what: `call ${name}`, asked: mayCall ? keyed(subject, ['syscalls']) : 'default', as: 'root' as const, try: ['call', name] as const, expect, layer: isKept && !mayCall ? 'capabilities' as const : 'calls' as const };
     }),

@@ -104,7 +104,7 @@ test('the next machine from such a file is what Node makes of it', (t) => {
 
 test('its ids are those that nobody else has', (t) => {
   const { file, again, remove } = maker(t);
-  const names = ['a', 'create-2', 'x'.repeat(63), ...Array.from({ length: 6 }, (_, i) => `create-ids-${i * 7919}`)];
+  const names = ['create-a', 'create-2', `create-${'x'.repeat(56)}`, ...Array.from({ length: 6 }, (_, i) => `create-ids-${i * 7919}`)];
   const ids = (name: string) => (JSON.parse(readFileSync(`${machines}/${name}/machine.json`, 'utf8')) as { shift: number }).shift;
   const subordinate = ['/etc/subuid', '/etc/subgid'].flatMap((path) => (existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [])).map((line) => line.split(':').slice(1).map(Number)).filter(([, count]) => count).map(([start, count]) => ({ start: start!, count: count! }));
   const taken = () => [...subordinate, ...readdirSync(machines).flatMap((name) => ids(name) || []).map((start) => ({ start, count: 0x10000 }))];
@@ -114,7 +114,7 @@ test('its ids are those that nobody else has', (t) => {
     assert.equal(ids(name), expected, name);
   }
   // The next one would have those of another.
-  const record = `${machines}/a/machine.json`;
+  const record = `${machines}/create-a/machine.json`;
   writeFileSync(record, readFileSync(record, 'utf8').replace(/"shift":\d+/, `"shift":${pickShift('create-other', taken()) + 0x8000}`));
   const expected = pickShift('create-other', taken());
   again('create-other', file('create-other', ''));

@@ -80,7 +80,7 @@ test('trixie: whenever all processes of a desktop on an encrypted volume are kil
   await computer.does('nestbox', 'clean');
   const before = await traces(computer);
   // From the first step to the login screen, which takes some 18 seconds. NESTBOX_MOMENTS=20 tries more of them.
-  const count = Number(process.env.NESTBOX_MOMENTS ?? 5);
+  const count = Number(process.env.NESTBOX_MOMENTS ?? 3);
   const moments = Array.from({ length: count }, (_, i) => Math.round(((i + Math.random()) * 18_000) / count));
   for (const moment of moments) {
     const starting = computer.start('nestbox', 'start', 'work');

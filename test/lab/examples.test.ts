@@ -43,6 +43,7 @@ test('trixie: the examples that need a whole computer are as their files say', a
   const computer = await power(t, 'trixie');
   await computer.does('sh', '-ec', 'mkdir -p /mnt/games /srv/share /opt/legacy /root/Recordings; touch /tmp/person; Xvfb :5 -auth /tmp/person > /dev/null 2>&1 & until test -S /tmp/.X11-unix/X5; do sleep 0.1; done');
   const names = readdirSync(folder).map((name) => name.replace(/\.toml$/, '')).filter((name) => process.env.NESTBOX_HOSTS === 'all' || needsComputer.includes(name));
+  assert.deepEqual(needsComputer.filter((name) => !names.includes(name)), []);
   const ran: string[] = [];
   const wrong: string[] = [];
   for (const name of names) {

@@ -6,11 +6,11 @@ import type { Computer } from './computer.ts';
 
 type Screen = Pick<Computer, 'screen'>;
 
-/** The words on a screen, as tesseract(1) reads them. `--psm 11`: wherever they are. It leaves the processors to the computer that is looked at. */
+/** The words on a screen, as tesseract(1) reads them. `--psm 11`: wherever they are. It does not come before the computer that is looked at. */
 export const wordsOn = async (computer: Screen): Promise<string> => wordsIn(encodePng(await computer.screen()));
 
 async function wordsIn(picture: Uint8Array): Promise<string> {
-  const reader = spawn('nice', ['-n', '10', 'tesseract', 'stdin', 'stdout', '--psm', '11'], { stdio: ['pipe', 'pipe', 'ignore'], env: { ...process.env, OMP_THREAD_LIMIT: '1' } });
+  const reader = spawn('nice', ['-n', '5', 'tesseract', 'stdin', 'stdout', '--psm', '11'], { stdio: ['pipe', 'pipe', 'ignore'], env: { ...process.env, OMP_THREAD_LIMIT: '1' } });
   let words = '';
   reader.stdout.setEncoding('utf8').on('data', (text: string) => { words += text; });
   reader.stdin.end(picture);

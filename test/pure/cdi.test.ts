@@ -9,13 +9,13 @@ import type { Problem } from '../../src/errors.ts';
 import type { CdiFile, Facts } from '../../src/facts.ts';
 import type { Context } from '../../src/grant.ts';
 import { values } from '../../src/grants/index.ts';
-import { here, once, storedHost } from './hosts.ts';
+import { frozen, here, once, storedHost } from './hosts.ts';
 
 /** Files of the Container Device Interface: cdi/bad/NAME with the exact complaint beside it, cdi/good/NAME with the edits. UPDATE_GOLDEN=1 writes both. */
 
 const update = process.env.UPDATE_GOLDEN === '1';
 const filesIn = (folder: string): string[] => readdirSync(here(`cdi/${folder}/`)).filter((name) => /\.(yaml|json)$/.test(name) && !name.endsWith('.edits.json')).sort();
-const read = once((folder: string, name: string) => readCdi(`/etc/cdi/${name}`, readFileSync(here(`cdi/${folder}/${name}`), 'utf8')));
+const read = once((folder: string, name: string) => frozen(readCdi(`/etc/cdi/${name}`, readFileSync(here(`cdi/${folder}/${name}`), 'utf8'))));
 const bad = filesIn('bad');
 
 /** Compares with what is stored at `path`. */

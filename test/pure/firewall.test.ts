@@ -59,6 +59,16 @@ test('rules of nft, with maps, sets and addresses; of other families than IPv4 n
   assert.deepEqual(ruleset(own.replace('"virbr0"', '"nb-*"')), []);
   assert.deepEqual(ruleset(own.replaceAll('"accept": null', '"drop": null')), ['null: inet walls, routed: out,back for private,networkd']);
   assert.deepEqual(ruleset(own.replace('"iifname"', '"something new"')), [], 'what is not known may let it through');
+  const first = (expr: string) => own.replace('{"rule"', `{"rule": {"family": "inet", "table": "walls", "chain": "routed", "handle": 6, "expr": [${expr}]}},\n  {"rule"`);
+  const part = (protocol: string, field: string) => `{"payload": {"protocol": "${protocol}", "field": "${field}"}}`;
+  for (const [expr, found] of [
+    // As they are printed: that IPv6, ICMP or UDP is asked for before is not said.
+    [`{"match": {"op": "!=", "left": ${part('ip6', 'saddr')}, "right": {"prefix": {"addr": "fe80::", "len": 10}}}}, {"drop": null}`, []],
+    [`{"match": {"op": "!=", "left": ${part('icmp', 'type')}, "right": {"set": ["echo-reply", "echo-request"]}}}, {"drop": null}`, []],
+    [`{"match": {"op": "!=", "left": ${part('udp', 'dport')}, "right": 53}}, {"drop": null}`, []],
+    [`{"vmap": {"key": ${part('ip6', 'nexthdr')}, "data": {"set": [["tcp", {"accept": null}], ["*", {"drop": null}]]}}}`, []],
+    [`{"vmap": {"key": ${part('ip', 'daddr')}, "data": {"set": [["192.168.1.1", {"accept": null}], ["*", {"drop": null}]]}}}`, ['null: inet walls, routed: back for private']],
+  ] as const) assert.deepEqual(ruleset(first(expr).replaceAll('"policy": "drop"', '"policy": "accept"')), found, expr);
   assert.deepEqual(ruleset('{ "nftables": [ { "metainfo": { "version": "1.1" } } ] }'), []);
 });
 

@@ -43,7 +43,8 @@ export const exampleText = once((name: string) => readFileSync(new URL(`${name}.
 /** An example, for all alike: nobody can change it. */
 export const exampleSpec = once((name: string) => frozen(readSpec(exampleText(name), `${name}.toml`)));
 
-function frozen<T extends object>(value: T): T {
+/** With all that is in it. */
+export function frozen<T extends object>(value: T): T {
   for (const one of Object.values(value)) if (typeof one === 'object' && one !== null) frozen(one);
   return Object.freeze(value);
 }
@@ -55,7 +56,7 @@ function accountsOf(spec: Spec, { accounts, person, groups }: Facts): Accounts |
   return accounts && { users: accounts.users.filter(({ name }) => name !== 'steam'), groups: accounts.groups.filter(({ members, name }) => name !== 'steam' && members.length === 0) };
 }
 
-const storedCdiFile = once((path: string, name: string) => readCdi(path, readFileSync(here(`cdi/good/${name}`), 'utf8')));
+const storedCdiFile = once((path: string, name: string) => frozen(readCdi(path, readFileSync(here(`cdi/good/${name}`), 'utf8'))));
 
 /** The files of the host that describe devices: `cdiFiles` of a stored host names them by their place there and in cdi/good/. */
 export const storedCdi = (stored: Facts): CdiFile[] =>

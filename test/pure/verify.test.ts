@@ -93,6 +93,12 @@ const subject = subjectOf(watched, 'm.toml');
 
 const one = (more: Partial<Attempt>): Attempt => ({ group: 'devices', what: 'it', asked: 'm.toml:3', as: 'user', try: ['open', '/dev/x', 'rw', null], expect: 'allowed', layer: { ENOENT: 'node', EACCES: 'owner', EPERM: 'list', else: 'driver' }, ...more });
 
+test('calls that come with a capability are accepted where the filter of the engine lets them through', () => {
+  const accepted = (engine: string) => attempts(subjectOf(`name = "m"\nengine = "${engine}"\nusers = "host"\ncapabilities = ["CAP_BPF", "CAP_SYS_MODULE"]\n[root]\ndebian = "bookworm"\n`, 'm.toml')).filter((one) => one.try[0] === 'call' && one.expect === 'accepted').map((one) => one.try[1]);
+  assert.deepEqual(accepted('nspawn'), ['init_module', 'delete_module', 'kexec_load', 'bpf']);
+  assert.deepEqual(accepted('lxc'), ['init_module', 'delete_module', 'kexec_load']);
+});
+
 test('an answer is as asked, a difference with its layer and what mends it, or something that the host cannot', () => {
   const set = { only: ['c:1:3:*', 'lo'], needs: ['lo'] };
   const cases: [Partial<Attempt>, Answer, Verdict | null, Layer | null, RegExp][] = [
