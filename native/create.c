@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 
 #define STORE "/var/lib/nestbox"
-#define LONGEST 65536 /* of machine files, and of what is kept of a machine */
+#define LONGEST 65536 /* of machine files */
 
 /* A machine file at its name: cutAtName() of src/pattern.ts. */
 struct file {
@@ -85,9 +85,9 @@ static int find_pattern(struct warm *pattern, const struct file *file, char temp
 	return found;
 }
 
-/* Nothing has this name yet. */
+/* Nothing has this name yet; a journal would be in the way of ours. */
 static int is_free(const char *machine) {
-	static const char *const places[] = { STORE "/machines/%s", STORE "/journal/%s", STORE "/services/%s", STORE "/scratch/%s", STORE "/scratch/%s.kept", STORE "/scratch/%s.owners", "/etc/nestbox/%s.toml" };
+	static const char *const places[] = { STORE "/machines/%s", STORE "/services/%s", STORE "/scratch/%s", STORE "/scratch/%s.kept", STORE "/scratch/%s.owners", "/etc/nestbox/%s.toml" };
 	char path[512];
 	struct stat stat_;
 	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
@@ -160,14 +160,14 @@ static int take_ids_of_machines(unsigned char *taken) {
 }
 
 /* pickShift() of src/names.ts. 0: it cannot be told. */
-static uint32_t pick_shift(const struct warm *pattern, const char *machine) {
+static uint32_t pick_shift(const struct warm *pattern) {
 	static unsigned char taken[SLOTS];
 	for (int i = 0; i < pattern->count; i++)
 		if (strcmp(pattern->lists[i].at[0], "taken") == 0 && pattern->lists[i].count == 3)
 			take_ids(taken, strtoull(pattern->lists[i].at[1], NULL, 10), strtoull(pattern->lists[i].at[2], NULL, 10));
 	if (!take_ids_of_machines(taken))
 		return 0;
-	uint32_t slot = digest(machine) % SLOTS;
+	uint32_t slot = digest(pattern->machine) % SLOTS;
 	for (uint32_t i = 0; i < SLOTS && taken[slot]; i++)
 		slot = (slot + 1) % SLOTS;
 	return taken[slot] ? 0 : FIRST_SHIFT + slot * 0x10000;
@@ -258,13 +258,15 @@ static int write_journal(struct warm *pattern) {
 static int make(struct warm *pattern, const char *template) {
 	char undo[512];
 	int from, asked = 0;
-	uint32_t shift = is_free(pattern->machine) ? pick_shift(pattern, pattern->machine) : 0;
+	uint32_t shift = is_free(pattern->machine) ? pick_shift(pattern) : 0;
 	if (shift == 0 || !fill(pattern, shift))
 		return -1;
 	pid_t pid = start_seal(template, &from);
 	int journalled = pid > 0 && write_journal(pattern);
-	if (pid < 0 || !is_sealed(template, pid, from) || !journalled || (asked = interrupted())) {
-		unlink(pattern->journal_path);
+	/* Somebody may have put a file of that name there meanwhile: it is not ours to take back. */
+	if (pid < 0 || !is_sealed(template, pid, from) || !journalled || !is_free(pattern->machine) || (asked = interrupted())) {
+		if (pattern->journal >= 0)
+			unlink(pattern->journal_path);
 		return asked ? 128 + asked : -1;
 	}
 	for (int i = 0; i < pattern->step_count; i++)

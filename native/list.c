@@ -137,12 +137,10 @@ static int is_mounted(const char *at) {
 
 /* Has files in it, and all of them mounted there: sessionNames() of src/host/session.ts says why. */
 static int is_of_host(const char *at) {
-	char inside[PATH_MAX];
 	DIR *folder = opendir(at);
 	int entries = 0, all = 1;
 	for (struct dirent *entry; all && (entry = next_in(folder)); entries++) {
-		if (snprintf(inside, sizeof inside, "%s/%s", at, entry->d_name) >= (int)sizeof inside)
-			leave_to_node();
+		const char *inside = copy(formatted("%s/%s", at, entry->d_name), PATH_MAX); /* not on the stack: whoever is in a machine makes folders in some of these, as deep as they want */
 		all = is_folder(dirfd(folder), entry) ? is_of_host(inside) : is_mounted(inside);
 	}
 	if (folder)

@@ -113,7 +113,7 @@ static int record(int at, const char *folder, const char *name, char **argv, cha
 		return 0;
 	fprintf(text.file, "%s\n", line_of_kernel());
 	for (; *options; options++) {
-		if (count + 4 > sizeof words / sizeof *words)
+		if (count + 5 > sizeof words / sizeof *words) /* this one, three more, and the end */
 			return 0;
 		fprintf(text.file, "option %s\n", *options);
 		words[count++] = *options;

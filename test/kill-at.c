@@ -1,5 +1,6 @@
-/* kill-at N PROGRAM [ARGUMENT]...: kills the program when it is about to change something of the host for the Nth time, and exits with 200; the
- * program's own exit status, if it comes to its end before. What it has started goes on. */
+/* kill-at N[:FILE] PROGRAM [ARGUMENT]...: kills the program when it is about to change something of the host for the Nth time, and exits with 200; the
+ * program's own exit status, if it comes to its end before. What it has started goes on. With a FILE that is made at this moment instead, and the program is let
+ * go; if it is there already, the program is killed, and the exit status is 201. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -28,10 +29,21 @@ static int changes(const struct __ptrace_syscall_info *info) {
 	return 0;
 }
 
+/* What is done at the moment: the exit status. */
+static int at_it(pid_t pid, const char *instead) {
+	int status, file = instead ? open(instead, O_WRONLY | O_CREAT | O_EXCL, 0644) : -1;
+	if (file >= 0 && write(file, "x", 1) == 1 && ptrace(PTRACE_DETACH, pid, NULL, NULL) == 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status))
+		return WEXITSTATUS(status);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return instead ? 201 : 200;
+}
+
 int main(int argc, char **argv) {
 	if (argc < 3)
 		return 2;
 	int left = atoi(argv[1]);
+	char *colon = strchr(argv[1], ':');
 	pid_t pid = fork();
 	if (pid == 0) {
 		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
@@ -47,11 +59,8 @@ int main(int argc, char **argv) {
 		pass = 0;
 		if (WSTOPSIG(status) == (SIGTRAP | 0x80)) {
 			struct __ptrace_syscall_info info;
-			if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info) > 0 && info.op == PTRACE_SYSCALL_INFO_ENTRY && changes(&info) && --left == 0) {
-				kill(pid, SIGKILL);
-				waitpid(pid, &status, 0);
-				return 200;
-			}
+			if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof info, &info) > 0 && info.op == PTRACE_SYSCALL_INFO_ENTRY && changes(&info) && --left == 0)
+				return at_it(pid, colon ? colon + 1 : NULL);
 		} else if (!began++)
 			ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD); /* execve(2) has stopped it */
 		else if (WSTOPSIG(status) != SIGTRAP)

@@ -138,6 +138,7 @@ const odd: (() => void)[] = [
   ...['', '/systemd', '/unified'].map((tree) => () => (put(store.undoOfService(name), ''), put(`${units}/lxc@${name}.service.d/nestbox.conf`, ''), put(`/sys/fs/cgroup${tree}/machine.slice/lxc@${name}.service/lxc.payload.${name}/cgroup.procs`, `${alive}\n`))),
   () => (mkdirSync(`${store.runs}/a b`, { recursive: true }), mountOver(`${store.runs}/a b`, '-t', 'tmpfs', 'x')), () => (mkdirSync(store.runs, { recursive: true }), mountOver(store.runs, '-t', 'tmpfs', 'x'), mkdirSync(store.run('here'))),
   () => (mkdirSync(`${store.runs}-beside`, { recursive: true }), mountOver(`${store.runs}-beside`, '-t', 'tmpfs', 'x')),
+  () => (mkdirSync(`${store.run(name)}${'/a'.repeat(2030)}`, { recursive: true }), mkdirSync(store.run('m2')), mountOver(store.run('m2'), '-t', 'tmpfs', 'x')),
 ];
 
 const folder = mkdtempSync('/tmp/nestbox-listed.');
@@ -183,7 +184,7 @@ async function clear(held: readonly ChildProcess[]): Promise<void> {
   for (const child of held) child.stdin!.end();
   await Promise.all(over);
   for (const path of mounts.splice(0).reverse()) must('umount', path);
-  for (const place of places) for (const entry of readdirSync(place)) rmSync(`${place}/${entry}`, { recursive: true });
+  must('rm', '-rf', '--', ...places.flatMap((place) => readdirSync(place).map((entry) => `${place}/${entry}`))); // rmSync() ends before the deepest
 }
 
 /** Both ways, as people call them: all that is written, to where there are no readers, to a terminal, with other words. */

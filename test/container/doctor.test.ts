@@ -142,6 +142,9 @@ test('a host that lacks what every machine needs is told so by its exit status',
   assert.equal(status, 3, stdout);
   assert.match(stdout, /'flock' is not there; it is needed to keep two runs of one machine apart\n {12}\S+.* (sys-apps\/)?util-linux\n/);
   assert.match(stdout, /No machine can run on this host\./);
+  const without = within(['--mount'], `mount --bind /dev/null ${dirname(program)}/nestbox-native; "$@"`);
+  assert.deepEqual([without.status, without.stderr], [3, '']);
+  assert.match(without.stdout, /'nestbox-native' is not there; it is needed to start programs\n {12}install nestbox again/);
   assert.equal(nestbox(['doctor']).status, 0);
 });
 

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, constants, mkdirSync, openSync, promises, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import test, { type TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { folder, nestbox, program, root } from '../nestbox.ts';
 import { differences, snapshot } from '../snapshot.ts';
 import { startXvfb, writeXauthorityFile } from '../x11-client.ts';
@@ -110,4 +113,21 @@ test("killed at each step of making a machine, 'clean' leaves nothing half made 
   assert.equal(nestbox(['rm', 'kill-create']).status, 0);
   forget();
   assert.deepEqual(differences(before), []);
+});
+
+test('a program of the host that it waits for dies with it', async (t) => {
+  const pipe = `${folder(t)}/pipe`;
+  execFileSync('mkfifo', [pipe]);
+  const programs = JSON.stringify({ 'nestbox-native': `${dirname(program)}/nestbox-native`, tar: '/usr/bin/tar' });
+  const script = `import('${new URL('../../src/host/processes.ts', import.meta.url)}').then(({ processes }) => processes(${programs}, () => {}, null).run(['tar', '-tf', '${pipe}']));`;
+  const runs = spawn(process.execPath, ['--import', 'tsx', '--eval', script], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const over = once(runs, 'exit').then(() => closeSync(openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK))); // else we would wait for a reader that does not come
+  const writer = await promises.open(pipe, 'w'); // tar has opened it
+  t.after(() => writer.close());
+  runs.kill('SIGKILL');
+  await over;
+  const write = async () => {
+    for (let i = 0; i < 1000; i++) await writer.write('x').then(() => pause(5));
+  };
+  await assert.rejects(write, { code: 'EPIPE' });
 });
