@@ -1,5 +1,5 @@
 // scripts/bench boot [--rounds N] [--json] [bookworm] [trixie]
-// A Debian root that boots under systemd-nspawn until it asks for a login: as nestbox makes it, beside the same with `unmasked = "all"`.
+// A Debian root that boots under systemd-nspawn until the program starts that asks for a login: as nestbox makes it, beside the same with `unmasked = "all"`.
 import { mkdirSync, readFileSync } from 'node:fs';
 import { inFolder, machineFile, native, nestbox, planned } from './machines.ts';
 import { measure, must, options, report, type Variant } from './measure.ts';

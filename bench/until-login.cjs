@@ -1,4 +1,5 @@
-// node until-login.cjs FILE PROGRAM [ARGUMENT]...: runs a container that boots on a terminal of its own, until it asks for a login; writes into FILE how many milliseconds that took, and shuts it down.
+// node until-login.cjs FILE PROGRAM [ARGUMENT]...: runs a container that boots on a terminal of its own, until it asks for a login; writes into FILE after how many
+// milliseconds it started the program that asks (agetty sleeps for a second before it does, on whatever is no virtual terminal: agetty.c, get_logname), and shuts it down.
 const { spawn, execFileSync } = require('node:child_process');
 const { writeFileSync } = require('node:fs');
 const { performance } = require('node:perf_hooks');
@@ -10,6 +11,7 @@ const start = performance.now();
 const child = spawn('script', ['--quiet', '--flush', '--return', '--command', `exec ${quoted}`, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
 const limit = setTimeout(() => fail('there is no login'), 60_000);
 let said = '';
+let took = null;
 
 function fail(why) {
   process.stderr.write(`${said.slice(-2000)}\n${why}\n`);
@@ -19,8 +21,9 @@ function fail(why) {
 
 function see(data) {
   said += data;
+  if (took === null && /Started .*console-getty\.service/.test(said)) took = performance.now() - start;
   if (!/ login: /.test(said)) return;
-  writeFileSync(file, `${performance.now() - start}`);
+  writeFileSync(file, `${took}`);
   child.stdout.off('data', see).resume();
   // systemd-nspawn, which tells the system inside to shut down.
   process.kill(Number(execFileSync('pgrep', ['--parent', `${child.pid}`], { encoding: 'utf8' })), 'SIGTERM');
