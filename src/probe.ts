@@ -216,8 +216,11 @@ function findNameservers(): string[] {
   return real.length > 0 ? real : servers('/etc/resolv.conf');
 }
 
+/** What is kept of a machine that is made; null: it is not made, or not readable. */
+export const recordOf = (name: string): MachineRecord | null => attempt(() => JSON.parse(readFileSync(`${store.machine(name)}/machine.json`, 'utf8')) as MachineRecord, null);
+
 const machineRecords = (): MachineRecord[] =>
-  list(store.machines).flatMap((name) => attempt(() => [JSON.parse(readFileSync(`${store.machine(name)}/machine.json`, 'utf8')) as MachineRecord], []));
+  list(store.machines).flatMap((name) => recordOf(name) ?? []);
 
 /** The leader is in what systemd-machined keeps for itself, /run/systemd/machines/NAME: asking its bus takes as long as a start of ours. Of others it is looked for. */
 const serviceRecords = (): ServiceRecord[] =>

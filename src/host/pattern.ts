@@ -3,7 +3,7 @@ import { inverseOf } from '../apply.ts';
 import type { Host } from '../host.ts';
 import { type MachineFile, meet } from '../meet.ts';
 import { itsName, type Making, patternOf } from '../pattern.ts';
-import { probe, programFolders } from '../probe.ts';
+import { probe, programFolders, recordOf } from '../probe.ts';
 import { store } from '../store.ts';
 import { wordsOf } from '../warm.ts';
 import { found, keep, keyOf, whereItCan } from './warm.ts';
@@ -16,8 +16,8 @@ export const writePattern = (file: MachineFile, said: string, host: Host): Promi
 
 async function write({ text, spec }: MachineFile, said: string, host: Host): Promise<void> {
   const since = Date.now();
+  if (!recordOf(spec.name)?.template) return;
   const base = probe(process.env);
-  if (!base.store.machines.find(({ name }) => name === spec.name)?.template) return;
   const fileOf = (name: string) => `${store.files}/${name}.toml`;
   const made = await meet(spec, fileOf(spec.name), { ...base, store: { ...base.store, machines: base.store.machines.filter(({ name }) => name !== spec.name) } });
   const next = await meet({ ...spec, name: itsName }, fileOf(itsName), base);
