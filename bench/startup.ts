@@ -2,6 +2,7 @@
 // `nestbox run M -- true`, and the same as an exported launcher says it, beside the same systemd-nspawn started by hand, with the filters that are kept and without, podman on the same tree, and Node alone.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { attempt } from '../src/attempt.ts';
 import { store } from '../src/store.ts';
 import { root as shared } from '../test/nestbox.ts';
 import { debian, front, inFolder, machineFile, native, nestbox, planned } from './machines.ts';
@@ -93,20 +94,19 @@ function withFilters({ argv: [program = '', ...words], environment }: ByHand): B
   return { argv: [native, 'launch', '--filters', store.filters, '--', must(['which', program]).stdout.trim(), ...words], environment };
 }
 
-/** MB of the nestbox process while `sleep 1` runs. */
+/** MB of the nestbox process: while `sleep 1` runs, and at its highest, which is before. */
 async function memory(file: string): Promise<{ resident: number; peak: number }> {
   const [program = '', ...words] = nestbox('run', file, '--', 'sleep', '1');
   const child = spawn(program, words, { stdio: 'ignore' });
-  const highest = { VmRSS: 0, VmHWM: 0 };
+  let [resident, peak] = [0, 0];
   const look = setInterval(() => {
-    try {
-      const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
-      for (const key of ['VmRSS', 'VmHWM'] as const) highest[key] = Math.max(highest[key], Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0));
-    } catch {
-      // it has ended
-    }
-  }, 20);
+    const status = attempt(() => readFileSync(`/proc/${child.pid}/status`, 'utf8'), ''); // it may have ended
+    const [, now] = /^VmRSS:\s+(\d+)/m.exec(status) ?? [];
+    if (now === undefined) return;
+    resident = Number(now);
+    peak = Math.max(peak, resident);
+  }, 5);
   await new Promise((resolve) => child.once('exit', resolve));
   clearInterval(look);
-  return { resident: Math.round(highest.VmRSS / 1024), peak: Math.round(highest.VmHWM / 1024) };
+  return { resident: Math.round(resident / 1024), peak: Math.round(peak / 1024) };
 }

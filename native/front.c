@@ -82,19 +82,61 @@ _Noreturn void become_node(int argc, char **argv) {
 }
 
 /* As far as the machine does not run. -1: it is for Node. */
-static int run(int argc, char **argv) {
-	int name = names_run(argc, argv), left = 0, again;
-	if (!name)
-		return -1;
-	int status = warm(argv[name], argv + name + 2, argc > name + 2 ? argc - name - 2 : 0, &left);
+static int run_warm(const char *self, const char *machine, const char *file, char **program, int count) {
+	int left = 0, again;
+	int status = warm(machine, file, program, count, &left);
 	if (!left)
 		return status;
 	pid_t pid = fork();
 	if (pid == 0)
-		become_node(3, (char *[]){ argv[0], "clean", argv[name], NULL });
+		become_node(3, (char *[]){ (char *)self, "clean", (char *)machine, NULL });
 	if (pid < 0 || waitpid(pid, &again, 0) != pid || !WIFEXITED(again) || WEXITSTATUS(again) != 0)
 		return 1; /* it has said what is left */
 	return status;
+}
+
+/* A path as src/meet.ts writes it down: from / on. 0: it is one that Node has to make plain. */
+static int absolute(const char *word, char path[PATH_MAX]) {
+	int length;
+	if (strncmp(word, "./", 2) == 0)
+		word += 2;
+	if (*word != '/' && !getcwd(path, PATH_MAX))
+		return 0;
+	length = *word == '/' ? 0 : (int)strlen(path);
+	return snprintf(path + length, (size_t)(PATH_MAX - length), length > 0 ? "/%s" : "%s", word) < PATH_MAX - length && !strstr(path, "//") && !strstr(path, "/./") && !strstr(path, "/../");
+}
+
+/* `run FILE [-- PROGRAM...]` of a file that has its machine's name, as most do. */
+static int run_file(int argc, char **argv) {
+	char path[PATH_MAX], name[PATH_MAX];
+	if (argc < 3 || strcmp(argv[1], "run") != 0 || (argc > 3 && (argc < 5 || strcmp(argv[3], "--") != 0)) || !absolute(argv[2], path))
+		return -1;
+	const char *base = strrchr(path, '/') + 1;
+	size_t length = strlen(base);
+	if (length <= 5 || strcmp(base + length - 5, ".toml") != 0)
+		return -1;
+	snprintf(name, sizeof name, "%.*s", (int)length - 5, base);
+	return is_name(name) ? run_warm(argv[0], name, path, argv + 4, argc > 4 ? argc - 4 : 0) : -1;
+}
+
+static int run(int argc, char **argv) {
+	int name = names_run(argc, argv);
+	if (!name)
+		return run_file(argc, argv);
+	return run_warm(argv[0], argv[name], NULL, argv + name + 2, argc > name + 2 ? argc - name - 2 : 0);
+}
+
+/* `--met NAME COUNT PROGRAM... WORD...`: Node has met the machine and written its run down (src/host/hand-over.ts), and has become this: as it was called, with these words, if it has to do it after all. */
+static int run_met(int argc, char **argv) {
+	int count = argc > 3 ? atoi(argv[3]) : -1, own = 4 + count;
+	if (count < 0 || own >= argc)
+		return 1;
+	int status = run_warm(argv[0], argv[2], NULL, argv + 4, count);
+	if (status >= 0)
+		return status;
+	setenv("NESTBOX_BY_NODE", "1", 1);
+	argv[own - 1] = argv[0];
+	become_node(argc - own + 1, argv + own - 1);
 }
 
 /* A machine that is installed, which root alone can run. */
@@ -122,6 +164,8 @@ static int take_kept(int argc, char **argv) {
 }
 
 int front(int argc, char **argv) {
+	if (argc > 2 && strcmp(argv[1], "--met") == 0 && geteuid() == 0)
+		return run_met(argc, argv);
 	if (argc == 3 && strcmp(argv[1], "start") == 0 && is_name(argv[2]) && geteuid() == 0 && start(argv[2]) == 0)
 		return 0;
 	if (list(argc, argv) == 0)

@@ -50,7 +50,7 @@ int list(int argc, char **argv);
 
 /* A run without Node of a machine that is made, with the program that is named, or its own. The exit status; -1: it is one for Node, and
  * nothing has been done. `left`: something could not be taken back, which Node has to try again. */
-int warm(const char *machine, char **argv, int argc, int *left);
+int warm(const char *machine, const char *file, char **argv, int argc, int *left);
 
 /* A machine from this file, over a template that is there, without Node. 0: it is made; -1: it is for Node, and what has been done is in the machine's journal. */
 int create(const char *file);

@@ -165,10 +165,17 @@ int read_record(struct warm *warm, const char *path) {
 	return 1;
 }
 
+/* The state begins with the machine's file, in JSON: src/commands/run.ts. A path that has other letters there is never the same. */
+static int is_of(const char *state, const char *file) {
+	size_t length = strlen(file);
+	return strncmp(state, "\"file\":\"", 8) == 0 && strncmp(state + 8, file, length) == 0 && state[8 + length] == '"' && !strchr(file, '\\');
+}
+
 int read_warm(struct warm *warm) {
 	char path[512];
 	snprintf(path, sizeof path, "/var/lib/nestbox/machines/%s/warm/%016llx", warm->machine, (unsigned long long)caller_key());
-	return read_record(warm, path) && warm->state && warm->root && warm->step_count > 0 && warm->program.count > 0;
+	return read_record(warm, path) && warm->state && warm->root && warm->step_count > 0 && warm->program.count > 0
+	       && (!warm->file || is_of(warm->state, warm->file));
 }
 
 /* `flags`: O_NOFOLLOW for what may be a link itself. One that leads out of the root, as any absolute one does, is Node's to complain about. */

@@ -164,9 +164,9 @@ int own_descriptors(void) {
 	return close_range(3, ~0U, 0);
 }
 
-int warm(const char *machine, char **argv, int argc, int *left) {
+int warm(const char *machine, const char *file, char **argv, int argc, int *left) {
 	sigset_t taken, before;
-	struct warm warm_ = { .machine = machine, .program = { argc, argv }, .journal = -1, .signals = &before };
+	struct warm warm_ = { .machine = machine, .file = file, .program = { argc, argv }, .journal = -1, .signals = &before };
 	struct stat stat_;
 	char path[512];
 	/* Most machines have never been run before, or are not made: that costs one look. */

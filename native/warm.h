@@ -18,6 +18,7 @@ struct step {
 
 struct warm {
 	const char *machine;
+	const char *file; /* its file; NULL: whichever it has */
 	struct words *lists;
 	int count;
 	struct step *steps;

@@ -57,7 +57,9 @@ const packed = (path: string) => say('gzip', '-9n', `${root}/${path}`);
 
 function program(): void {
   for (const name of ['nestbox.cjs', 'nestbox-native']) copy(`dist/${name}`, `usr/lib/nestbox/dist/${name}`, 0o755);
+  copy('dist/become.node', 'usr/lib/nestbox/dist/become.node');
   say('strip', '--strip-all', '--remove-section=.comment', '--remove-section=.note', `${root}/usr/lib/nestbox/dist/nestbox-native`);
+  say('strip', '--strip-unneeded', '--remove-section=.comment', '--remove-section=.note', `${root}/usr/lib/nestbox/dist/become.node`);
   copy('dist/program.cjs', 'usr/lib/nestbox/dist/program.cjs');
   copy('scripts/cache.cjs', 'usr/lib/nestbox/scripts/cache.cjs');
   link('usr/lib/nestbox/dist/nestbox', 'nestbox-native');

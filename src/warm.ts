@@ -48,11 +48,14 @@ const kinds: readonly Step['kind'][] = ['mkdir', 'write', 'overlay', 'bind', 'tm
 /** The same triplets as in probe(): the name of a library there has systemd's version. */
 const libraries = ['/usr/lib', '/usr/lib64'].flatMap((folder) => ['', ...['x86_64', 'i386', 'aarch64', 'riscv64', 'powerpc64le', 's390x'].map((processor) => `/${processor}-linux-gnu`), '/arm-linux-gnueabihf'].map((triplet) => `${folder}${triplet}/systemd`));
 
+/** What is granted depends on what is watched. */
+export const asksForWatched = ({ grants }: Pick<Spec, 'grants'>): boolean =>
+  grants.every(({ topic, kind, options }) => topics[topic]?.includes(kind) && (topic !== 'network' || portsOf(options).length === 0) && (topic !== 'devices' || (options as string[]).every((name) => name.startsWith('/'))));
+
 /** Of the host it depends on what is watched, and on nothing else. */
-export function isWatched({ way, engine, ephemeral, fleeting, source, emulation, edits, links, linkerCache }: Machine, { grants }: Spec): boolean {
+export function isWatched({ way, engine, ephemeral, fleeting, source, emulation, edits, links, linkerCache }: Machine, spec: Spec): boolean {
   const isPlain = links.length === 0 && linkerCache === null && edits.libraries.length === 0 && edits.classes.length === 0;
-  return way === 'run' && engine === 'nspawn' && !ephemeral && !fleeting && source.kind !== 'host' && volumeOf(source) === null && !emulation && isPlain
-    && grants.every(({ topic, kind, options }) => topics[topic]?.includes(kind) && (topic !== 'network' || portsOf(options).length === 0) && (topic !== 'devices' || (options as string[]).every((name) => name.startsWith('/'))));
+  return way === 'run' && engine === 'nspawn' && !ephemeral && !fleeting && source.kind !== 'host' && volumeOf(source) === null && !emulation && isPlain && asksForWatched(spec);
 }
 
 /** A machine that is made, from a root that is there, with nothing to be prepared in it. */

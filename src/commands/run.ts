@@ -6,7 +6,8 @@ import type { Host } from '../host.ts';
 import { linux } from '../host/linux.ts';
 import { Interrupted, type Processes } from '../host/processes.ts';
 import { openSession, type RunState, type Session } from '../host/session.ts';
-import { writeWarm } from '../host/warm.ts';
+import { handOver, isByNode, isTaken } from '../host/hand-over.ts';
+import { isNoted, writeWarm, type Written } from '../host/warm.ts';
 import { clientCookie } from '../displays.ts';
 import type { Journal } from '../journal.ts';
 import { type Machine, templateOf, variablesInside, volumeOf, type Way, withAttached } from '../machine.ts';
@@ -19,6 +20,7 @@ import { mustNotServe, recordOf } from '../service.ts';
 import { apply, describe, undo } from '../apply.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
+import { asksForWatched } from '../warm.ts';
 import { terminalIn } from '../terminals.ts';
 import { note } from '../text.ts';
 import { isInside, mountPointOf, opening } from '../volumes.ts';
@@ -40,6 +42,19 @@ export default async function run([argument, ...argv]: string[], options: Option
   const facts = probe(process.env);
   const read = readMachineFile(argument, facts);
   const file: MachineFile = { ...read, spec: { ...withPartition(withRecording(read.spec, options['record-audio']), options.partition), ...(argv.length > 0 && { run: argv, boot: false }) } };
+  const written = (machine: Machine, facts: Facts, planned: Plan): Written => ({ machine, facts, spec: withAttached(file.spec, facts), plan: planned, notes: warnings(machine, file), state: stateOf(machine, file), program: read.spec.boot ? null : read.spec.run, since });
+  if (mayBeWarm(file.spec, facts) && Object.keys(options).length === 0 && !isByNode()) {
+    const { machine, facts: met } = await meet(file.spec, file.file, facts);
+    const locked = (work: () => void) => {
+      const session = openSession(file.spec.name, facts.programs);
+      try {
+        work();
+      } finally {
+        session.close();
+      }
+    };
+    if (await isNoted(written(machine, met, plan(machine, met, file.place)), linux(facts.programs, note, null), locked)) handOver(file.spec.name, argv);
+  }
   return inSession(file, facts, options, async (session, host, tell, base) => {
     mustNotServe(file.spec.name, base);
     const { machine, facts } = (await make(file, base, session, host, tell)) ?? await meet(file.spec, file.file);
@@ -47,7 +62,7 @@ export default async function run([argument, ...argv]: string[], options: Option
     const planned = plan(machine, facts, file.place);
     const { passing } = planned;
     writeState(machine, file);
-    if (machine.record) await writeWarm({ machine, facts, spec: withAttached(file.spec, facts), plan: planned, notes: warnings(machine, file), state: stateOf(machine, file), program: read.spec.boot ? null : read.spec.run, since }, host);
+    if (machine.record) await writeWarm(written(machine, facts, planned), host);
     await apply(steps(passing), host, session.journal, tell);
     if (passing.some(({ step }) => step.kind === 'chroot-mounts')) {
       // The mounts alone stay: the device list of a control group that has others in it cannot be written anew.
@@ -57,6 +72,10 @@ export default async function run([argument, ...argv]: string[], options: Option
     return host.status;
   });
 }
+
+/** Nothing has to be made for it, and native code does what such machines ask for. Whether it is warm is told when it has met the host. */
+const mayBeWarm = ({ name, boot, fleeting, engine, ...spec }: Spec, { root, store: { machines } }: Facts): boolean =>
+  root && !boot && !fleeting && engine === 'nspawn' && machines.some((made) => made.name === name) && !isTaken(name) && asksForWatched(spec);
 
 /** `--record-audio out.wav` is [audio.playback] record = "out.wav". */
 function withRecording(spec: Spec, path: string | undefined): Spec {

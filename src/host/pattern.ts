@@ -33,7 +33,7 @@ async function write({ text, spec }: MachineFile, said: string, host: Host): Pro
     ...(await Promise.all([...pattern.steps.slice(0, last), ...layer, ...pattern.steps.slice(last)].map(async (step) => ['step', await wayBack(step, host), ...words(step)]))),
     ['note', said], ['end'],
   ];
-  keep(`${store.templates}/${pattern.template}/patterns`, keyOf(process.env, before, after), records, most);
+  keep({ folder: `${store.templates}/${pattern.template}/patterns`, key: keyOf(process.env, before, after), records }, most);
 }
 
 /** What is in the machine's own folder goes with that. */

@@ -91,15 +91,32 @@ export async function whereItCan(noting: () => Promise<void>): Promise<void> {
 }
 
 /** Notes the run that is about to begin. */
-export const writeWarm = (run: Written, host: Host): Promise<void> => whereItCan(() => write(run, host));
+export const writeWarm = (run: Written, host: Host): Promise<void> => whereItCan(async () => {
+  const note = await noteOf(run, host);
+  if (note) keep(note, most);
+});
 
-/** So that the next one needs no Node. What cannot be said, or may have changed since it was read, is not noted. */
-async function write({ machine, facts, spec, plan, notes, state, since, program }: Written, host: Host): Promise<void> {
+/** Whether the run is noted, and goes on as it is noted. `locked`: does something with the lock of the machine held, or throws. */
+export async function isNoted(run: Written, host: Host, locked: (work: () => void) => void): Promise<boolean> {
+  const note = await noteOf(run, host);
+  if (!note) return false;
+  if (!isKept(note)) await whereItCan(async () => locked(() => keep(note, most)));
+  return isKept(note);
+}
+
+/** Records in a file of their own. */
+export interface Note {
+  folder: string;
+  key: string;
+  records: readonly (readonly string[])[];
+}
+
+/** So that the next one needs no Node. What cannot be said, or may have changed since it was read, is not noted: null. */
+async function noteOf({ machine, facts, spec, plan, notes, state, since, program }: Written, host: Host): Promise<Note | null> {
   const warm = warmOf(machine, facts, spec, plan, programFolders);
-  if (!warm) return;
+  if (!warm) return null;
   const witnesses = found(warm.from, since);
-  if (witnesses.includes(null)) return;
-  const folder = `${store.machine(machine.name)}/warm`;
+  if (witnesses.includes(null)) return null;
   const find = (name: string) => facts.programs[name as keyof Facts['programs']] ?? '';
   const scope = machine.place.kind === 'unit' ? scopeWords(machine.place).map((word, i) => (i === 0 ? find(word) : word)) : [];
   const steps = await Promise.all(warm.steps.map(async (step) => ['step', `${JSON.stringify(await inverseOf(step, host))}\n`, ...wordsOf(step, { find, takesSocket: (name) => takesSocket(find(name)), scope, words: machine.argv.length })]));
@@ -107,18 +124,25 @@ async function write({ machine, facts, spec, plan, notes, state, since, program 
     ...(witnesses as string[][]), ['state', JSON.stringify(state).slice(1)], ['root', machine.root], ...warm.inside.map(({ path, covered, unless }) => [covered ? 'covered' : 'inside', path, ...(unless === undefined ? [] : [unless])]), ...notes.map((note) => ['note', note]), ...steps,
     ...(program ? [['program', ...program]] : []), ['end'],
   ];
-  keep(folder, keyOf(process.env), records, most);
+  return { folder: `${store.machine(machine.name)}/warm`, key: keyOf(process.env), records };
 }
 
-/** Writes records down in a file of the folder, unless they are there; where there are more than so many others, these go. */
-export function keep(folder: string, key: string, records: readonly (readonly string[])[], most: number): void {
-  const path = `${folder}/${key}`;
-  const text = records.map((words) => `${[words.length, ...words].join('\0')}\0`).join('');
+const textOf = ({ records }: Note): string => records.map((words) => `${[words.length, ...words].join('\0')}\0`).join('');
+
+function isKept(note: Note): boolean {
+  const path = `${note.folder}/${note.key}`;
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat?.isFile() && stat.uid === 0 && (stat.mode & 0o7777) === 0o600 && readFileSync(path, 'utf8') === text) return;
+  return stat !== undefined && stat.isFile() && stat.uid === 0 && (stat.mode & 0o7777) === 0o600 && readFileSync(path, 'utf8') === textOf(note);
+}
+
+/** Writes records down, unless they are there; where there are more than so many other files in their folder, these go. */
+export function keep(note: Note, most: number): void {
+  if (isKept(note)) return;
+  const { folder } = note;
+  const path = `${folder}/${note.key}`;
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const others = readdirSync(folder).filter((name) => `${folder}/${name}` !== path);
   if (others.length >= most) for (const name of others) rmSync(`${folder}/${name}`);
-  writeFileSync(`${path}.new`, text, { mode: 0o600 });
+  writeFileSync(`${path}.new`, textOf(note), { mode: 0o600 });
   renameSync(`${path}.new`, path);
 }

@@ -53,7 +53,7 @@ test('it is installed on a Debian 12 that has never seen it, works there with th
 
   shell(`dpkg --install ${at}/nestbox.deb`);
   assert.equal(shell('nestbox --version; node --version').replace(/\.\d+\.\d+\n$/, ''), `nestbox ${version}\nv18`);
-  assert.equal(shell('dpkg --verify nestbox; ls /usr/lib/nestbox/dist'), 'nestbox\nnestbox-native\nnestbox.cjs\nprogram.cache\nprogram.cjs\n');
+  assert.equal(shell('dpkg --verify nestbox; ls /usr/lib/nestbox/dist'), 'become.node\nnestbox\nnestbox-native\nnestbox.cjs\nprogram.cache\nprogram.cjs\n');
   assert.match(shell('cd /; man --warnings nestbox-run 2>&1; man --where nestbox.toml'), /\/usr\/share\/man\/man5\/nestbox\.toml\.5\.gz\n$/);
   assert.equal(inside(name, 'bash', '-c', 'source /usr/share/bash-completion/bash_completion; _completion_loader nestbox; complete -p nestbox'), 'complete -F _nestbox nestbox\n');
   // What the Node of Debian 12 does not know would be told here.

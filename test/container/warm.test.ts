@@ -94,7 +94,7 @@ test('what is seen inside, the journal and the state are the same with Node and 
   const both: { seen: string; journal: string; state: Record<string, unknown>; groups: string[] }[] = [];
   for (const words of [[process.execPath, program], [front]]) {
     rmSync(`${machine.own}/games/it`, { force: true });
-    const child = spawn(words[0]!, [...words.slice(1), 'run', machine.name, '--', 'sh', '-c', look], { env: { ...process.env, PATH: `${machine.own}:/usr/bin:/bin`, TERM: 'vt100' }, stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(words[0]!, [...words.slice(1), 'run', machine.name, '--', 'sh', '-c', look], { env: { ...process.env, PATH: `${machine.own}:/usr/bin:/bin`, TERM: 'vt100', ...(words[0] !== front && { NESTBOX_BY_NODE: '1' }) }, stdio: ['pipe', 'pipe', 'pipe'] });
     const run = follow(t, child);
     await run.says(/^ready$/m);
     const state = JSON.parse(readFileSync(`/run/nestbox/${machine.name}/state.json`, 'utf8')) as Record<string, unknown>;
@@ -136,6 +136,36 @@ test('exit statuses, words, input and signals are as with Node', async (t) => {
   await deaf.end('SIGINT');
   assert.equal(nestbox(['clean', machine.name]).status, 0);
   is(machine.warm('run', machine.name), 0, 'its own\n');
+});
+
+test('what Node has looked at goes on without it, in the same process; what is given back, Node does', async (t) => {
+  const machine = made(t, 'warm-met', 'user = "tester"\nrun = "echo its own"');
+  const { name, own, file } = machine;
+  const line = 'echo ready; trap "exit 9" TERM; while :; do sleep 0.05; done';
+  let isMet = false;
+  for (let i = 0; i < 10 && !isMet; i++) { // others may have changed something of this host in the last twentieth of a second
+    appendFileSync(file, '# changed\n');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const run = machine.start('run', name, '--', 'sh', '-c', line);
+    await run.says(/^ready$/m);
+    assert.ok(run.node());
+    isMet = readlinkSync(`/proc/${run.child.pid}/exe`).endsWith('/nestbox-native');
+    assert.equal((JSON.parse(readFileSync(`/run/nestbox/${name}/state.json`, 'utf8')) as { pid: number }).pid, run.child.pid);
+    if (isMet) assert.match(readFileSync(`/proc/${run.child.pid}/status`, 'utf8'), /^SigIgn:\t0{16}$/m);
+    assert.deepEqual(await run.end('SIGTERM').then(({ status, stdout }) => [status, stdout]), [9, 'ready\n']);
+  }
+  assert.ok(isMet, 'Node does it to its end');
+  // By its file as by its name.
+  assert.equal(machine.warm('run', file).stdout, 'its own\n');
+  const relative = spawnSync(front, ['run', `./${name}.toml`, '--', 'echo', 'by file'], { cwd: '/etc/nestbox', encoding: 'utf8', env: { ...process.env, PATH: `${own}:/usr/bin:/bin`, TERM: 'vt100' } });
+  assert.deepEqual([relative.stdout, existsSync(`${own}/asked`)], ['by file\n', false], relative.stderr);
+  mkdirSync(`${own}/other`);
+  writeFileSync(`${own}/other/${name}.toml`, readFileSync(file, 'utf8').replace('its own', 'of another'));
+  assert.ok(machine.run('run', `${own}/other/${name}.toml`).node, 'another file of that name');
+  // Something has changed since Node has looked: it is asked once more, and keeps it.
+  appendFileSync(file, '# changed\n');
+  const back = spawnSync(front, ['--met', name, '2', 'echo', 'word', 'run', name, '--', 'echo', 'word'], { encoding: 'utf8', env: { ...process.env, PATH: `${own}:/usr/bin:/bin`, TERM: 'vt100' } });
+  assert.deepEqual([back.status, back.stdout, readFileSync(`${own}/asked`, 'utf8')], [0, 'word\n', '\n'], back.stderr);
 });
 
 test('whatever has changed, Node looks at it, and all is as the change has it', (t) => {
