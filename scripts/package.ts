@@ -23,7 +23,7 @@ const maintainer = /^ -- (.*>) {2}/m.exec(changelog)![1]!;
 const architecture = say('dpkg', '--print-architecture');
 
 /** What every machine needs, what most of them do; and all other packages with a program that nestbox may run. */
-const depends = ['nodejs (>= 18)', 'systemd-container', 'iproute2', 'mount', 'nftables'];
+const depends = ['libc6 (>= 2.28)', 'nodejs (>= 18)', 'systemd-container', 'iproute2', 'mount', 'nftables'];
 const recommends = ['mmdebstrap', 'xserver-xephyr', 'xvfb', 'zstd'];
 const essential = ['coreutils', 'findutils', 'gzip', 'systemd', 'tar', 'util-linux', 'nestbox'];
 const named = [...depends, ...recommends].map((word) => word.split(' ')[0]!);
