@@ -1,6 +1,6 @@
 // scripts/bench graphics [--rounds N] [--json] [--short] [DRAWING]... [trial]
-// x11perf and glxgears in a machine beside the host: through the bound socket of the host's display, and through an X server of its own in a window.
-import { spawn } from 'node:child_process';
+// x11perf and glxgears in a machine beside the host: through the bound socket of the host's display, and through X servers of its own, in a window and in memory.
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
@@ -15,9 +15,11 @@ const rounds = asked ?? 9;
 /** With Mesa, which draws with the processor where there is no card: llvmpipe. */
 const withMesa = shared.replace(/\]\n$/, ', "mesa-utils", "libgl1-mesa-dri"]\n');
 
-/** What x11perf does, and how it calls that in its lines. -shmput500 is not among them: in a machine it ends x11perf, as bench/README.md says. */
+/** What x11perf does, and how it calls that in its lines. */
 const named = words.filter((word) => word !== 'trial');
-const drawings = short ? ['rect500'] : named.length > 0 ? named.filter((word) => word !== 'glxgears') : ['noop', 'rect500', 'copywinwin500', 'putimage500'];
+const drawings = short ? ['rect500'] : named.length > 0 ? named.filter((word) => word !== 'glxgears') : ['noop', 'rect500', 'copywinwin500', 'putimage500', 'shmput500'];
+/** Memory cannot be shared over the bound socket: that ends x11perf. */
+const isFor = (drawing: string, display: string): boolean => drawing !== 'shmput500' || display !== 'bound socket';
 const hasGears = !short && existsSync('/usr/bin/glxgears') && (named.length === 0 || named.includes('glxgears'));
 
 const ends: (() => unknown)[] = [];
@@ -50,31 +52,48 @@ await inFolder(async (folder) => {
 
     if (words.includes('trial')) return await trial(host, saying);
 
-    const displays = { 'bound socket': 'x11', ...(!short && { 'nested server': 'nested' }) };
+    const displays = { 'bound socket': 'x11', ...(!short && { 'nested server': 'nested', 'headless server': 'headless' }) };
     const inside: Record<string, (argv: string[]) => string[]> = {};
     for (const [name, display] of Object.entries(displays)) {
       const machine = `nestbox-bench-${display}`;
       const file = machineFile(folder, machine, '');
-      writeFileSync(file, `name = "${machine}"\nnetwork = "none"\nephemeral = true\n${display === 'nested' ? '[display.nested]\nsize = "1000x800"' : 'display = "x11"'}\n${short ? shared : withMesa}`);
+      writeFileSync(file, `name = "${machine}"\nnetwork = "none"\nephemeral = true\n${display === 'nested' ? '[display.nested]\nsize = "1000x800"' : display === 'headless' ? '[display.headless]\nsize = "1280x900"' : 'display = "x11"'}\n${short ? shared : withMesa}`);
       const [program = '', ...more] = nestbox('run', file, '--', 'sh', '-c', 'echo up; exec sleep 100000');
       const child = spawn(program, more, { env: { ...process.env, ...host }, stdio: ['ignore', 'pipe', 'inherit'] });
       ends.unshift(async () => { const over = once(child, 'exit'); if (child.exitCode === null && child.kill()) await over; });
       await Promise.race([once(child.stdout!, 'data'), once(child, 'exit').then(() => { throw new Error(`${machine} does not run`); })]);
       inside[name] = (argv) => nestbox('exec', machine, '--', ...argv);
     }
+    const byHand = short ? null : await startXephyr(179, host, ['-screen', '1000x800', '-resizeable']);
     const variants = [...drawings.map((drawing) => ({ what: drawing, argv: x11perf(drawing), took: perOperation })), ...(hasGears ? [{ what: 'glxgears', argv: gears, took: perFrame }] : [])]
-      .flatMap(({ what, argv, took }) => [saying(`${what}, host`, argv, host, took), ...Object.entries(inside).map(([name, within]) => saying(`${what}, ${name}`, within(argv), {}, took))]);
+      .flatMap(({ what, argv, took }) => [
+        saying(`${what}, host`, argv, host, took), ...(byHand === null ? [] : [saying(`${what}, Xephyr by hand`, argv, { DISPLAY: `:${byHand.number}`, XAUTHORITY: authority }, took)]),
+        ...Object.entries(inside).filter(([name]) => isFor(what, name)).map(([name, within]) => saying(`${what}, ${name}`, within(argv), {}, took)),
+      ]);
     const measured = measure(variants, { rounds, warmups: 0 });
     const whats = [...new Set(measured.map(({ name }) => name.split(', ')[0]!))];
     report('One operation of x11perf, one frame of glxgears', measured, whats.flatMap((what): Goal[] => [
-      { name: `${what}, bound socket`, to: `${what}, host`, goal: 1.03, margin: 1.35 },
-      ...(short ? [] : [{ name: `${what}, nested server`, to: `${what}, host`, goal: null }]),
+      ...(isFor(what, 'bound socket') ? [{ name: `${what}, bound socket`, to: `${what}, host`, goal: 1.03, margin: 1.35 }] : []),
+      ...(short ? [] : [
+        { name: `${what}, headless server`, to: `${what}, host`, goal: 1.03, margin: 1.35 },
+        { name: `${what}, nested server`, to: `${what}, Xephyr by hand`, goal: 1.03, margin: 1.35 },
+        { name: `${what}, nested server`, to: `${what}, host`, goal: null },
+      ]),
     ]), {}, json);
   } finally {
     for (const end of ends) await end();
     rmSync(output, { force: true });
   }
 });
+
+/** An X server in a window of the host's, started by hand; null: it does not start. */
+async function startXephyr(number: number, host: Record<string, string>, words: string[]): Promise<{ number: number; process: ChildProcess } | null> {
+  const server = spawn('Xephyr', [`:${number}`, '-auth', host.XAUTHORITY!, '-noreset', ...words], { env: { ...process.env, ...host }, stdio: 'ignore' });
+  ends.unshift(async () => { const over = once(server, 'exit'); if (server.exitCode === null && server.kill()) await over; });
+  const socket = `/tmp/.X11-unix/X${number}`;
+  for (const limit = Date.now() + 10_000; !existsSync(socket) && Date.now() < limit && server.exitCode === null; await new Promise((resolve) => setTimeout(resolve, 50)));
+  return server.exitCode !== null || !existsSync(socket) ? null : { number, process: server };
+}
 
 /** What Xephyr may be told, tried with the host's own x11perf: how long a picture takes, and what both servers take of the processor for it. */
 async function trial(host: Record<string, string>, saying: (name: string, argv: string[], environment: Record<string, string>, took: (said: string) => number) => Variant): Promise<void> {
@@ -84,11 +103,9 @@ async function trial(host: Record<string, string>, saying: (name: string, argv: 
   const processor = new Map<string, number[]>();
   for (const [i, [name, more]] of Object.entries(sets).entries()) {
     const number = 180 + i;
-    const server = spawn('Xephyr', [`:${number}`, '-screen', '1000x800', '-auth', host.XAUTHORITY!, '-noreset', ...more], { env: { ...process.env, ...host }, stdio: 'ignore' });
-    ends.unshift(async () => { const over = once(server, 'exit'); if (server.exitCode === null && server.kill()) await over; });
-    for (const limit = Date.now() + 10_000; !existsSync(`/tmp/.X11-unix/X${number}`) && Date.now() < limit && server.exitCode === null; await new Promise((resolve) => setTimeout(resolve, 50)));
-    if (server.exitCode !== null || !existsSync(`/tmp/.X11-unix/X${number}`)) { console.log(`${name}: it does not start`); continue; }
-    const spent = () => Number(readFileSync(`/proc/${server.pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
+    const server = await startXephyr(number, host, ['-screen', '1000x800', ...more]);
+    if (server === null) { console.log(`${name}: it does not start`); continue; }
+    const spent = () => Number(readFileSync(`/proc/${server.process.pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
     for (const drawing of drawings) {
       const key = `${drawing}, ${name}`;
       let before = 0;

@@ -275,7 +275,7 @@ static void separate(int kind) {
 }
 
 struct wish {
-	const char *hostname, *user, *directory;
+	const char *hostname, *user, *directory, *ipc;
 	unsigned long long capabilities;
 	int login, terminal, kept;
 	char **program;
@@ -362,6 +362,8 @@ static void read_wish(struct wish *wish, struct chamber *chamber, int argc, char
 			wish->user = value;
 		else if ((value = value_of(argv[i], "--directory")))
 			wish->directory = value;
+		else if ((value = value_of(argv[i], "--ipc")))
+			wish->ipc = value;
 		else if ((value = value_of(argv[i], "--capabilities")))
 			wish->capabilities = strtoull(value, NULL, 16);
 		else if ((value = value_of(argv[i], "--personality"))) {
@@ -398,7 +400,10 @@ int chroot_job(int argc, char **argv) {
 	read_wish(&wish, &chamber, argc, argv);
 	if (unshare(CLONE_NEWNS) < 0)
 		die("no mount namespace can be made");
-	separate(CLONE_NEWIPC);
+	if (wish.ipc)
+		join_ipc(wish.ipc);
+	else
+		separate(CLONE_NEWIPC);
 	separate(CLONE_NEWUTS);
 	separate(CLONE_NEWCGROUP);
 	if (wish.hostname && sethostname(wish.hostname, strlen(wish.hostname)) < 0)

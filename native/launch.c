@@ -4,6 +4,7 @@
 #include "native.h"
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -61,8 +62,24 @@ void join_group(const char *group) {
 	close(file);
 }
 
+void join_ipc(const char *path) {
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	if (file < 0 || setns(file, CLONE_NEWIPC) < 0)
+		die("%s", path);
+	close(file);
+}
+
+/* Segments of those inside have their ids: CAP_IPC_OWNER, which a program that is executed keeps only where it is ambient. It counts in the IPC
+ * namespace that the process is in, and only CAP_SYS_ADMIN would let it into another one. */
+static void keep_ipc_owner(void) {
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = { { .effective = 1U << CAP_IPC_OWNER, .permitted = 1U << CAP_IPC_OWNER, .inheritable = 1U << CAP_IPC_OWNER } };
+	if (syscall(SYS_capset, &header, data) < 0 || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_IPC_OWNER, 0, 0) < 0)
+		die("capabilities");
+}
+
 /* UID:GID[,GID]... ; the first group is the primary one, and no other groups of the caller are kept. */
-static void become(char *who) {
+static void become(char *who, int owns_ipc) {
 	char *groups = strchr(who, ':');
 	if (!groups)
 		die("'%s' is not UID:GID", who);
@@ -74,13 +91,15 @@ static void become(char *who) {
 	if (count == 0)
 		die("a user needs a group");
 	uid_t uid = number(who, "a user");
-	if (setgroups(count, list) < 0 || setresgid(list[0], list[0], list[0]) < 0 || setresuid(uid, uid, uid) < 0)
+	if (setgroups(count, list) < 0 || setresgid(list[0], list[0], list[0]) < 0 || (owns_ipc && prctl(PR_SET_KEEPCAPS, 1) < 0) || setresuid(uid, uid, uid) < 0)
 		die("user %s", who);
+	if (owns_ipc)
+		keep_ipc_owner();
 }
 
 int launch_job(int argc, char **argv) {
 	char *user = NULL;
-	const char *filters = NULL;
+	const char *filters = NULL, *ipc = NULL;
 	pid_t parent = 0;
 	int output = -1;
 	int last = SIGKILL;
@@ -90,6 +109,8 @@ int launch_job(int argc, char **argv) {
 			join_group(value(argc, argv, &i));
 		else if (strcmp(argv[i], "--user") == 0)
 			user = (char *)value(argc, argv, &i);
+		else if (strcmp(argv[i], "--ipc") == 0)
+			join_ipc(ipc = value(argc, argv, &i));
 		else if (strcmp(argv[i], "--output") == 0) {
 			const char *path = value(argc, argv, &i);
 			uid_t uid = number(value(argc, argv, &i), "a user");
@@ -118,7 +139,7 @@ int launch_job(int argc, char **argv) {
 		die("standard output");
 	int program = open(argv[i + 1], O_PATH | O_CLOEXEC);
 	if (user)
-		become(user);
+		become(user, ipc != NULL);
 	/* After the change of user, which clears it (prctl(2)); the parent may be gone already. */
 	if (parent && (prctl(PR_SET_PDEATHSIG, last) < 0 || getppid() != parent))
 		return 1;

@@ -1,4 +1,4 @@
-/* The mount jobs: `bind` shows a tree with other owners, `overlay` puts a writable layer over a tree.
+/* The mount jobs: `bind` shows a tree with other owners, `overlay` puts a writable layer over a tree, `ipc` keeps a namespace.
  * Both build the mount detached and attach it in one move, so that a kill leaves either the whole mount or none. */
 #include "held.h"
 #include "volume.h"
@@ -104,6 +104,21 @@ int bind_job(int argc, char **argv) {
 	int target = hold(root, argv[2]);
 	if (target < 0 || move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
 		die("%s", argv[2]);
+	return 0;
+}
+
+/* ipc PATH: a new IPC namespace, that is there as long as it is mounted on this file or a process is in it: namespaces(7). */
+int ipc_job(int argc, char **argv) {
+	if (argc != 2)
+		die("ipc PATH");
+	int target = hold(hold_root(), argv[1]);
+	if (target < 0)
+		die("%s", argv[1]);
+	if (unshare(CLONE_NEWIPC) < 0)
+		die("no IPC namespace can be made");
+	int tree = clone_mount("/proc/self/ns/ipc");
+	if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		die("%s", argv[1]);
 	return 0;
 }
 

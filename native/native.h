@@ -38,6 +38,9 @@ int load_filters(const char *folder, char **argv);
 /* Puts this process into a control group, or ends it. */
 void join_group(const char *group);
 
+/* The same of an IPC namespace, that is kept at this path. */
+void join_ipc(const char *path);
+
 /* Waits until `is_there` says so of the path: 1; or until so many seconds are over: 0. No limit: -1. */
 int await_change(const char *path, int (*is_there)(const char *path), int seconds);
 
@@ -83,6 +86,7 @@ int forwarding_job(int argc, char **argv);
 int hold_job(int argc, char **argv);
 int in_network_job(int argc, char **argv);
 int inside_job(int argc, char **argv);
+int ipc_job(int argc, char **argv);
 int launch_job(int argc, char **argv);
 int lease_job(int argc, char **argv);
 int leftover_job(int argc, char **argv);

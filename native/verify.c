@@ -8,6 +8,8 @@
 #include <sched.h>
 #include <stddef.h>
 #include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -106,6 +108,16 @@ static const char *try_variable(char **words) {
 	return how;
 }
 
+/* By its number: in another IPC namespace that is another segment, or none. "other": what is in it is not the text. */
+static const char *try_segment(char **words) {
+	char *at = shmat((int)number(words[0], "a segment"), NULL, SHM_RDONLY);
+	if (at == (void *)-1)
+		return result(-1);
+	const char *how = strncmp(at, words[1], strlen(words[1]) + 1) == 0 ? "OK" : "other";
+	shmdt(at);
+	return how;
+}
+
 static const char *try_name(char **words) {
 	char name[256] = "";
 	return gethostname(name, sizeof name - 1) < 0 ? result(-1) : strcmp(name, words[0]) == 0 ? "OK" : "other";
@@ -127,7 +139,7 @@ static const struct {
 } verbs[] = {
 	{ "open", 3, try_open, 0 }, { "node", 3, try_node, 0 }, { "setting", 1, try_setting, 0 }, { "write", 1, try_write, 0 }, { "writable", 1, try_writable, 0 }, { "same", 2, try_same, 0 }, { "socket", 1, try_socket, 0 },
 	{ "port", 2, try_port, 0 }, { "neighbour", 1, try_neighbour, 0 }, { "names", 0, try_names, 0 }, { "interfaces", 0, try_interfaces, 0 }, { "call", 1, try_call, 0 },
-	{ "mount", 1, try_mount, 1 }, { "variable", 2, try_variable, 0 }, { "nodes", 1, try_nodes, 0 }, { "hostname", 1, try_name, 0 }, { "x11", 3, try_x, 0 }, { "sound", 2, try_pulse, 0 },
+	{ "mount", 1, try_mount, 1 }, { "segment", 2, try_segment, 0 }, { "variable", 2, try_variable, 0 }, { "nodes", 1, try_nodes, 0 }, { "hostname", 1, try_name, 0 }, { "x11", 3, try_x, 0 }, { "sound", 2, try_pulse, 0 },
 };
 
 /* %2F is a slash, as in a URL: so no word has a blank in it. */
@@ -182,8 +194,20 @@ int try_all(void) {
 	return 0;
 }
 
+/* Memory that everybody on the host may read, with a text that no other has; it is gone when we are. Its number. */
+static int share(char *text, size_t size) {
+	unsigned long long noise;
+	int id = shmget(IPC_PRIVATE, size, IPC_CREAT | 0666);
+	char *at = id < 0 ? (void *)-1 : shmat(id, NULL, 0);
+	if (at == (void *)-1 || shmctl(id, IPC_RMID, NULL) < 0 || getrandom(&noise, sizeof noise, 0) != sizeof noise)
+		die("memory that is shared");
+	snprintf(text, size, "%016llx", noise);
+	strcpy(at, text);
+	return id;
+}
+
 /* On the host: what it listens at for itself alone, so that it is seen whether a machine gets there; or what the host gets of its own
- * with the same tries. Told in a line: the port on loopback, and an abstract name that the kernel has chosen (unix(7), autobind). */
+ * with the same tries. Told in a line: the port on loopback, an abstract name that the kernel has chosen (unix(7), autobind), and the memory. */
 int verify_job(int argc, char **argv) {
 	if (argc == 2 && strcmp(argv[1], "try") == 0)
 		return try_all();
@@ -196,7 +220,9 @@ int verify_job(int argc, char **argv) {
 	if (network < 0 || local < 0 || bind(network, (struct sockaddr *)&loopback, sizes[0]) < 0 || bind(local, (struct sockaddr *)&abstract, sizeof abstract.sun_family) < 0
 	    || listen(network, 8) < 0 || listen(local, 8) < 0 || getsockname(network, (struct sockaddr *)&loopback, &sizes[0]) < 0 || getsockname(local, (struct sockaddr *)&abstract, &sizes[1]) < 0)
 		die("a place to listen at");
-	printf("%u %.*s\n", ntohs(loopback.sin_port), (int)(sizes[1] - offsetof(struct sockaddr_un, sun_path) - 1), abstract.sun_path + 1);
+	char text[17];
+	int segment = share(text, sizeof text);
+	printf("%u %.*s %d %s\n", ntohs(loopback.sin_port), (int)(sizes[1] - offsetof(struct sockaddr_un, sun_path) - 1), abstract.sun_path + 1, segment, text);
 	fflush(stdout);
 	char byte;
 	while (read(0, &byte, 1) > 0) /* until whoever asked has gone */

@@ -20,8 +20,8 @@ int interrupted(void) {
 }
 
 /* What nspawn is started as: one place, whatever it is given besides. It ends with us, and ends what is in the container itself.
- * `filters`: the folder with the system call filters that it would make, or ""; `environment` has a place for one more. */
-static _Noreturn void become_container(const struct warm *warm, struct words groups, const char *filters, char **argv, char **environment, int variables, pid_t parent) {
+ * `ipc`: where the IPC namespace is kept that it is to be in, or ""; `filters`: the folder with the system call filters that it would make, or ""; `environment` has a place for one more. */
+static _Noreturn void become_container(const struct warm *warm, struct words groups, const char *ipc, const char *filters, char **argv, char **environment, int variables, pid_t parent) {
 	for (int signal_ = 1; signal_ < NSIG; signal_++)
 		signal(signal_, SIG_DFL);
 	sigprocmask(SIG_SETMASK, warm->signals, NULL);
@@ -33,6 +33,8 @@ static _Noreturn void become_container(const struct warm *warm, struct words gro
 			die("%s", inside);
 		join_group(inside);
 	}
+	if (*ipc)
+		join_ipc(ipc);
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
 		_exit(1);
 	if (*filters && load_filters(filters, argv))
@@ -111,7 +113,7 @@ int contain(struct warm *warm, const struct words *step) {
 	int i = 1, k = 0;
 	struct words groups = counted(step, &i);
 	i += 2;
-	const char *filters = step->at[i++];
+	const char *ipc = step->at[i++], *filters = step->at[i++];
 	struct words before = counted(step, &i);
 	char *console = step->at[i + (isatty(0) && isatty(1) ? 0 : 1)];
 	i += 2;
@@ -139,7 +141,7 @@ int contain(struct warm *warm, const struct words *step) {
 	if (container < 0)
 		return -1;
 	if (container == 0)
-		become_container(warm, groups, filters, argv, environment, variables, self);
+		become_container(warm, groups, ipc, filters, argv, environment, variables, self);
 	pid_t connecting = inside.count > 0 ? connect_network(inside, container) : 0;
 	int status, connected = 0;
 	for (;;) {

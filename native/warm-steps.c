@@ -139,6 +139,10 @@ static int bind_do(const struct words *step) {
 	return in_child(bind_job, step->count, step->at) == 0 ? 0 : -1;
 }
 
+static int ipc_do(const struct words *step) {
+	return in_child(ipc_job, step->count, step->at) == 0 ? 0 : -1;
+}
+
 static int tmpfs_do(const struct words *step) {
 	unsigned long flags = MS_NOSUID | (strcmp(step->at[2], "devices") == 0 ? MS_NOEXEC : MS_NODEV);
 	return mount("nestbox", step->at[1], "tmpfs", flags, step->at[3]);
@@ -211,7 +215,7 @@ static int container_back(const struct words *step) {
 	int i = 1, result;
 	struct words groups = counted(step, &i);
 	result = *step->at[i] ? stop_unit(step->at[i], step->at[i + 1]) : empty_groups(groups);
-	i += 3;
+	i += 4;
 	counted(step, &i);
 	i += 2;
 	counted(step, &i);
@@ -242,6 +246,7 @@ static const struct {
 	{ "overlay", overlay_do, NULL, at_first },
 	{ "bind", bind_do, NULL, at_second },
 	{ "tmpfs", tmpfs_do, NULL, at_first },
+	{ "ipc", ipc_do, NULL, at_first },
 	{ "node", node_do, NULL, remove_back },
 	{ "cgroup", cgroup_do, NULL, cgroup_back },
 	{ "fifo", fifo_do, NULL, remove_back },

@@ -46,8 +46,9 @@ export function ownDisplay(context: Context, number: number, server: Pick<Servic
     services: [{
       ...server,
       // No abstract socket: a machine that shares the host's network would reach it without its key being asked for a bind.
-      // No MIT-SHM: it is offered, but shared memory does not cross IPC namespaces, and old programs die of that.
-      argv: [...server.argv, '-auth', key, '-nolisten', 'tcp', '-nolisten', 'local', '-noreset', '-extension', 'MIT-SHM'],
+      // MIT-SHM would be offered where shared memory cannot be: it does not cross IPC namespaces, and old programs die of that.
+      argv: [...server.argv, '-auth', key, '-nolisten', 'tcp', '-nolisten', 'local', '-noreset', ...(context.sharesMemory ? [] : ['-extension', 'MIT-SHM'])],
+      ...(context.sharesMemory && { memory: true as const }),
       user: context.helper,
       ready: socketOf(number),
       leaves: [socketOf(number), `/tmp/.X${number}-lock`],

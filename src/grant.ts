@@ -23,6 +23,8 @@ export interface Context {
   boots: boolean;
   /** Whether the programs in its root are for another processor, and run by an emulator. */
   emulated: boolean;
+  /** Whether programs of the host that serve it may share memory with what is inside: nestbox makes the IPC namespace for both. */
+  sharesMemory: boolean;
   /** The unit of systemd's in which it runs, where systemd-machined does not know it. */
   unit: string | null;
 }

@@ -69,6 +69,8 @@ export interface Machine {
   argv: string[];
   environment: Record<string, string>;
   edits: Edits;
+  /** Where the IPC namespace is kept that is its own and that of the programs of the host that share memory with it; null: what starts it makes one for it alone. */
+  ipc: string | null;
   /** Edit or step -> the key of the machine file that asked for it. */
   origin: Map<unknown, string>;
   /** The binds as the engine sees them: from where nestbox has prepared them. */
@@ -204,7 +206,7 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
   const building = source.kind === 'template' && !facts.store.templates.includes(source.key);
   const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, { building, setuid: spec.boot && spec.accept.includes('emulated-setuid') }) : null;
   const emulation = verdict?.emulation ?? null;
-  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot, emulated: emulation !== null, unit: facts.supervised && engine.service ? (way === 'service' ? serviceOf(name, engine) : scopeOf(name)) : null };
+  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot, emulated: emulation !== null, sharesMemory: way === 'run' && !spec.boot && emulation === null, unit: facts.supervised && engine.service ? (way === 'service' ? serviceOf(name, engine) : scopeOf(name)) : null };
 
   const grants = spec.grants.filter((asked) => spec.boot || !grantOf(asked).onlyBooted); // of a machine that boots, a program can be run all the same
   const grantProblems = grants.flatMap((asked) =>
@@ -237,7 +239,7 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
     argv: spec.run,
     // Who boots has a terminal and a session of its own, made when somebody logs in.
     environment: spec.boot ? { LANG: facts.language } : { LANG: facts.language, ...(way === 'run' && facts.terminal && { TERM: facts.terminal }), XDG_RUNTIME_DIR: `/run/user/${account.uid}` },
-    edits, origin,
+    edits, ipc: edits.services.some(({ memory }) => memory) ? `${run}/ipc` : null, origin,
     seenBinds: seenBinds(edits, facts, run, spec.boot ? null : account.uid, libraries.cache !== null, engine.mountsInside ? shift : null), links: libraries.links, linkerCache: libraries.cache, libraryKey: libraries.by === undefined ? '' : (origin.get(libraries.by) ?? ''),
     file,
     place: way === 'service' || facts.supervised ? { kind: 'unit', name: way === 'service' ? serviceOf(name, engine) : scopeOf(name), properties: way === 'service' ? [] : scopeProperties(edits), ...(engineName === 'lxc' && { lxc: { name, folder: way === 'service' ? store.lxc : `${run}/lxc` } }) }

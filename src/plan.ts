@@ -205,11 +205,12 @@ function granting(machine: Machine, facts: Facts): Planned[] {
     ...edits.before.map((step) => ({ step, by: asked(step) })),
     ...(edits.texts.length > 0 ? by(asked(edits.texts[0]), [folder(`${run}/texts`)]) : []),
     ...edits.texts.flatMap((text, i) => by(asked(text), [{ kind: 'write', path: textFile(run, i), text: text.text, mode: 0o644 }])),
+    ...(machine.ipc === null ? [] : by(asked(edits.services.find(({ memory }) => memory)), [{ kind: 'write', path: machine.ipc, text: '', mode: 0o600 }, { kind: 'ipc', at: machine.ipc }])),
     ...edits.services.flatMap((service): Planned[] => {
       const place = placeOf(facts, name, service.name);
       return by(asked(service), [
         ...(place.kind === 'cgroup' ? [{ kind: 'cgroup' as const, folders: place.folders, settings: [] }] : []),
-        { kind: 'service', name: service.name, argv: service.argv, environment: service.environment, user: service.user, ready: service.ready, log: `${run}/${service.name}.log`, place, leaves: service.leaves, grace: service.grace ?? false, output: service.output ?? null },
+        { kind: 'service', name: service.name, argv: service.argv, environment: service.environment, user: service.user, ready: service.ready, log: `${run}/${service.name}.log`, place, leaves: service.leaves, grace: service.grace ?? false, output: service.output ?? null, ...(service.memory && machine.ipc !== null && { ipc: machine.ipc }) },
       ]);
     }),
     ...theirs.flatMap((bind, i): Planned[] => {

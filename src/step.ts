@@ -64,6 +64,8 @@ export type Step =
   | { kind: 'hide-private'; below: string; upper: string }
   /** `owner`: null where owners are shown as they are. */
   | { kind: 'bind'; from: string; at: string; owner: Owner | null; shownAs: Owner | null; write: boolean }
+  /** An IPC namespace, kept at this file. */
+  | { kind: 'ipc'; at: string }
   | { kind: 'tmpfs'; at: string; mode: number; bytes: number; owner: Owner; devices: boolean }
   | { kind: 'unmount'; at: string }
   /** The kernel runs programs for `architecture` by an emulator, wherever they are. `line`: as the kernel takes it; the entry is there as long as a machine has it. */
@@ -159,7 +161,8 @@ export type Step =
   | { kind: 'link-end'; name: string; nat: string | null }
   /** Ports that systemd-nspawn sends on, and has left behind when it was killed. */
   | { kind: 'ports-end'; ports: Port[] }
-  | { kind: 'service'; name: string; argv: string[]; environment: Record<string, string>; user: Owner; ready: string; log: string; place: Place; leaves: string[]; grace: boolean; output: { path: string; owner: Owner } | null }
+  /** `ipc`: where the IPC namespace is kept that it runs in; absent: the host's. */
+  | { kind: 'service'; name: string; argv: string[]; environment: Record<string, string>; user: Owner; ready: string; log: string; place: Place; leaves: string[]; grace: boolean; output: { path: string; owner: Owner } | null; ipc?: string }
   /** `grace`: it is asked to end first, and killed only when it does not. */
   | { kind: 'stop'; place: Place; grace: boolean }
   /** A file of a program that was killed, or an empty folder: left where it is when a living process holds it. */
@@ -172,8 +175,9 @@ export type Step =
    * `boots`: its first process is an init, which is asked to shut down; else signals are the program's. `halt`: the number of the signal by which, where the engine passes on signals
    * to it. `status`: a file in which it says how its program has ended, where the engine does not. `ports`: of the host, that nspawn sends on. `console`: which word is put in at
    * which place of argv, by whether somebody sits at a terminal; '': none. `filters`: the folder with the system call filters that the engine would make, to be loaded before it is started.
+   * `ipc`: where the IPC namespace is kept that the engine is started in, and told to leave.
    */
-  | { kind: 'container'; name: string; boots: boolean; halt?: number; status?: string; argv: string[]; console: { at: number; terminal: string; pipe: string }; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[]; filters?: string };
+  | { kind: 'container'; name: string; boots: boolean; halt?: number; status?: string; argv: string[]; console: { at: number; terminal: string; pipe: string }; environment: Record<string, string>; place: Place; inside: InsideNetwork | null; ports: Port[]; leftovers: string[]; filters?: string; ipc?: string };
 
 /** What the host does for a network that goes out under its address. */
 export interface Nat {

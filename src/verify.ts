@@ -25,6 +25,8 @@ export type Try =
   | readonly ['socket', path: string]
   /** What nestbox itself listens at meanwhile: on 127.0.0.1, and at an abstract name. */
   | readonly ['loopback'] | readonly ['abstract']
+  /** Memory that nestbox shares meanwhile with everybody on the host: System V, shmget(2). */
+  | readonly ['segment']
   | readonly ['neighbour', address: string]
   | readonly ['names']
   | readonly ['interfaces']

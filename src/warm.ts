@@ -43,7 +43,7 @@ const topics: Record<string, readonly (string | null)[]> = {
 };
 
 /** Kinds of steps that native/warm-steps.c does. */
-const kinds: readonly Step['kind'][] = ['mkdir', 'write', 'overlay', 'bind', 'tmpfs', 'node', 'fifo', 'link', 'cookie', 'copy-cookie', 'authorize', 'cgroup', 'service', 'container'];
+const kinds: readonly Step['kind'][] = ['mkdir', 'write', 'overlay', 'bind', 'tmpfs', 'ipc', 'node', 'fifo', 'link', 'cookie', 'copy-cookie', 'authorize', 'cgroup', 'service', 'container'];
 
 /** The same triplets as in probe(): the name of a library there has systemd's version. */
 const libraries = ['/usr/lib', '/usr/lib64'].flatMap((folder) => ['', ...['x86_64', 'i386', 'aarch64', 'riscv64', 'powerpc64le', 's390x'].map((processor) => `/${processor}-linux-gnu`), '/arm-linux-gnueabihf'].map((triplet) => `${folder}${triplet}/systemd`));
@@ -117,6 +117,7 @@ export function wordsOf(step: Step, { find, takesSocket, scope, words }: { find(
     case 'overlay': return [kind, ...mountCommands.overlay(step).slice(2)];
     case 'bind': return [kind, ...mountCommands.bind(step).slice(2)];
     case 'tmpfs': return [kind, step.at, step.devices ? 'devices' : 'none', `mode=${octal(step.mode)},size=${step.bytes},uid=${step.owner.uid},gid=${step.owner.gid}`];
+    case 'ipc': return [kind, step.at];
     case 'node': return [kind, step.path, step.type, `${step.major}`, `${step.minor}`, octal(step.mode), ...owned(step.owner)];
     case 'cgroup': return [kind, ...counted(step.folders), ...counted(step.settings.flatMap(({ file, value }) => [file, value])), ...(step.check ? [step.check.file, ...step.check.lines] : [])];
     case 'fifo': return [kind, step.path];
@@ -126,7 +127,7 @@ export function wordsOf(step: Step, { find, takesSocket, scope, words }: { find(
     case 'authorize': return [kind, step.socket, `${step.number}`, step.authority ?? '', step.trusted ? 'trusted' : 'untrusted', step.path, ...owned(step.owner)];
     case 'service': {
       const [program = '', ...words] = step.argv;
-      return [kind, step.name, step.ready, step.log, takesSocket(program) ? 'early' : 'late', `${step.user.uid}:${step.user.gid}`, ...counted(step.place.kind === 'cgroup' ? step.place.folders : []), ...counted([find(program), ...words]), ...counted(variablesOf(step.environment)), ...counted(step.leaves)];
+      return [kind, step.name, step.ready, step.log, takesSocket(program) ? 'early' : 'late', `${step.user.uid}:${step.user.gid}`, step.ipc ?? '', ...counted(step.place.kind === 'cgroup' ? step.place.folders : []), ...counted([find(program), ...words]), ...counted(variablesOf(step.environment)), ...counted(step.leaves)];
     }
     case 'container': {
       const { at, terminal, pipe } = step.console;
@@ -135,7 +136,7 @@ export function wordsOf(step: Step, { find, takesSocket, scope, words }: { find(
       const { place, filters } = step;
       // Not what puts it into a unit, but what that becomes is filtered.
       const outer = scope.length > 0 && filters !== undefined ? [...scope, find('nestbox-native'), 'launch', '--filters', filters, '--'] : scope;
-      return [kind, ...counted(place.kind === 'cgroup' ? place.folders : []), ...(place.kind === 'unit' ? [place.name, find('systemctl')] : ['', '']), scope.length > 0 ? '' : (filters ?? ''), ...counted([...outer, find(program), ...before]), terminal, pipe, ...counted(own), ...counted(variablesOf(step.environment)), ...counted(step.leftovers), ...counted(step.inside ? [step.inside.peer, step.inside.address, step.inside.gateway ?? '', step.inside.gate, find('ip')] : [])];
+      return [kind, ...counted(place.kind === 'cgroup' ? place.folders : []), ...(place.kind === 'unit' ? [place.name, find('systemctl')] : ['', '']), step.ipc ?? '', scope.length > 0 ? '' : (filters ?? ''), ...counted([...outer, find(program), ...before]), terminal, pipe, ...counted(own), ...counted(variablesOf(step.environment)), ...counted(step.leftovers), ...counted(step.inside ? [step.inside.peer, step.inside.address, step.inside.gateway ?? '', step.inside.gate, find('ip')] : [])];
     }
     default: throw new Error(`'${kind}' is no step of a run without Node`);
   }

@@ -77,12 +77,8 @@ export async function createWindow(
   return window;
 }
 
-/**
- * A Perl program, for the host or for inside, that does what a key logger does: it asks the server of $DISPLAY at short
- * intervals which keys are down (QueryKeymap 44: X11 protocol, appendix B), and prints "down KEYCODE" for each new one.
- * "looked" comes after every tenth question.
- */
-export const keyListener = `
+/** The beginning of a Perl program, for the host or for inside: it is let in by the server of $DISPLAY. */
+const perlClient = `
 use IO::Socket::UNIX; $| = 1;
 my ($number) = $ENV{DISPLAY} =~ /:(\\d+)/;
 my $x = IO::Socket::UNIX->new(Peer => "/tmp/.X11-unix/X$number") or die "no display: $!\\n";
@@ -90,7 +86,15 @@ sub get { my ($wanted, $got) = (shift, ""); while (length $got < $wanted) { sysr
 my $file = do { open my $f, "<", $ENV{XAUTHORITY} or die "$ENV{XAUTHORITY}: $!\\n"; local $/; <$f> };
 my (undef, undef, undef, $name, $key) = unpack "n n/a n/a n/a n/a", $file;
 syswrite $x, pack("a x v4 x2", "l", 11, 0, length $name, length $key) . $name . "\\0" x (-length($name) & 3) . $key;
-my ($status, $length) = unpack "C x5 v", get(8); get(4 * $length); $status == 1 or die "refused\\n";
+my ($status, $length) = unpack "C x5 v", get(8); my $setup = get(4 * $length); $status == 1 or die "refused\\n";
+`;
+
+/**
+ * A Perl program, for the host or for inside, that does what a key logger does: it asks the server of $DISPLAY at short
+ * intervals which keys are down (QueryKeymap 44: X11 protocol, appendix B), and prints "down KEYCODE" for each new one.
+ * "looked" comes after every tenth question.
+ */
+export const keyListener = `${perlClient}
 for (my ($count, %down) = 1; ; $count++) {
   syswrite $x, pack "C x v", 44, 1;
   my $reply = get(32);
@@ -102,3 +106,33 @@ for (my ($count, %down) = 1; ; $count++) {
   print "looked\\n" if $count % 10 == 0;
   select undef, undef, undef, 0.01;
 }`;
+
+/** Where sharedPicture draws, and the colour of its pixel number `i`. */
+export const shared = { left: 20, top: 10, width: 60, height: 40, pixel: (i: number): number => (i * 0x010307) & 0xffffff };
+
+/**
+ * A Perl program that puts a picture on the screen by memory that it shares with the server, and which is its user's alone (0600), and reads it back
+ * into another segment: MIT-SHM (Attach 1, PutImage 3, GetImage 4: xorgproto's shmproto.h). "the same": it is. With the number of a segment it says
+ * whether the server lets it have that one: "attached", or "refused" and the error.
+ */
+export const sharedPicture = `${perlClient}
+my ($base, $vendor, $formats) = unpack "x4 V x8 v x3 C", $setup;
+my ($window, $depth) = unpack "V x34 C", substr $setup, 32 + ($vendor + 3 & ~3) + 8 * $formats;
+sub reply { my $reply = get(32); $reply = get(32) while ord $reply > 1; $reply }
+sub result { my $reply = reply(); ord $reply or die "refused " . ord(substr $reply, 1) . "\\n"; $reply }
+syswrite $x, pack "C x v v x2 a8", 98, 4, 7, "MIT-SHM";
+my ($is, $shm) = unpack "x8 C C", result(); $is or die "no MIT-SHM\\n";
+sub attach { syswrite $x, pack "C C v V V C x3", $shm, 1, 4, $base + $_[0], $_[1], 0; syswrite $x, pack "C x v", 43, 1; result() }
+if (@ARGV) { attach(1, $ARGV[0]); print "attached\\n"; exit }
+my ($w, $h) = (${shared.width}, ${shared.height});
+my $picture = pack "V*", map { $_ * 0x010307 & 0xffffff } 0 .. $w * $h - 1;
+my ($from, $to) = map { shmget(0, length $picture, 01600) // die "shmget: $!\\n" } 1, 2;
+shmwrite $from, $picture, 0, length $picture or die "shmwrite: $!\\n";
+attach(1, $from); attach(2, $to);
+syswrite $x, pack "C x v V V V", 55, 4, $base + 3, $window, 0;
+syswrite $x, pack "C C v V V v6 v2 C C C x V V", $shm, 3, 10, $window, $base + 3, $w, $h, 0, 0, $w, $h, ${shared.left}, ${shared.top}, $depth, 2, 0, $base + 1, 0;
+syswrite $x, pack "C C v V v4 V C x3 V V", $shm, 4, 8, $window, ${shared.left}, ${shared.top}, $w, $h, 0xffffffff, 2, $base + 2, 0;
+result();
+shmread $to, my $read, 0, length $picture or die "shmread: $!\\n";
+print pack("V*", map { $_ & 0xffffff } unpack "V*", $read) eq $picture ? "the same\\n" : "another picture\\n";
+print "$from\\n";`;

@@ -62,6 +62,7 @@ export default defineEngine({
         argv: [
           'nestbox-native', 'chroot', root, `--hostname=${hostname}`, `--user=${user ?? 'root'}`, `--directory=${account.home}`,
           `--capabilities=${capabilityMask(leftTo(edits))}`, ...(machine.personality ? [`--personality=${machine.personality}`] : []), ...(login ? ['--login'] : []),
+          ...(machine.ipc === null ? [] : [`--ipc=${machine.ipc}`]),
           ...(keep ? ['--kept'] : mounts.flatMap(({ from, to, write }) => [write ? '--bind' : '--bind-ro', from, to])),
           ...Object.entries({ ...machine.environment, ...environment }).map(([key, value]) => `--setenv=${key}=${value}`),
           '--', ...argv,

@@ -43,7 +43,7 @@ export default defineEngine({
   ],
 
   start(machine, facts) {
-    const { name, run, place, boot } = machine;
+    const { name, run, place, boot, ipc } = machine;
     const folders = `${run}/lxc`;
     const folder = `${folders}/${name}`;
     return [
@@ -55,7 +55,7 @@ export default defineEngine({
         // Only to be found by LXC's own programs under this folder: a container of the same name in /var/lib/lxc is another one.
         argv: ['lxc-start', '--foreground', '--close-all-fds', `--name=${name}`, `--lxcpath=${folders}`],
         console: { at: 1, terminal: '', pipe: '--define=lxc.console.path=none' },
-        environment: withoutIdTools, place, inside: null, ports: [],
+        environment: withoutIdTools, ...(ipc !== null && { ipc }), place, inside: null, ports: [],
         leftovers: [`/run/lxc/lock${folders}/.${name}`, ...lockFolders(folders)],
       },
     ];

@@ -68,7 +68,8 @@ export default defineEngine({
       ],
       console: { at: 1, terminal: '--console=interactive', pipe: '--console=pipe' },
       // Our own lock is held already; nspawn's would be left beside the root after a kill.
-      environment: { SYSTEMD_NSPAWN_LOCK: '0', ...(cgroups === 'host' && hostCgroups) },
+      environment: { SYSTEMD_NSPAWN_LOCK: '0', ...(machine.ipc !== null && { SYSTEMD_NSPAWN_SHARE_NS_IPC: '1' }), ...(cgroups === 'host' && hostCgroups) },
+      ...(machine.ipc !== null && { ipc: machine.ipc }),
       place: machine.place,
       inside: network.kind === 'link' ? { peer: inside, address: network.address, gateway: network.gateway, gate: gate! } : null,
       ports: network.kind === 'networkd' && facts.programs.nft ? network.ports : [],

@@ -27,7 +27,8 @@ export class MemoryPrograms {
         const [over, under, working] = [this.#host.node(`${top}/${upper}`), this.#host.node(lower!), this.#host.node(`${top}/${work}`)];
         this.#mount(at!, 'overlay', merged(over, under), over);
         if (!working.children.has('work')) working.children.set('work', node('directory', 0));
-      } else if (job === 'bind') this.#mount(words[1]!, 'bind', this.#host.node(words[0]!));
+      } else if (job === 'ipc') this.#mount(words[0]!, 'nsfs', node('file', 0o444));
+      else if (job === 'bind') this.#mount(words[1]!, 'bind', this.#host.node(words[0]!));
       else if (job === 'seal') return `${[...this.#host.node(words[0]!).children.keys()].sort().join(' ')}\n`;
       else if (job === 'inside') return this.#inside(words, input);
       // Who has the terminal is told by the file that keeps which one was visible before.

@@ -131,6 +131,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
 
   async function serve(step: Extract<Step, { kind: 'service' }>): Promise<void> {
     const { name, argv, environment, user, place, log, ready, output } = step;
+    const within = step.ipc === undefined ? [] : ['--ipc', step.ipc];
     if (statOf(ready)?.isSocket() && (await takesConnections(ready))) throw new Complaint(`'${name}' is not started: another program listens at ${ready} already`, 'it has been started in the meantime: try again');
     // It is opened by nestbox-native, in a folder that is held: systemd would follow a link that the person puts there.
     const to = output ? ['--output', output.path, `${output.owner.uid}`, `${output.owner.gid}`] : [];
@@ -145,12 +146,12 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
         ...Object.entries(environment).map(([key, value]) => `--setenv=${key}=${value}`),
         `--property=StandardError=append:${log}`, `--property=StandardOutput=append:${log}`, '--',
         // systemd takes only ids that have an account; these may be a machine's own.
-        ...find(['nestbox-native']), 'launch', '--user', `${user.uid}:${user.gid}`, ...to, '--', ...find(argv),
+        ...find(['nestbox-native']), 'launch', ...within, '--user', `${user.uid}:${user.gid}`, ...to, '--', ...find(argv),
       ]);
       return until(ready, log, name, () => null);
     }
     const errors = openSync(log, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW, 0o600);
-    const [program = '', ...rest] = launch([...place.folders.flatMap((folder) => ['--cgroup', folder]), '--user', `${user.uid}:${user.gid}`, ...to], argv);
+    const [program = '', ...rest] = launch([...place.folders.flatMap((folder) => ['--cgroup', folder]), ...within, '--user', `${user.uid}:${user.gid}`, ...to], argv);
     const child = spawn(program, rest, { env: { ...cleanEnvironment, ...environment }, stdio: ['ignore', errors, errors], detached: true, cwd: '/' });
     closeSync(errors);
     let status: number | null = null;
@@ -172,7 +173,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     const scope = step.place.kind === 'unit' ? scopeWords(step.place) : [];
     const filters = step.filters === undefined ? [] : ['--filters', step.filters];
     const [program = '', ...rest] = launch(
-      [...folders.flatMap((folder) => ['--cgroup', folder]), ...(forwards ? [] : ['--gently']), ...(scope.length > 0 ? [] : filters)],
+      [...folders.flatMap((folder) => ['--cgroup', folder]), ...(step.ipc === undefined ? [] : ['--ipc', step.ipc]), ...(forwards ? [] : ['--gently']), ...(scope.length > 0 ? [] : filters)],
       // Not systemd-run, but what it becomes is filtered.
       scope.length > 0 ? [...scope, ...(filters.length > 0 ? [...find(['nestbox-native']), 'launch', ...filters, '--'] : []), ...find(words)] : words,
     );

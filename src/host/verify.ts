@@ -20,10 +20,11 @@ import type { RunningMachine } from './running.ts';
 /** Milliseconds for all tries of one account: each that waits for somebody does so for two seconds. */
 const patience = 120_000;
 
-/** What a running `nestbox-native verify listen` has: a port on 127.0.0.1, and an abstract name. */
+/** What a running `nestbox-native verify listen` has: a port on 127.0.0.1, an abstract name, and memory that is shared, by its number and what is in it. */
 interface Listening {
   port: string;
   name: string;
+  segment: readonly [id: string, text: string];
   close(): void;
 }
 
@@ -58,8 +59,8 @@ async function listen(native: string): Promise<Listening> {
     child.once('exit', () => reject(new Complaint('nothing can be listened at on this host')));
     child.stdout!.setEncoding('utf8').once('data', resolve);
   });
-  const [port = '', name = ''] = line.trim().split(' ');
-  return { port, name, close: () => child.stdin!.end() };
+  const [port = '', name = '', id = '', text = ''] = line.trim().split(' ');
+  return { port, name, segment: [id, text], close: () => child.stdin!.end() };
 }
 
 /** DEV:INO of a file of this host, as stat(2) has it; null: it is not there. */
@@ -69,11 +70,12 @@ const idOf = (path: string): string | null => attempt(() => {
 }, null);
 
 /** A try as native/verify.c takes it; null: there is nothing on this host to try it with. */
-function lineOf(tried: Try, { port, name }: Listening): string | null {
+function lineOf(tried: Try, { port, name, segment }: Listening): string | null {
   const words = (): readonly string[] | null => {
     switch (tried[0]) {
       case 'loopback': return ['port', '127.0.0.1', port];
       case 'abstract': return ['socket', `@${name}`];
+      case 'segment': return ['segment', ...segment];
       case 'same': {
         const id = idOf(tried[2]);
         return id === null ? null : ['same', tried[1], id];

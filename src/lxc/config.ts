@@ -101,6 +101,7 @@ export function configOf(machine: Machine, facts: Facts, folder: string): Line[]
     ['lxc.signal.halt', boot ? signalNames[haltSignal(machine)]! : 'SIGTERM'],
     ['lxc.environment', `PATH=${path}`],
     ...Object.entries({ ...environment, ...edits.environment }).map(([name, value]) => ['lxc.environment', `${name}=${value}`] as const),
+    ...(machine.ipc === null ? [] : [['lxc.namespace.keep', 'ipc'] as const]), // it is started in one that is the machine's own
     ['lxc.autodev', '0'], ['lxc.tty.max', '0'], ['lxc.pty.max', '1024'],
     ...(way === 'service' ? [['lxc.console.path', 'none'] as const] : []),
     ['lxc.mount.auto', `proc:mixed${edits.network.kind === 'host' && shift !== 0 ? '' : ' sys:ro'}`],

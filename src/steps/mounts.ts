@@ -9,6 +9,7 @@ export const mountCommands = {
   overlay: ({ at, top, upper, work, lower, shift }: Of<'overlay'>): string[] => ['nestbox-native', 'overlay', at, top, upper, work, lower, ...(shift ? [`${shift}`] : [])],
   bind: ({ from, at, owner, shownAs, write }: Of<'bind'>): string[] => ['nestbox-native', 'bind', from, at, ...(!owner || !shownAs ? [] : [`${owner.uid} ${shownAs.uid} 1`, `${owner.gid} ${shownAs.gid} 1`, ...(write ? [] : ['read-only'])])], // without other owners it is made read-only inside
   tmpfs: ({ at, mode, bytes, owner, devices }: Of<'tmpfs'>): string[] => ['mount', '-t', 'tmpfs', '-o', `mode=${mode.toString(8)},size=${bytes},uid=${owner.uid},gid=${owner.gid},nosuid,${devices ? 'noexec' : 'nodev'}`, 'nestbox', at],
+  ipc: ({ at }: Of<'ipc'>): string[] => ['nestbox-native', 'ipc', at],
   unmount: ({ at }: { at: string }): string[] => ['nestbox-native', 'unmount', at],
 };
 
@@ -16,7 +17,7 @@ export const mountCommands = {
 const marker = (root: string): string => `${root}/run/nestbox/mounts`;
 
 /** Mounts and device nodes. */
-export const mounts: Kinds<'overlay' | 'bind' | 'tmpfs' | 'unmount' | 'chroot-mounts' | 'chroot-unmount' | 'node'> = {
+export const mounts: Kinds<'overlay' | 'bind' | 'tmpfs' | 'ipc' | 'unmount' | 'chroot-mounts' | 'chroot-unmount' | 'node'> = {
   overlay: {
     describe: ({ at, top, upper, lower, shift }) => `mount ${lower} on ${at}, changes kept in ${top}/${upper}${shift ? `, ids from ${shift}` : ''}`,
     done: ({ at }, host) => host.isMounted(at),
@@ -34,6 +35,12 @@ export const mounts: Kinds<'overlay' | 'bind' | 'tmpfs' | 'unmount' | 'chroot-mo
     done: ({ at }, host) => host.isMounted(at),
     inverse: async ({ at }) => [{ kind: 'unmount', at }],
     do: (step, host) => must(host, mountCommands.tmpfs(step)),
+  },
+  ipc: {
+    describe: ({ at }) => `make an IPC namespace, for memory that is shared, and keep it at ${at}`,
+    done: ({ at }, host) => host.isMounted(at),
+    inverse: async ({ at }) => [{ kind: 'unmount', at }],
+    do: (step, host) => must(host, mountCommands.ipc(step)),
   },
   unmount: {
     describe: ({ at }) => `unmount ${at}`,

@@ -23,8 +23,8 @@ export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'lin
     do: ({ folders }, host) => host.endGroup(folders),
   },
   service: {
-    describe: ({ argv, user, environment, output }) =>
-      `start, as ${user.uid}:${user.gid}: ${pasteable([...Object.entries(environment).map(([name, value]) => `${name}=${value}`), ...argv])}${output ? ` > ${output.path}` : ''}`,
+    describe: ({ argv, user, environment, output, ipc }) =>
+      `start, as ${user.uid}:${user.gid}${ipc ? `, in the IPC namespace ${ipc}` : ''}: ${pasteable([...Object.entries(environment).map(([name, value]) => `${name}=${value}`), ...argv])}${output ? ` > ${output.path}` : ''}`,
     done: never,
     inverse: async ({ place, grace, leaves }) => [{ kind: 'stop', place, grace }, ...leaves.map((path) => ({ kind: 'leftover' as const, path }))],
     do: (step, host) => host.serve(step),
@@ -60,7 +60,7 @@ export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'lin
     },
   },
   container: {
-    describe: ({ argv }) => `run ${pasteable(argv)}`,
+    describe: ({ argv, ipc }) => `run ${ipc ? `in the IPC namespace ${ipc}: ` : ''}${pasteable(argv)}`,
     done: never,
     inverse: async ({ place, ports, leftovers }) => [{ kind: 'stop', place, grace: false }, ...(ports.length > 0 ? [{ kind: 'ports-end' as const, ports }] : []), ...leftovers.flatMap((path) => [{ kind: 'unmount' as const, at: path }, { kind: 'leftover' as const, path }])], // systemd-nspawn has mounted one of them, and leaves that when it is killed
     do: (step, host) => host.contain(step),

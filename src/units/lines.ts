@@ -65,6 +65,7 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
   overlay: (step) => ({ start: [mountCommands.overlay(step)], stop: [mountCommands.unmount(step)] }),
   bind: (step) => ({ start: [mountCommands.bind(step)], stop: [mountCommands.unmount(step)] }),
   tmpfs: (step) => ({ start: [mountCommands.tmpfs(step)], stop: [mountCommands.unmount(step)] }),
+  ipc: (step) => ({ start: [mountCommands.ipc(step)], stop: [mountCommands.unmount(step)] }),
   emulator: (step) => ({ start: [emulatorCommands.register(step)], stop: [emulatorCommands.withdraw(step)] }),
   activate: (step) => ({ start: [volumeCommands.activate(step)], stop: [volumeCommands.deactivate(step)] }),
   unlock: (step) => ({ start: [volumeCommands.unlock(step)], stop: [volumeCommands.lock(step)] }),

@@ -12,6 +12,7 @@ export const powers: Tries = (subject) => {
     ...(shift === 0 ? [{ what: "the host's own ids", asked: users, as: 'host' as const, try: ['namespace', 'user'] as const, expect: { only: ['shared'], needs: ['shared'] }, layer: 'ids' as const }] : (['uid_map', 'gid_map'] as const).map((file) => ({ what: file === 'uid_map' ? 'ids of users' : 'ids of groups', asked: users, as: 'host' as const, try: ['map', file] as const, expect: { only: [map], needs: [map] }, layer: 'ids' as const }))),
     ...(isHostRoot(subject) ? [] : [{ what: 'users of its own', asked: users, as: 'host' as const, try: ['namespace', 'user'] as const, expect: 'allowed' as const, layer: 'ids' as const }]),
     ...([['pid', 'processes'], ['mnt', 'mounts'], ['ipc', 'shared memory'], ['uts', 'host name']] as const).map(([kind, what]) => ({ what: `${what} of its own`, asked: 'default', as: 'host' as const, try: ['namespace', kind] as const, expect: 'allowed' as const, layer: 'namespace' as const })),
+    { what: 'memory that programs of the host share', asked: 'default', as: 'user', try: ['segment'], expect: 'denied', layer: 'namespace' },
     {
       what: 'capabilities of its root', asked: keyed(subject, edits.capabilities.length > 0 ? ['capabilities'] : undefined), as: 'host', try: ['status', 'CapBnd'], layer: 'capabilities',
       expect: { only: leftTo(edits), needs: edits.capabilities.includes('all') ? [] : edits.capabilities.filter((name) => (capabilityNames as string[]).includes(name)) },

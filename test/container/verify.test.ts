@@ -185,6 +185,7 @@ const wrapped: [name: string, text: string, change: string, layers: string[], wh
   ["the host's network", '', 'case $one in --private-network) continue;; esac', ['network', 'link'], /127\.0\.0\.1/],
   ['a variable that is not there', 'environment = { GIVEN = "yes" }\n', 'case $one in --setenv=GIVEN=*) continue;; esac', ['environment'], /GIVEN/],
   ['kernel files that can be written', 'users = "host"\n', 'export SYSTEMD_NSPAWN_API_VFS_WRITABLE=1', ['kernel-files'], /core_pattern/],
+  ["the host's shared memory", '', 'export SYSTEMD_NSPAWN_SHARE_NS_IPC=1', ['namespace'], /memory that programs of the host share/],
   ["ids of the host's", '', 'case $one in --private-users=*) one=--private-users=no;; --private-users-ownership=*) continue;; esac', ['ids', 'kernel-files', 'calls'], /ids of users/],
 ];
 
