@@ -108,11 +108,11 @@ static const char *try_variable(char **words) {
 	return how;
 }
 
-/* By its number: in another IPC namespace that is another segment, or none. "other": what is in it is not the text. */
+/* By its number: in another IPC namespace that is another segment, or none (EINVAL). "other": what is in it is not the text. */
 static const char *try_segment(char **words) {
 	char *at = shmat((int)number(words[0], "a segment"), NULL, SHM_RDONLY);
 	if (at == (void *)-1)
-		return result(-1);
+		return errno == EINVAL ? "ENOENT" : result(-1);
 	const char *how = strncmp(at, words[1], strlen(words[1]) + 1) == 0 ? "OK" : "other";
 	shmdt(at);
 	return how;
