@@ -1,16 +1,11 @@
-import { readFileSync } from 'node:fs';
-import { attempt } from '../attempt.ts';
 import { Complaint, NeedsRoot } from '../errors.ts';
-import type { Facts } from '../facts.ts';
-import { mustRun } from '../host/running.ts';
+import { mustRun, withoutOwnDisplay } from '../host/running.ts';
 import { tryAll } from '../host/verify.ts';
 import { placeIn } from '../known/machine.ts';
 import { meet, readMachineFile } from '../meet.ts';
 import { plan } from '../plan.ts';
 import { lookAtAllNodes, probe } from '../probe.ts';
-import { readState } from '../host/session.ts';
 import { findServed, recordOf } from '../service.ts';
-import { store } from '../store.ts';
 import { attempts, report, type Subject, tell } from '../verify.ts';
 import { userOf } from './exec.ts';
 
@@ -20,7 +15,7 @@ export default async function verify([name, ...more]: string[], { json, all }: {
   const base = probe(process.env);
   if (!base.root) throw new NeedsRoot('only root can go into machines', `sudo nestbox verify ${name}`);
   const known = withoutOwnDisplay(name, base);
-  const served = recordOf(name, known)?.leader ? await findServed(name, known) : null;
+  const served = recordOf(name, base)?.leader ? await findServed(name, base) : null;
   const running = served?.running ?? mustRun(name);
   const file = readMachineFile(running.state.file, known);
   const { machine, facts } = served ?? await meet(file.spec, file.file, known);
@@ -36,11 +31,4 @@ export default async function verify([name, ...more]: string[], { json, all }: {
   const found = report(tries, await tryAll(tries, running, facts, userOf(running)), subject);
   console.log(json ? JSON.stringify(found, null, 2) : tell(found, tries, all ?? false));
   return found.differences + found.untried > 0 ? 3 : 0;
-}
-
-/** The machine's own display is in use because it runs: it is to be given the same one again. */
-function withoutOwnDisplay(name: string, facts: Facts): Facts {
-  const files = [`/etc/systemd/nspawn/${name}.nspawn`, `${store.lxc}/${name}/config`].map((path) => attempt(() => readFileSync(path, 'utf8'), ''));
-  const own = readState(name)?.display?.number ?? Number(/\bDISPLAY=:(\d+)/.exec(files.join('\n'))?.[1] ?? -1);
-  return { ...facts, displaysInUse: facts.displaysInUse.filter((number) => number !== own) };
 }

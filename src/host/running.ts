@@ -1,7 +1,10 @@
 import { readFileSync, statSync } from 'node:fs';
+import { attempt } from '../attempt.ts';
 import { Complaint } from '../errors.ts';
+import type { Facts } from '../facts.ts';
 import { readMounts } from '../probe.ts';
 import type { Leader } from '../step.ts';
+import { store } from '../store.ts';
 import { descendants, isFirst, namespace } from './inside.ts';
 import { readState, type RunState } from './session.ts';
 
@@ -57,4 +60,11 @@ export function mustRun(name: string): RunningMachine {
   const running = findRunning(name);
   if (!running) throw new Complaint(`the machine '${name}' does not run`, `nestbox run ${name} starts it; nestbox list shows those that do`);
   return running;
+}
+
+/** The machine's own display is in use because it runs: it is to be given the same one again. */
+export function withoutOwnDisplay(name: string, facts: Facts): Facts {
+  const files = [`/etc/systemd/nspawn/${name}.nspawn`, `${store.lxc}/${name}/config`].map((path) => attempt(() => readFileSync(path, 'utf8'), ''));
+  const own = readState(name)?.display?.number ?? Number(/\bDISPLAY=:(\d+)/.exec(files.join('\n'))?.[1] ?? -1);
+  return { ...facts, displaysInUse: facts.displaysInUse.filter((number) => number !== own) };
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { assertTone } from '../sound.ts';
+import { sharedPicture } from '../x11-client.ts';
 import { type Computer, newest, power } from './computer.ts';
 
 /** Machines that systemd runs, on computers where systemd is PID 1 and device rights are real. */
@@ -139,7 +140,10 @@ for (const host of newest) {
     const address = /10\.213\.\d+\.\d+/.exec(await computer.does('nestbox', 'exec', 'player', '--', 'ip', '-br', 'address', 'show', 'host0'));
     assert.ok(address);
     await computer.does('ping', '-c', '1', '-W', '5', address[0]);
+    assert.match((await computer.run('nestbox', 'exec', 'player', '--', 'perl', '-e', sharedPicture)).stderr, /^no MIT-SHM$/m);
     await computer.does('nestbox', 'stop', 'player');
+    // In the foreground it shares memory with its screen.
+    assert.match(await computer.does('nestbox', 'run', '/root/player.toml', '--', 'perl', '-e', sharedPicture), /^the same$/m);
     assert.equal(await computer.does('sh', '-c', "systemctl list-units --all --plain --no-legend 'nestbox-player*'; pgrep Xvfb; pgrep pulseaudio; true"), '');
   });
 }
