@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { assertSomeTone, assertTone, wav } from '../sound.ts';
+import { sharedPicture } from '../x11-client.ts';
 import { type Computer, newest, power } from './computer.ts';
 
 /** Machines on LXC where systemd is PID 1: they are LXC's own units, come up with the computer, and have real device rights. */
@@ -88,6 +89,7 @@ for (const host of newest) {
     for (const node of nodes) await computer.does('nestbox', 'attach', 'player', node);
     const again = await play();
     assert.equal(again.status, 0, again.stdout + again.stderr);
+    assert.match(await computer.does('nestbox', 'exec', 'player', '--', 'perl', '-e', sharedPicture), /^the same$/m);
     await computer.does('nestbox', 'stop', 'player');
     assert.equal((await computer.run('nestbox', 'run', '/root/player.toml', '--', 'sh', '-c', 'exit 9')).status, 9);
     await computer.does('nestbox', 'rm', 'player');
