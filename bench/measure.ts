@@ -129,7 +129,7 @@ export function report(title: string, measured: Measured[], goals: Goal[], facts
     console.log(JSON.stringify({ title, computer: computer(), facts, rows, ratios } satisfies Report, null, 2));
     return;
   }
-  const digits = (value: number) => value.toFixed(value < 1000 ? 1 : 0);
+  const digits = (value: number) => value.toFixed(value < 1 ? 4 : value < 1000 ? 1 : 0);
   const judged = ({ goal, margin = 1, ratio: reached, failed }: (typeof ratios)[number]) => (goal === null ? '' : `${Number(goal.toFixed(2))}${failed ? ' FAILED' : reached > goal ? ` MISSED, within ${margin}` : ''}`);
   console.log(`${title}, ${measured[0]!.times.length} rounds. ${computer()}.\n`);
   table([[unit, 'min', 'median', 'max'], ...rows.map(({ name, ...row }) => [name, digits(row.min), digits(row.median), digits(row.max)])]);
