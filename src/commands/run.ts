@@ -43,17 +43,9 @@ export default async function run([argument, ...argv]: string[], options: Option
   const read = readMachineFile(argument, facts);
   const file: MachineFile = { ...read, spec: { ...withPartition(withRecording(read.spec, options['record-audio']), options.partition), ...(argv.length > 0 && { run: argv, boot: false }) } };
   const written = (machine: Machine, facts: Facts, planned: Plan): Written => ({ machine, facts, spec: withAttached(file.spec, facts), plan: planned, notes: warnings(machine, file), state: stateOf(machine, file), program: read.spec.boot ? null : read.spec.run, since });
-  if (mayBeWarm(file.spec, facts) && Object.keys(options).length === 0 && !isByNode()) {
+  if (Object.keys(options).length === 0 && mayBeWarm(file.spec, facts) && !isByNode()) {
     const { machine, facts: met } = await meet(file.spec, file.file, facts);
-    const locked = (work: () => void) => {
-      const session = openSession(file.spec.name, facts.programs);
-      try {
-        work();
-      } finally {
-        session.close();
-      }
-    };
-    if (await isNoted(written(machine, met, plan(machine, met, file.place)), linux(facts.programs, note, null), locked)) handOver(file.spec.name, argv);
+    if (await isNoted(written(machine, met, plan(machine, met, file.place)), linux(facts.programs, note, null), (work) => locked(file.spec.name, facts, work))) handOver(file.spec.name, argv);
   }
   return inSession(file, facts, options, async (session, host, tell, base) => {
     mustNotServe(file.spec.name, base);
@@ -71,6 +63,15 @@ export default async function run([argument, ...argv]: string[], options: Option
     }
     return host.status;
   });
+}
+
+function locked(name: string, { programs }: Facts, work: () => void): void {
+  const session = openSession(name, programs);
+  try {
+    work();
+  } finally {
+    session.close();
+  }
 }
 
 /** Nothing has to be made for it, and native code does what such machines ask for. Whether it is warm is told when it has met the host. */
