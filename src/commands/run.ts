@@ -43,7 +43,7 @@ export default async function run([argument, ...argv]: string[], options: Option
   const read = readMachineFile(argument, facts);
   const file: MachineFile = { ...read, spec: { ...withPartition(withRecording(read.spec, options['record-audio']), options.partition), ...(argv.length > 0 && { run: argv, boot: false }) } };
   const written = (machine: Machine, facts: Facts, planned: Plan): Written => ({ machine, facts, spec: withAttached(file.spec, facts), plan: planned, notes: warnings(machine, file), state: stateOf(machine, file), program: read.spec.boot ? null : read.spec.run, since });
-  if (Object.keys(options).length === 0 && mayBeWarm(file.spec, facts) && !isByNode()) {
+  if (!isByNode() && Object.keys(options).length === 0 && mayBeWarm(file.spec, facts)) {
     const { machine, facts: met } = await meet(file.spec, file.file, facts);
     if (await isNoted(written(machine, met, plan(machine, met, file.place)), linux(facts.programs, note, null), (work) => locked(file.spec.name, facts, work))) handOver(file.spec.name, argv);
   }
