@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { assertTone } from '../sound.ts';
+import { assertSomeTone } from '../sound.ts';
 import { power } from './computer.ts';
 
 /** The engine chroot on a computer with systemd and version 2 of control groups. */
@@ -23,7 +23,7 @@ test('trixie: a chroot plays to the card that it was given, opens no other devic
   await computer.write('/root/old.toml', machine('audio = "alsa"\nrun = ["sh", "-c", "speaker-test -D hw:0 -t sine -f 660 -l 1 -c 2 -b 200000 && id -un"]'));
   assert.match((await computer.run('nestbox', 'start', '/root/old.toml')).stderr, /systemd is given units of systemd-nspawn, and a chroot is none of these/);
   assert.match(await computer.does('nestbox', 'run', '/root/old.toml'), /listener\s*$/);
-  assertTone(computer.sound(), 660, null);
+  assertSomeTone(computer.sound(), 660);
 
   const running = computer.start('nestbox', 'run', '/root/old.toml', '--', 'sh', '-c', 'echo ready; exec sleep 1000');
   await computer.does('sh', '-c', 'for i in $(seq 600); do nestbox exec old true 2>/dev/null && exit 0; sleep 0.2; done; exit 1');

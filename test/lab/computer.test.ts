@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import test from 'node:test';
 import { folder } from '../nestbox.ts';
-import { assertTone } from '../sound.ts';
+import { assertSomeTone } from '../sound.ts';
 import { newest, power } from './computer.ts';
 
 /** The bench proves itself: what its computers are, show, play and hear. */
@@ -58,7 +58,7 @@ for (const host of newest) {
     const computer = await power(t, host);
     await computer.write('/root/tone.wav', wav(440));
     await computer.does('aplay', '--quiet', '--device=plughw:0', '/root/tone.wav');
-    assertTone(computer.sound(), 440);
+    assertSomeTone(computer.sound(), 440);
 
     await computer.press('ctrl-alt-f2');
     await computer.until('grep', '-q', 'lab login:', '/dev/vcs2');

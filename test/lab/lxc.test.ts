@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { assertSomeTone, assertTone, wav } from '../sound.ts';
+import { assertSomeTone, wav } from '../sound.ts';
 import { sharedPicture } from '../x11-client.ts';
 import { type Computer, newest, power } from './computer.ts';
 
@@ -79,7 +79,7 @@ for (const host of newest) {
     for (const node of nodes) await computer.does('nestbox', 'attach', 'player', node);
     const played = await play();
     assert.equal(played.status, 0, played.stdout + played.stderr);
-    assertTone(computer.sound(), 660, null);
+    assertSomeTone(computer.sound(), 660);
     await computer.does('nestbox', 'detach', 'player', '/dev/snd/pcmC0D0p');
     assert.notEqual((await play()).status, 0);
     await computer.does('nestbox', 'stop', 'player');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { assertTone } from '../sound.ts';
+import { assertSomeTone } from '../sound.ts';
 import { sharedPicture } from '../x11-client.ts';
 import { type Computer, newest, power } from './computer.ts';
 
@@ -44,7 +44,7 @@ for (const host of newest) {
 
     const played = await inside(computer, ...tone);
     assert.equal(played.status, 0, played.stderr);
-    assertTone(computer.sound(), 440, null);
+    assertSomeTone(computer.sound(), 440);
 
     assert.equal((await inside(computer, 'sh', '-c', 'exit 7')).status, 7);
     assert.equal((await inside(computer, 'not-there')).status, 127);
