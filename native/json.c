@@ -64,21 +64,6 @@ static int number_(struct cursor *cursor) {
 	return run_of(cursor, digits) > 0;
 }
 
-static int array(struct cursor *cursor, int depth) {
-	if (!take(cursor, "["))
-		return 0;
-	blanks(cursor);
-	if (take(cursor, "]"))
-		return 1;
-	do {
-		blanks(cursor);
-		if (!value(cursor, depth))
-			return 0;
-		blanks(cursor);
-	} while (take(cursor, ","));
-	return take(cursor, "]");
-}
-
 /* Keeps the value where its name, which stands between the two, is one that was asked for. */
 static void keep(const char *name, const char *end, struct json found, const char *const *names, struct json *values) {
 	for (int i = 0; names[i]; i++)
@@ -86,38 +71,46 @@ static void keep(const char *name, const char *end, struct json found, const cha
 			values[i] = found;
 }
 
-static int object(struct cursor *cursor, int depth, const char *const *names, struct json *values) {
-	if (!take(cursor, "{"))
+/* A member of an object that has `names`; another object's is taken for nothing but its length. */
+static int member(struct cursor *cursor, int depth, const char *const *names, struct json *values) {
+	const char *name = cursor->at + 1;
+	if (!string(cursor))
+		return 0;
+	const char *end = cursor->at - 1;
+	blanks(cursor);
+	if ((names && memchr(name, '\\', (size_t)(end - name))) || !take(cursor, ":"))
 		return 0;
 	blanks(cursor);
-	if (take(cursor, "}"))
+	const char *from = cursor->at;
+	if (!value(cursor, depth))
+		return 0;
+	if (names)
+		keep(name, end, (struct json){ from, (size_t)(cursor->at - from) }, names, values);
+	return 1;
+}
+
+/* An array's values, or an object's members: what stands between these two, with commas. */
+static int list_of(struct cursor *cursor, const char *opening, const char *closing, int depth, const char *const *names, struct json *values) {
+	if (!take(cursor, opening))
+		return 0;
+	blanks(cursor);
+	if (take(cursor, closing))
 		return 1;
 	do {
 		blanks(cursor);
-		const char *name = cursor->at + 1;
-		if (!string(cursor))
+		if (*opening == '{' ? !member(cursor, depth, names, values) : !value(cursor, depth))
 			return 0;
-		const char *end = cursor->at - 1;
-		blanks(cursor);
-		if ((names && memchr(name, '\\', (size_t)(end - name))) || !take(cursor, ":"))
-			return 0;
-		blanks(cursor);
-		const char *from = cursor->at;
-		if (!value(cursor, depth))
-			return 0;
-		if (names)
-			keep(name, end, (struct json){ from, (size_t)(cursor->at - from) }, names, values);
 		blanks(cursor);
 	} while (take(cursor, ","));
-	return take(cursor, "}");
+	return take(cursor, closing);
 }
 
 static int value(struct cursor *cursor, int depth) {
 	if (depth == DEEPEST || cursor->at == cursor->end)
 		return 0;
 	switch (*cursor->at) {
-	case '{': return object(cursor, depth + 1, NULL, NULL);
-	case '[': return array(cursor, depth + 1);
+	case '{': return list_of(cursor, "{", "}", depth + 1, NULL, NULL);
+	case '[': return list_of(cursor, "[", "]", depth + 1, NULL, NULL);
 	case '"': return string(cursor);
 	case 't': return take(cursor, "true");
 	case 'f': return take(cursor, "false");
@@ -131,7 +124,7 @@ int json_members(struct json object_, const char *const *names, struct json *val
 	for (int i = 0; names[i]; i++)
 		values[i] = (struct json){ 0 };
 	blanks(&cursor);
-	if (!object(&cursor, 0, names, values))
+	if (!list_of(&cursor, "{", "}", 0, names, values))
 		return 0;
 	blanks(&cursor);
 	return cursor.at == cursor.end;
