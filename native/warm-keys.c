@@ -92,13 +92,14 @@ static int connect_x(const char *socket_, const char *display, const char *autho
 	return -1;
 }
 
-/* A request, its length in whole words, and the 32 bytes of the answer to it. Events that come in between are none of ours. */
+/* A request, its length in whole words, and the 32 bytes of the answer to it. Events that come in between are none of ours, and a server that has nothing else to say is Node's to complain about. */
 static int ask(int x, unsigned char *request, size_t length, unsigned char *reply) {
+	long long limit = now() + STREAM_PATIENCE;
 	u16(request + 2, (unsigned)(length / 4));
 	if (!send_all(x, request, length))
 		return -1;
 	do
-		if (!receive_all(x, reply, 32))
+		if (now() > limit || !receive_all(x, reply, 32))
 			return -1;
 	while (reply[0] > 1);
 	return reply[0] == 1 ? 0 : -1;

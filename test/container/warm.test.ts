@@ -282,6 +282,39 @@ test('displays: a key by the server that is worth nothing afterwards, and server
   assert.deepEqual(differences(before), []);
 });
 
+/** Goes between programs and an X server; where a file says so, a program that has been let in hears of nothing but events from then on. */
+const flooding = `
+const [socket, server, flood] = process.argv.slice(1), { existsSync, rmSync } = require('node:fs'), { connect, createServer } = require('node:net');
+createServer((program) => {
+  const x = connect(server).on('error', () => {}).on('data', (data) => program.write(data)).on('close', () => program.destroy());
+  let greeted = false;
+  program.on('error', () => {}).on('close', () => x.destroy()).on('data', (data) => {
+    if (!greeted || !existsSync(flood)) { x.write(data); greeted = true; return; }
+    rmSync(flood);
+    const events = Buffer.alloc(32 * 1024).map((_, i) => (i % 32 ? 0 : 28)); // PropertyNotify
+    const more = () => { while (program.write(events)); };
+    program.on('drain', more);
+    more();
+  });
+}).listen(socket, () => console.log('ready'));`;
+
+test('a server that answers with events alone is left to Node after a while', async (t) => {
+  const x = await startXvfb(t);
+  if (!x) return;
+  const own = folder(t);
+  let display = 700;
+  while (existsSync(`/tmp/.X11-unix/X${display}`)) display++;
+  const socket = `/tmp/.X11-unix/X${display}`;
+  t.after(() => rmSync(socket, { force: true }));
+  await follow(t, spawn(process.execPath, ['-e', flooding, socket, x.socket, `${own}/flood`])).says(/ready/);
+  writeXauthorityFile(`${own}/xauthority`, x.key);
+  const machine = made(t, 'warm-flood', 'user = "tester"\ndisplay = "x11"', { DISPLAY: `:${display}`, XAUTHORITY: `${own}/xauthority` });
+  machine.warmUp();
+  writeFileSync(`${own}/flood`, '');
+  const run = machine.run('run', machine.name, '--', 'true');
+  assert.deepEqual([run.status, run.node, existsSync(`${own}/flood`)], [0, true, false], run.stderr);
+});
+
 test('what a run has started on the host ends with it, wherever it is killed', async (t) => {
   const own = folder(t);
   const ip = realpathSync(execFileSync('sh', ['-c', 'command -v ip'], { encoding: 'utf8' }).trim());
