@@ -283,16 +283,13 @@ int create(const char *path) {
 	static struct file file;
 	char template[512];
 	struct warm pattern;
-	sigset_t taken, before;
+	sigset_t before;
 	size_t length = strlen(path);
 	if (length < 6 || strcmp(path + length - 5, ".toml") != 0 || *path == '-' || !read_file(path, &file) || !cut_at_name(&file) || !find_pattern(&pattern, &file, template) || own_descriptors() < 0)
 		return -1;
 	snprintf(pattern.folder, sizeof pattern.folder, "/run/nestbox/%s", file.name);
 	snprintf(pattern.journal_path, sizeof pattern.journal_path, STORE "/journal/%s", file.name);
-	sigemptyset(&taken);
-	for (int i = 0; i < 5; i++)
-		sigaddset(&taken, (const int[]){ SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE }[i]);
-	sigprocmask(SIG_BLOCK, &taken, &before);
+	hold_signals(&before);
 	int status = -1;
 	if ((pattern.lock = take_lock(pattern.folder)) >= 0) {
 		status = make(&pattern, template);

@@ -10,6 +10,19 @@
 static const int passed_on[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
 enum { PASSED_ON = sizeof passed_on / sizeof *passed_on };
 
+void hold_signals(sigset_t *before) {
+	sigset_t held;
+	sigemptyset(&held);
+	for (int i = 0; i < PASSED_ON; i++) {
+		signal(passed_on[i], SIG_DFL); /* one that is ignored would not be noted */
+		sigaddset(&held, passed_on[i]);
+	}
+	signal(SIGCHLD, SIG_DFL);
+	sigaddset(&held, SIGCHLD);
+	sigaddset(&held, SIGPIPE); /* who does not read what we say ends nothing */
+	sigprocmask(SIG_BLOCK, &held, before);
+}
+
 int interrupted(void) {
 	sigset_t pending;
 	sigpending(&pending);

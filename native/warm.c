@@ -165,7 +165,7 @@ int own_descriptors(void) {
 }
 
 int warm(const char *machine, const char *file, char **argv, int argc, int *left) {
-	sigset_t taken, before;
+	sigset_t before;
 	struct warm warm_ = { .machine = machine, .file = file, .program = { argc, argv }, .journal = -1, .signals = &before };
 	struct stat stat_;
 	char path[512];
@@ -177,13 +177,7 @@ int warm(const char *machine, const char *file, char **argv, int argc, int *left
 	snprintf(warm_.journal_path, sizeof warm_.journal_path, JOURNALS "/%s", machine);
 	if ((warm_.lock = take_lock(warm_.folder)) < 0)
 		return -1;
-	sigemptyset(&taken);
-	for (int i = 0; i < 7; i++) {
-		int one = (const int[]){ SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD }[i];
-		signal(one, SIG_DFL); /* one that is ignored would not be noted */
-		sigaddset(&taken, one);
-	}
-	sigprocmask(SIG_BLOCK, &taken, &before);
+	hold_signals(&before);
 	int status = session(&warm_);
 	close_session(&warm_);
 	*left = warm_.left;

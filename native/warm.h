@@ -66,7 +66,10 @@ struct words counted(const struct words *words, int *i);
 /* warm-contain.c: runs the container, with the caller's signals; `status` becomes its exit status. */
 int contain(struct warm *warm, const struct words *step);
 
-/* Of the signals that nestbox takes, the first that has come before the container ran; 0: none. */
+/* Signals of the person end nothing by themselves from here on. `before`: which were held already. */
+void hold_signals(sigset_t *before);
+
+/* Of these, the first that has come before the container ran; 0: none. */
 int interrupted(void);
 
 /* warm-service.c: returns when the program can be used. */
