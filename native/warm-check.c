@@ -44,10 +44,12 @@ static char *next(char **at, const char *end) {
 	return word;
 }
 
+/* The last list is `end SUM`, of all before it: what a power cut has torn, or filled with zeroes, has another one. */
 static int parse(struct warm *warm, char *text, size_t length) {
-	char *at = text, *end = text + length, *word;
+	char *at = text, *end = text + length, *word, *last = text, sum[17];
 	int room = 0;
 	while ((word = next(&at, end))) {
+		last = word;
 		int count = atoi(word);
 		if (count < 1 || (size_t)count > length)
 			return 0;
@@ -61,7 +63,11 @@ static int parse(struct warm *warm, char *text, size_t length) {
 			if (!(list->at[i] = next(&at, end)))
 				return 0;
 	}
-	return warm->count > 0 && strcmp(warm->lists[warm->count - 1].at[0], "end") == 0;
+	if (warm->count == 0)
+		return 0;
+	const struct words *list = &warm->lists[warm->count - 1];
+	snprintf(sum, sizeof sum, "%016llx", (unsigned long long)fnv1a(FNV1A_BEGIN, text, (size_t)(last - text)));
+	return list->count == 2 && strcmp(list->at[0], "end") == 0 && strcmp(list->at[1], sum) == 0;
 }
 
 static int is_same(const char *path, const char *was) {

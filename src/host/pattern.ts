@@ -6,7 +6,7 @@ import { itsName, type Making, patternOf } from '../pattern.ts';
 import { probe, programFolders, recordOf } from '../probe.ts';
 import { store } from '../store.ts';
 import { wordsOf } from '../warm.ts';
-import { found, keep, keyOf, whereItCan } from './warm.ts';
+import { found, keep, keyOf, textOf, whereItCan } from './warm.ts';
 
 /** How many files of machines are kept with one template. */
 const most = 64;
@@ -31,9 +31,9 @@ async function write({ text, spec }: MachineFile, said: string, host: Host): Pro
   const records = [
     ...(witnesses as string[][]), ['before', before], ['after', after], ...base.subordinate.map(({ start, count }) => ['taken', `${start}`, `${count}`]),
     ...(await Promise.all([...pattern.steps.slice(0, last), ...layer, ...pattern.steps.slice(last)].map(async (step) => ['step', await wayBack(step, host), ...words(step)]))),
-    ['note', said], ['end'],
+    ['note', said],
   ];
-  keep({ folder: `${store.templates}/${pattern.template}/patterns`, key: keyOf(process.env, before, after), records }, most);
+  keep({ folder: `${store.templates}/${pattern.template}/patterns`, key: keyOf(process.env, before, after), text: textOf(records) }, most);
 }
 
 /** What is in the machine's own folder goes with that. */

@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { pickShift } from '../../src/names.ts';
 import { folder, nestbox, type Result } from '../nestbox.ts';
 import { says, templateOf, tinyRoot } from '../roots.ts';
+import { spoilt } from '../spoilt.ts';
 
 const front = new URL('../../dist/nestbox', import.meta.url).pathname;
 const machines = '/var/lib/nestbox/machines';
@@ -136,7 +137,7 @@ test('what is not as it was is for Node to tell', (t) => {
     ['a machine that is there already', () => mkdirSync(`${machines}/create-second`), () => rmSync(`${machines}/create-second`, { recursive: true, force: true }), 1],
     ['an account of the host', () => utimesSync('/etc/passwd', new Date(), new Date(Date.now() - 7000))],
     ['what anybody may have written', () => kept().forEach((path) => void chmodSync(path, 0o666))],
-    ['what was cut off', () => kept().forEach((path) => void writeFileSync(path, readFileSync(path, 'utf8').slice(0, -20)))],
+    ...spoilt.map(([how, spoil]) => [`a pattern that is spoilt: ${how}`, () => kept().forEach((path) => void writeFileSync(path, spoil(readFileSync(path))))]),
     ['the archive that the root is of', () => appendFileSync(`${own}/root.tar`, '\0'.repeat(10240))],
   ] as [string, () => void, (() => void)?, number?][]) {
     writeFileSync(second, text);

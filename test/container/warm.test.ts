@@ -8,6 +8,8 @@ import { folder, follow, nestbox, program, type Result, root, type Running } fro
 import { chooseCookie, connectX, readXauthority } from '../../src/x11.ts';
 import { processesOf, tinyRoot } from '../roots.ts';
 import { differences, snapshot } from '../snapshot.ts';
+import { fnv1a } from '../../src/host/warm.ts';
+import { spoilt } from '../spoilt.ts';
 import { sharedPicture, startXvfb, writeXauthorityFile } from '../x11-client.ts';
 
 const front = new URL('../../dist/nestbox', import.meta.url).pathname;
@@ -187,8 +189,11 @@ test('whatever has changed, Node looks at it, and all is as the change has it', 
     ['a place in the root', () => execFileSync('sh', ['-c', `rmdir ${upperOf(name)}/mnt/games`])],
     ['another has units', () => mkdirSync(`/var/lib/nestbox/services/${name}`), undefined, () => rmSync(`/var/lib/nestbox/services/${name}`, { recursive: true })],
     ['an account of the host', () => utimesSync('/etc/passwd', new Date(), new Date(Date.now() - 7000))],
-    ['another boot', () => writeFileSync(kept(), readFileSync(kept(), 'utf8').replace(/boot\0./, 'boot\0X'))],
-    ['cut off', () => writeFileSync(kept(), readFileSync(kept(), 'utf8').slice(0, -20))],
+    ['another boot', () => {
+      const said = readFileSync(kept(), 'utf8').replace(/boot\0./, 'boot\0X').replace(/2\0end\0.*$/s, '');
+      writeFileSync(kept(), `${said}2\0end\0${fnv1a(said)}\0`);
+    }],
+    ...spoilt.map(([how, spoil]): (typeof changes)[number] => [`a record that is spoilt: ${how}`, () => writeFileSync(kept(), spoil(readFileSync(kept())))]),
     ['written by anybody', () => chmodSync(kept(), 0o666)],
     ['not root\'s', () => chownSync(kept(), 1234, 1234)],
   ];
