@@ -50,6 +50,8 @@ export interface Barrier {
   ways: ('out' | 'back')[];
   /** Which links: those of private networks, or systemd-networkd's. */
   links: Network[];
+  /** In their place, bridges: what goes from one computer on it to another. */
+  bridges?: string[];
 }
 
 export type Network = 'private' | 'networkd';
@@ -64,13 +66,23 @@ function packetOf(network: Network, way: 'out' | 'back', uplink: string): Packet
   return way === 'out' ? { in: link, out: uplink, from: inside, to: null, state: 'new' } : { in: uplink, out: link, from: null, to: inside, state: 'established' };
 }
 
-/** `uplink`: the link by which the host itself reaches all others. */
-export function barriersIn(tables: readonly Table[], uplink: string): Barrier[] {
+/** From one port of a bridge to another, as br_netfilter gives it to the rules: they see the bridge itself. */
+const bridged = (name: string, way: 'out' | 'back'): Packet => ({ in: name, out: name, from: null, to: null, state: way === 'out' ? 'new' : 'established' });
+
+/** `uplink`: the link by which the host itself reaches all others; `bridges`: those whose packets meet the same rules. */
+export function barriersIn(tables: readonly Table[], uplink: string, bridges: readonly string[]): Barrier[] {
   return tables.flatMap((table) => [...table.chains.values()].filter(({ policy }) => policy !== undefined).flatMap((chain): Barrier[] => {
-    const stopped = (network: Network, way: 'out' | 'back') => [...ends(chain, table, packetOf(network, way, uplink))].every((end) => (end === 'through' ? chain.policy : end) === 'drop');
-    const links = (['private', 'networkd'] as const).filter((network) => stopped(network, 'out') || stopped(network, 'back'));
-    const ways = (['out', 'back'] as const).filter((way) => links.some((network) => stopped(network, way)));
-    return links.length === 0 ? [] : [{ program: table.program, table: table.name, chain: chain.name, of: ownerOf(table), ways, links }];
+    const stops = (packet: Packet) => [...ends(chain, table, packet)].every((end) => (end === 'through' ? chain.policy : end) === 'drop');
+    const stopped = <T>(all: readonly T[], packet: (one: T, way: 'out' | 'back') => Packet) => ({
+      found: all.filter((one) => stops(packet(one, 'out')) || stops(packet(one, 'back'))),
+      ways: (['out', 'back'] as const).filter((way) => all.some((one) => stops(packet(one, way)))),
+    });
+    const [links, over] = [stopped(['private', 'networkd'] as const, (network, way) => packetOf(network, way, uplink)), stopped(bridges, bridged)];
+    const barrier = { program: table.program, table: table.name, chain: chain.name, of: ownerOf(table) };
+    return [
+      ...(links.found.length === 0 ? [] : [{ ...barrier, ways: links.ways, links: links.found }]),
+      ...(over.found.length === 0 ? [] : [{ ...barrier, ways: over.ways, links: [], bridges: over.found }]),
+    ];
   }));
 }
 

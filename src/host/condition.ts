@@ -101,9 +101,16 @@ async function barriersOf({ root, programs }: Facts, { nf_tables }: Condition['d
   const legacy = attempt(() => readFileSync('/proc/net/ip_tables_names', 'utf8'), '') === '' ? [] : await ask((text) => readSaved(text, 'iptables-legacy'), 'iptables-legacy-save');
   // Of what iptables has made nft prints less than iptables.
   const told = (saved ?? []).map(({ name }) => `ip ${name}`);
-  const barriers = barriersIn([...(nft ?? []).filter(({ name }) => !told.includes(name)), ...(saved ?? []), ...(legacy ?? [])], uplink());
+  const barriers = barriersIn([...(nft ?? []).filter(({ name }) => !told.includes(name)), ...(saved ?? []), ...(legacy ?? [])], uplink(), filteredBridges());
   return barriers.length === 0 && (nft === null || legacy === null) ? null : barriers;
 }
 
 /** The link of the first route to everywhere: /proc/net/route has the destination second, and the mask eighth. */
 const uplink = (): string => attempt(() => readFileSync('/proc/net/route', 'utf8'), '').split('\n').map((line) => line.split('\t')).find(([, destination, , , , , , mask]) => destination === '00000000' && mask === '00000000')?.[0] ?? '';
+
+/** Bridges that give what they pass on to the rules as well: as br_netfilter is set for all, or for one (ip-link(8), nf_call_iptables). */
+function filteredBridges(): string[] {
+  const isOn = (path: string) => attempt(() => readFileSync(path, 'utf8'), '').trim() === '1';
+  const all = isOn('/proc/sys/net/bridge/bridge-nf-call-iptables');
+  return list('/sys/class/net').filter((name) => existsSync(`/sys/class/net/${name}/bridge`) && (all || isOn(`/sys/class/net/${name}/bridge/nf_call_iptables`))).sort();
+}

@@ -112,11 +112,17 @@ test('a firewall that drops what machines send out is found, whoever made it, an
   };
   assert.deepEqual(said('').found, ['  works     no firewall of the host drops all that machines send out']);
   assert.doesNotMatch(said('').rules, /table/);
+  const bridge = 'ip link add br0 type bridge nf_call_iptables 1; ';
   const docker = 'iptables-nft -P FORWARD DROP; iptables-nft -N DOCKER-USER; iptables-nft -A FORWARD -j DOCKER-USER; iptables-nft -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; iptables-nft -A FORWARD -i docker0 -j ACCEPT';
   const { found } = said(docker);
   assert.match(found[0]!, /limited {3}Docker's firewall drops what machines send out/);
   const mended = found[1]!.trim().replace(/; anew after.*/, '');
   assert.equal(said(`${docker}; ${mended}`).found[0], '  works     no firewall of the host drops all that machines send out', mended);
+  // What goes over a bridge is let through by its own rule; where no bridge is filtered, nothing is said of any.
+  const over = said(`${bridge}${docker}; ${mended}`).found;
+  assert.match(over[1]!, /limited {3}Docker's firewall drops what machines on the bridge br0 send out/);
+  assert.deepEqual(said(`${bridge}${docker}; ${mended}; ${over[2]!.trim().replace(/; anew after.*/, '')}`).found, ['  works     no firewall of the host drops all that machines send out'], over[2]);
+  assert.equal(said(`${bridge.replace('call_iptables 1', 'call_iptables 0')} echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables; ${docker}; ${mended}`).found.length, 1);
   const own = "nft 'add table inet walls; add chain inet walls routed { type filter hook forward priority 0; }; add rule inet walls routed ip protocol icmp accept; add rule inet walls routed reject with icmpx admin-prohibited'";
   const other = said(own).found;
   assert.match(other[0]!, /limited {3}the host's firewall drops what machines send out/);

@@ -12,7 +12,7 @@ const stored = (name: string): string => readFileSync(here(`firewalls/${name}`),
 
 const saved = (text: string, uplink = 'eth0'): string[] => said(readSaved(text, 'iptables-nft'), uplink);
 const ruleset = (text: string, uplink = 'eth0'): string[] => said(readRuleset(text), uplink);
-const said = (tables: ReturnType<typeof readSaved>, uplink: string): string[] => barriersIn(tables, uplink).map(({ table, chain, of, ways, links }) => `${of}: ${table}, ${chain}: ${ways.join()} for ${links.join()}`);
+const said = (tables: ReturnType<typeof readSaved>, uplink: string): string[] => barriersIn(tables, uplink, []).map(({ table, chain, of, ways, links }) => `${of}: ${table}, ${chain}: ${ways.join()} for ${links.join()}`);
 
 /** Rules after others of a chain. */
 const after = (text: string, before: string, ...rules: string[]): string => text.replace(new RegExp(`^${before}$`, 'm'), (line) => [line, ...rules].join('\n'));
@@ -70,6 +70,16 @@ test('rules of nft, with maps, sets and addresses; of other families than IPv4 n
     [`{"vmap": {"key": ${part('ip', 'daddr')}, "data": {"set": [["192.168.1.1", {"accept": null}], ["*", {"drop": null}]]}}}`, ['null: inet walls, routed: back for private']],
   ] as const) assert.deepEqual(ruleset(first(expr).replaceAll('"policy": "drop"', '"policy": "accept"')), found, expr);
   assert.deepEqual(ruleset('{ "nftables": [ { "metainfo": { "version": "1.1" } } ] }'), []);
+});
+
+test('what a bridge passes on meets the rules by the name of the bridge', () => {
+  const over = (tables: ReturnType<typeof readSaved>, ...bridges: string[]) => barriersIn(tables, 'eth0', bridges).filter((barrier) => barrier.bridges).map(({ chain, ways, links, bridges: found }) => `${chain}: ${ways.join()} for ${[...links, ...found!].join()}`);
+  const docker = (...rules: string[]) => over(readSaved(after(stored('docker.save'), '-A FORWARD -j DOCKER-FORWARD', ...rules), 'iptables-nft'), 'br0', 'docker0', 'lan');
+  assert.deepEqual(docker(), ['FORWARD: out,back for br0,lan'], "Docker's own is let through");
+  assert.deepEqual(docker('-A DOCKER-USER -i br0 -o br0 -j ACCEPT'), ['FORWARD: out,back for lan']);
+  assert.deepEqual(docker('-A DOCKER-USER -i br0 -j ACCEPT', '-A DOCKER-USER -o lan -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT'), ['FORWARD: out for lan']);
+  assert.deepEqual(over(readRuleset(stored('firewalld.json')), 'br0', 'wlan0'), ['filter_FORWARD: out for br0'], 'a zone is told of each link to which it lets others through');
+  assert.deepEqual(over(readRuleset(stored('own.json').replaceAll('"accept": null', '"drop": null')), 'br0', 'virbr0'), ['routed: out,back for br0,virbr0']);
 });
 
 test('networks in networks', () => {
