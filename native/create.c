@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -136,6 +137,22 @@ static void take_ids(unsigned char *taken, unsigned long long start, unsigned lo
 		taken[slot] |= start < FIRST_SHIFT + (slot + 1) * 0x10000 && FIRST_SHIFT + slot * 0x10000 < start + count;
 }
 
+/* Those of machines that have no record: they are being made, or run and are not kept. */
+static void take_ids_of_sessions(unsigned char *taken, const char *machine) {
+	DIR *sessions = opendir("/run/nestbox");
+	for (struct dirent *entry; sessions && (entry = readdir(sessions));) {
+		char path[512], *text;
+		size_t length;
+		snprintf(path, sizeof path, "/run/nestbox/%s/ids", entry->d_name);
+		if (*entry->d_name == '.' || strcmp(entry->d_name, machine) == 0 || !(text = contents(path, &length)))
+			continue;
+		take_ids(taken, strtoull(text, NULL, 10), 0x10000);
+		free(text);
+	}
+	if (sessions)
+		closedir(sessions);
+}
+
 /* 0: what one of them has cannot be told. */
 static int take_ids_of_machines(unsigned char *taken) {
 	static const char *const names[] = { "shift", NULL };
@@ -165,6 +182,7 @@ static uint32_t pick_shift(const struct warm *pattern) {
 	for (int i = 0; i < pattern->count; i++)
 		if (strcmp(pattern->lists[i].at[0], "taken") == 0 && pattern->lists[i].count == 3)
 			take_ids(taken, strtoull(pattern->lists[i].at[1], NULL, 10), strtoull(pattern->lists[i].at[2], NULL, 10));
+	take_ids_of_sessions(taken, pattern->machine); /* first: one whose record is written meanwhile is in one of the two */
 	if (!take_ids_of_machines(taken))
 		return 0;
 	uint32_t slot = digest(pattern->machine) % SLOTS;
@@ -254,12 +272,33 @@ static int write_journal(struct warm *pattern) {
 	return fsync(pattern->journal) == 0;
 }
 
+/* Nobody else chooses ids as long as this is open: choosing() of src/host/session.ts. */
+static int lock_ids(void) {
+	int all = open(STORE "/machines", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (all >= 0 && flock(all, LOCK_EX) == 0)
+		return all;
+	if (all >= 0)
+		close(all);
+	return -1;
+}
+
+/* Tells the others, until there is a record. */
+static int tell_ids(const struct warm *pattern, uint32_t shift) {
+	int file = openat(pattern->lock, "ids", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int told = file >= 0 && dprintf(file, "%u", shift) > 0;
+	if (file >= 0)
+		close(file);
+	return told;
+}
+
 /* With the lock held. -1: nothing has been done, or what has been is in the journal. */
-static int make(struct warm *pattern, const char *template) {
+static int make(struct warm *pattern, const char *template, int ids) {
 	char undo[512];
 	int from, asked = 0;
 	uint32_t shift = is_free(pattern->machine) ? pick_shift(pattern) : 0;
-	if (shift == 0 || !fill(pattern, shift))
+	int told = shift != 0 && tell_ids(pattern, shift);
+	close(ids);
+	if (!told || !fill(pattern, shift))
 		return -1;
 	pid_t pid = start_seal(template, &from);
 	int journalled = pid > 0 && write_journal(pattern);
@@ -289,10 +328,11 @@ int create(const char *path) {
 		return -1;
 	snprintf(pattern.folder, sizeof pattern.folder, "/run/nestbox/%s", file.name);
 	snprintf(pattern.journal_path, sizeof pattern.journal_path, STORE "/journal/%s", file.name);
+	int status = -1, ids = lock_ids(); /* it can be waited for: a signal ends us as yet */
 	hold_signals(&before);
-	int status = -1;
-	if ((pattern.lock = take_lock(pattern.folder)) >= 0) {
-		status = make(&pattern, template);
+	if (ids >= 0 && (pattern.lock = take_lock(pattern.folder)) >= 0) {
+		status = make(&pattern, template, ids);
+		unlinkat(pattern.lock, "ids", 0);
 		rmdir(pattern.folder);
 		rmdir("/run/nestbox");
 		close(pattern.lock);

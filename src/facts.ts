@@ -63,7 +63,7 @@ export interface Facts {
   /** Name servers that a machine with a network of its own can reach: those on loopback are left out. */
   nameservers: string[];
   /** What nestbox keeps under /var/lib/nestbox. */
-  store: { templates: string[]; machines: MachineRecord[]; services: ServiceRecord[] };
+  store: Store;
   /** What is at each path that the machine file names; null: nothing. */
   paths: Record<string, PathFact | null>;
   /** What is known of the volume that the machine's root is on; absent for other roots. */
@@ -306,6 +306,15 @@ export interface PathFact {
   leads?: string;
   /** The shared library that it is, or those that are in it; told when the machine file names a CDI device, or NVIDIA's driver is loaded. */
   libraries?: Library[];
+}
+
+/** What nestbox keeps. */
+export interface Store {
+  templates: string[];
+  machines: MachineRecord[];
+  services: ServiceRecord[];
+  /** First ids of machines that have no record: they are being made, or run and are not kept. */
+  ids?: { name: string; start: number }[];
 }
 
 /** What nestbox keeps of a machine that it has made: /var/lib/nestbox/machines/NAME/machine.json. */

@@ -35,6 +35,8 @@ export interface Changes {
 export interface Host extends Changes {
   /** The same in a root, or a layer of one, which may be hostile: paths are those in it, and a Complaint (leadsOutside() of layers.ts) is thrown where its links lead out of it. */
   within(root: string): Changes;
+  /** Under its own name from the beginning, where nothing is: whatever is there by then is not written over. */
+  writeNew(path: string, data: string, mode: number, owner?: Owner): Promise<void>;
   list(path: string): Promise<string[]>;
   /** Where the path leads, all links followed; null: nowhere. */
   resolve(path: string): Promise<string | null>;

@@ -190,8 +190,9 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
   const inPlace = source.kind === 'directory' && !spec.ephemeral;
   const top = inPlace ? null : spec.ephemeral || source.kind === 'host' ? `${store.scratch(name)}/top` : `${store.machine(name)}/top`;
   const lower = source.kind === 'template' ? store.template(source.key) : source.kind === 'clone' ? store.template(source.template) : source.kind === 'directory' ? source.path : '/';
-  const taken = [...facts.subordinate, ...facts.store.machines.flatMap(({ name: other, shift }) => (shift && other !== name ? [{ start: shift, count: 0x10000 }] : []))];
-  const shift = spec.users === 'host' ? 0 : (record?.shift ?? pickShift(name, taken));
+  const chosen = [...facts.store.machines.flatMap(({ name: of, shift }) => (shift ? [{ name: of, start: shift }] : [])), ...(facts.store.ids ?? [])];
+  const taken = [...facts.subordinate, ...chosen.filter((ids) => ids.name !== name).map(({ start }) => ({ start, count: 0x10000 }))];
+  const shift = spec.users === 'host' ? 0 : (record?.shift ?? chosen.find((ids) => ids.name === name)?.start ?? pickShift(name, taken));
   const ownership = spec.users === 'host' ? 'host' : spec.users === 'shift' ? 'shift' : inPlace ? 'map' : 'overlay';
 
   const accounts = facts.accounts ?? { users: [{ name: 'root', uid: 0, gid: 0, home: '/root' }], groups: [] };

@@ -71,7 +71,7 @@ export function patternOf(text: string, spec: Spec, made: Met, next: Met, progra
   return {
     from: { same: [...new Set(same)], like: [...new Set([...like, store.base])], texts }, template: first.key, around,
     steps: [
-      { kind: 'mkdir', path: store.files, mode: 0o755 }, { kind: 'write', path: machine.file, text: `${around.before}${itsName}${around.after}`, mode: 0o644 },
+      { kind: 'mkdir', path: store.files, mode: 0o755 }, { kind: 'write', path: machine.file, text: `${around.before}${itsName}${around.after}`, mode: 0o644, fresh: true },
       ...making,
     ],
     layer: machine.layers[0]!,

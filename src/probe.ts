@@ -240,7 +240,11 @@ const pidsBelow = (folder: string): number[] => attempt(() => [
 ], []);
 
 /** What nestbox keeps; to be read again once a machine's lock is held, as another nestbox may have made or removed it. */
-export const readStore = (): Facts['store'] => ({ templates: list(store.templates).filter((name) => !name.startsWith('.')).sort(), machines: machineRecords(), services: serviceRecords() });
+export function readStore(): Facts['store'] {
+  const ids = list(store.runs).map((name) => ({ name, start: Number(text(store.ids(name))) })).filter(({ start }) => start > 0);
+  // Records come behind them: what has had its record written meanwhile is in one of the two.
+  return { templates: list(store.templates).filter((name) => !name.startsWith('.')).sort(), machines: machineRecords(), services: serviceRecords(), ...(ids.length > 0 && { ids }) };
+}
 
 /** Everything but the paths of one machine file and the accounts of its root: those are looked at by look(). */
 export function probe(env: NodeJS.ProcessEnv, ownFolder: string = dirname(attempt(() => realpathSync(process.argv[1]!), '/'))): Facts {

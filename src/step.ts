@@ -43,11 +43,13 @@ export type Step =
   | { kind: 'mkdir'; path: string; mode: number; owner?: Owner }
   /** A folder that is removed with all that has come into it. */
   | { kind: 'workspace'; path: string }
-  | { kind: 'write'; path: string; text: string; mode: number; owner?: Owner }
+  /** `fresh`: nothing is there yet, and what comes to be there meanwhile is somebody else's. */
+  | { kind: 'write'; path: string; text: string; mode: number; owner?: Owner; fresh?: true }
   | { kind: 'symlink'; path: string; to: string }
   | { kind: 'fifo'; path: string }
   | { kind: 'rename'; from: string; to: string }
-  | { kind: 'remove'; path: string }
+  /** `text`: only a file that this has been written to, or the beginning of it; any other is somebody else's. */
+  | { kind: 'remove'; path: string; text?: string }
   | { kind: 'remove-tree'; path: string }
   /** A key of its own for X display `number`, one file for the server and one for those inside. */
   | { kind: 'cookie'; number: number; server: { path: string; owner: Owner }; client: { path: string; owner: Owner } }

@@ -26,6 +26,8 @@ export const store = {
   fetched: '/var/cache/nestbox/packages',
   runs: '/run/nestbox',
   run: (name: string): string => `/run/nestbox/${name}`,
+  /** The first of the ids that its machine has, while no record says so: native/create.c. */
+  ids: (name: string): string => `/run/nestbox/${name}/ids`,
   /** The same for one that systemd runs: there as long as its units want it. */
   serviceRun: (name: string): string => `/run/nestbox-services/${name}`,
   /** The way back of nestbox image mount; it ends with the boot, as what it is for does. */

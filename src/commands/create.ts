@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
 import { isArchiveName, peeking, withArchive } from '../archives.ts';
 import { Complaint } from '../errors.ts';
@@ -19,11 +20,16 @@ export default async function create([argument, ...more]: string[], options: Ask
   const file = { ...read, spec: { ...read.spec, fleeting: false } }; // also of an image
   const { name } = file.spec;
   const installed = `${store.files}/${name}.toml`;
-  if (facts.store.machines.some((machine) => machine.name === name)) throw new Complaint(`there is a machine '${name}' already`, `nestbox rm ${name} removes it`);
-  return inSession(file, facts, options, async (session, host, tell) => {
+  const mustNotBeThere = ({ store: { machines } }: Facts) => {
+    if (machines.some((machine) => machine.name === name)) throw new Complaint(`there is a machine '${name}' already`, `nestbox rm ${name} removes it`);
+  };
+  // One that is whole has its ways back: without these it was cut off, and is taken back first.
+  if (existsSync(`${store.machine(name)}/undo`)) mustNotBeThere(facts);
+  return inSession(file, facts, options, async (session, host, tell, now) => {
+    mustNotBeThere(now);
     const there = await host.read(installed);
     if (there !== null && there !== file.text) throw new Complaint(`${installed} is there already, and says something else`, 'remove it, or give this machine another name');
-    await make({ ...file, file: installed }, facts, session, host, tell, 'run', [{ kind: 'mkdir', path: store.files, mode: 0o755 }, { kind: 'write', path: installed, text: file.text, mode: 0o644 }]);
+    await make({ ...file, file: installed }, now, session, host, tell, 'run', [{ kind: 'mkdir', path: store.files, mode: 0o755 }, { kind: 'write', path: installed, text: file.text, mode: 0o644, fresh: true }]);
     const said = (machine: string) => `'${machine}' is made: nestbox ${file.spec.boot ? 'start' : 'run'} ${machine}`;
     if (read.file === absolute(argument)) await writePattern(file, said(itsName), host);
     note(said(name));

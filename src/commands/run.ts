@@ -1,4 +1,4 @@
-import { fstatSync, writeFileSync } from 'node:fs';
+import { existsSync, fstatSync, writeFileSync } from 'node:fs';
 import { resolve as absolute } from 'node:path';
 import { Complaint, NeedsRoot } from '../errors.ts';
 import type { Facts } from '../facts.ts';
@@ -139,7 +139,9 @@ async function reopen(spec: Spec, file: string, host: Host, journal: Journal): P
 /** Makes the root and the machine unless they are there; `before` is done first, and kept with them. What it returns holds; null when it has changed the host. */
 export async function make(file: MachineFile, base: Facts, session: Session, host: Host, tell: (step: Step) => void, way: Way = 'run', before: Step[] = []): Promise<Awaited<ReturnType<typeof meet>> | null> {
   if (way === 'service' && file.spec.fleeting) throw new Complaint('systemd runs machines that are made', `nestbox create ${file.file}; then nestbox start ${file.spec.name}`);
-  let met = await meet(file.spec, file.file, { ...base, store: readStore() }, way);
+  const choose = () => meet(file.spec, file.file, { ...base, store: readStore() }, way);
+  const isMade = existsSync(`${store.machine(file.spec.name)}/machine.json`); // then it has its ids
+  let met = isMade ? await choose() : await session.choosing(choose, ({ machine }) => machine.shift);
   if (met.machine.source.kind === 'directory' && met.machine.source.unpack) {
     await apply(steps(plan(met.machine, met.facts, file.place).opening), host, session.journal, tell);
     met = await meet(file.spec, file.file, probe(process.env), way); // now it can be told what is in it

@@ -42,10 +42,11 @@ function removeQuietly(path: string): void {
   }
 }
 
-/** At once under its own name: a place that is to be covered is made in somebody's root, where a kill must leave nothing under a name that no way back knows. */
-function writeEmpty(path: string, mode: number, owner?: Owner): void {
+/** At once under its own name: a kill leaves nothing under one that no way back knows. */
+function writeNew(path: string, data: string | Uint8Array, mode: number, owner?: Owner): void {
   const file = openSync(path, 'wx', 0o600);
   try {
+    writeFileSync(file, data);
     if (owner) fchownSync(file, owner.uid, owner.gid);
     fchmodSync(file, mode);
   } finally {
@@ -55,7 +56,7 @@ function writeEmpty(path: string, mode: number, owner?: Owner): void {
 
 function write(way: string, data: string | Uint8Array, mode: number, owner?: Owner): void {
   if (data.length === 0 && !lstatSync(way, { throwIfNoEntry: false })) {
-    writeEmpty(way, mode, owner);
+    writeNew(way, data, mode, owner); // a place that is to be covered, in somebody's root
     return;
   }
   const partial = `${way}.${process.pid}.new`;
@@ -176,11 +177,12 @@ export const overwrite = (path: string, data: Uint8Array): Promise<void> => told
   });
 });
 
-type Files = Changes & Pick<Host, 'within' | 'list' | 'resolve' | 'set' | 'rename' | 'removeLeftover' | 'isMounted' | 'mountsBelow'>;
+type Files = Changes & Pick<Host, 'within' | 'writeNew' | 'list' | 'resolve' | 'set' | 'rename' | 'removeLeftover' | 'isMounted' | 'mountsBelow'>;
 
 export const files: Files = {
   ...changes(onHost, (path) => path),
   within: (root) => changes(inRoot(root), (path) => (root === '/' ? path : `${root}${path}`)),
+  writeNew: (path, data, mode, owner) => told(`write ${path}`, () => onHost(path, (way) => writeNew(way, data, mode, owner))),
   // What is only looked at is looked at by whatever way leads there.
   async stat(path) {
     const stat = unlessAbsent(() => lstatSync(path), null);

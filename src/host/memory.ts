@@ -142,6 +142,11 @@ export class MemoryHost implements Host {
     return made;
   }
 
+  async writeNew(path: string, data: string, mode: number, owner?: Owner): Promise<void> {
+    if (this.tree.kind(path) !== null) throw new Complaint(`cannot write ${path}: it is there already`);
+    await this.write(path, data, mode, owner);
+  }
+
   write(path: string, data: string | Uint8Array, mode: number, owner?: Owner): Promise<void> {
     return this.effect(() => void this.place(path, node('file', mode, owner, typeof data === 'string' ? data : Buffer.from(data).toString('base64')), true));
   }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { attempt } from '../attempt.ts';
 import { Complaint, reasons } from '../errors.ts';
 import type { Facts } from '../facts.ts';
@@ -48,6 +48,8 @@ export interface Session {
   hold(): Promise<void>;
   /** Whether anything has been done besides. */
   hasMore(): Promise<boolean>;
+  /** So that no two machines that are made at once get the same ids: one at a time chooses them, and tells the others which it has (0: none of its own), until its session ends. */
+  choosing<T>(choose: () => Promise<T>, idsOf: (chosen: T) => number): Promise<T>;
   /** Keeps what the journal says has been done: the ways back go to the machine, for the day that it is removed. */
   keep(): Promise<void>;
   /** The same of what systemd has been given, for the day that it is stopped and not to be started again. `held` is forgotten where the units take it back. */
@@ -72,6 +74,7 @@ export function openSession(name: string, programs: Facts['programs'], busy: 'co
   const lock = takeLock(folder, name, programs, busy);
   try {
     for (const [path, mode] of storeFolders) mkdirUnlessThere(path, mode);
+    rmSync(store.ids(name), { force: true }); // of one that was cut off
   } catch (error) {
     for (const path of [folder, store.runs]) tryRemove(path);
     closeSync(lock);
@@ -94,6 +97,18 @@ export function openSession(name: string, programs: Facts['programs'], busy: 'co
     interrupted: async () => (await journal.entries()).length > 0,
     async hold() {
       held = (await file.read()).length;
+    },
+    async choosing(choose, idsOf) {
+      const all = openSync(store.machines, constants.O_RDONLY | constants.O_DIRECTORY);
+      try {
+        if (!lockOn(all, programs, 'wait')) throw new Busy('another nestbox chooses the ids of a machine', 'try again');
+        const chosen = await choose();
+        const ids = idsOf(chosen);
+        if (ids !== 0) writeFileSync(store.ids(name), `${ids}`, { mode: 0o600 });
+        return chosen;
+      } finally {
+        closeSync(all);
+      }
     },
     hasMore: async () => parseJournal((await file.read()).slice(held)).length > 0,
     keep: () => move(statSync(store.machine(name), { throwIfNoEntry: false }) ? `${store.machine(name)}/undo` : null),

@@ -27,11 +27,12 @@ export const files: Kinds<'mkdir' | 'workspace' | 'write' | 'symlink' | 'fifo' |
   write: {
     describe: ({ path, text, mode }) => `write ${path} (${text.length} characters, mode ${octal(mode)})`,
     done: async ({ path, text }, host) => (await host.read(path)) === text,
-    inverse: async ({ path, mode, owner }, host) => {
+    inverse: async ({ path, text, mode, owner, fresh }, host) => {
+      if (fresh) return [{ kind: 'remove', path, text }];
       const before = await host.read(path);
       return [before === null ? { kind: 'remove', path } : { kind: 'write', path, text: before, mode, ...(owner && { owner }) }];
     },
-    do: ({ path, text, mode, owner }, host) => host.write(path, text, mode, owner),
+    do: ({ path, text, mode, owner, fresh }, host) => (fresh ? host.writeNew(path, text, mode, owner) : host.write(path, text, mode, owner)),
   },
   symlink: {
     describe: ({ path, to }) => `link ${path} to ${to}`,
@@ -65,7 +66,11 @@ export const files: Kinds<'mkdir' | 'workspace' | 'write' | 'symlink' | 'fifo' |
   },
   remove: {
     describe: ({ path }) => `remove ${path}`,
-    done: absent,
+    async done({ path, text }, host) {
+      if (text === undefined) return absent({ path }, host);
+      const found = await host.read(path);
+      return found === null || !text.startsWith(found.replace(/\0+$/, '')); // zeroes are what a power cut can leave in the place of the rest
+    },
     inverse: nothing,
     do: ({ path }, host) => host.remove(path),
   },

@@ -61,6 +61,22 @@ test('a file that is written over gets its text back', async () => {
   assert.deepEqual(host.snapshot(), before);
 });
 
+test('where nothing is to be there, a file that comes meanwhile is somebody else\'s, and what was begun is ours', async () => {
+  const step: Step = { kind: 'write', path: '/etc/file', text: 'new\n', mode: 0o644, fresh: true };
+  for (const [found, stays] of [['theirs\n', true], ['new\n and more', true], ['', false], ['ne', false], ['ne\0\0', false], ['new\n', false]] as const) {
+    const host = new MemoryHost();
+    const { journal } = memoryJournal();
+    const append: typeof journal.append = async (inverse) => {
+      await journal.append(inverse);
+      host.put('/etc/file', node('file', 0o644, undefined, found));
+    };
+    await assert.rejects(apply([step], host, { ...journal, append }), /it is there already/);
+    assert.equal(await host.read('/etc/file'), found);
+    await undo(host, journal);
+    assert.equal(await host.kind('/etc/file'), stays ? 'file' : null, JSON.stringify(found));
+  }
+});
+
 test('one way back that fails does not keep the others from being tried, and stays in the journal', async () => {
   const host = new MemoryHost();
   const kept = memoryJournal();
