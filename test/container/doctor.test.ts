@@ -103,30 +103,47 @@ test('where user namespaces are switched off, it says so, and what does without'
   assert.deepEqual(of('kernel', findings()).filter(({ what }) => what.startsWith('user namespaces')).map(({ state }) => state), ['works']);
 });
 
+/** What doctor says of a firewall that a script has made in a network of its own, and the rules that there are afterwards. */
+function firewall(script: string): { found: string[]; rules: string } {
+  const { status, stdout, stderr } = within(['--net', '--mount'], `mount -t sysfs sysfs /sys\n${script}\n"$@"; nft list ruleset`);
+  assert.equal(status, 0, stderr);
+  return { found: /^Firewall:\n([^]*?)\n\n/m.exec(stdout)![1]!.split('\n').filter((line) => / (works|limited) |^ +\S*(nft|iptables)/.test(line)), rules: stdout.split('that only root can tell.').at(-1)! };
+}
+
+function hasFirewall(t: TestContext): boolean {
+  if (existsSync('/usr/sbin/nft') && existsSync('/usr/sbin/iptables-nft')) return true;
+  t.skip('nft and iptables are not installed');
+  return false;
+}
+
+const docker = 'iptables-nft -P FORWARD DROP; iptables-nft -N DOCKER-USER; iptables-nft -A FORWARD -j DOCKER-USER; iptables-nft -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; iptables-nft -A FORWARD -i docker0 -j ACCEPT';
+const open = '  works     no firewall of the host drops all that machines send out';
+/** The commands of a line that mends it. */
+const mending = (line = ''): string => line.trim().replace(/; anew after.*/, '');
+
 test('a firewall that drops what machines send out is found, whoever made it, and nothing is changed by looking', (t) => {
-  if (!existsSync('/usr/sbin/nft') || !existsSync('/usr/sbin/iptables-nft')) return t.skip('nft and iptables are not installed');
-  const said = (script: string, end = 'nft list ruleset') => {
-    const { status, stdout, stderr } = within(['--net'], `${script}\n"$@"; ${end}`);
-    assert.equal(status, 0, stderr);
-    return { found: /^Firewall:\n([^]*?)\n\n/m.exec(stdout)![1]!.split('\n').filter((line) => / (works|limited) |^ +\S*(nft|iptables)/.test(line)), rules: stdout.split('that only root can tell.').at(-1)! };
-  };
-  assert.deepEqual(said('').found, ['  works     no firewall of the host drops all that machines send out']);
-  assert.doesNotMatch(said('').rules, /table/);
-  const bridge = 'ip link add br0 type bridge nf_call_iptables 1; ';
-  const docker = 'iptables-nft -P FORWARD DROP; iptables-nft -N DOCKER-USER; iptables-nft -A FORWARD -j DOCKER-USER; iptables-nft -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT; iptables-nft -A FORWARD -i docker0 -j ACCEPT';
-  const { found } = said(docker);
+  if (!hasFirewall(t)) return;
+  assert.deepEqual(firewall('').found, [open]);
+  assert.doesNotMatch(firewall('').rules, /table/);
+  const { found } = firewall(docker);
   assert.match(found[0]!, /limited {3}Docker's firewall drops what machines send out/);
-  const mended = found[1]!.trim().replace(/; anew after.*/, '');
-  assert.equal(said(`${docker}; ${mended}`).found[0], '  works     no firewall of the host drops all that machines send out', mended);
-  // What goes over a bridge is let through by its own rule; where no bridge is filtered, nothing is said of any.
-  const over = said(`${bridge}${docker}; ${mended}`).found;
-  assert.match(over[1]!, /limited {3}Docker's firewall drops what machines on the bridge br0 send out/);
-  assert.deepEqual(said(`${bridge}${docker}; ${mended}; ${over[2]!.trim().replace(/; anew after.*/, '')}`).found, ['  works     no firewall of the host drops all that machines send out'], over[2]);
-  assert.equal(said(`${bridge.replace('call_iptables 1', 'call_iptables 0')} echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables; ${docker}; ${mended}`).found.length, 1);
+  assert.deepEqual(firewall(`${docker}; ${mending(found[1])}`).found, [open], found[1]);
   const own = "nft 'add table inet walls; add chain inet walls routed { type filter hook forward priority 0; }; add rule inet walls routed ip protocol icmp accept; add rule inet walls routed reject with icmpx admin-prohibited'";
-  const other = said(own).found;
+  const other = firewall(own).found;
   assert.match(other[0]!, /limited {3}the host's firewall drops what machines send out/);
-  assert.equal(said(`${own}; ${other[1]!.trim().replace(/; anew after.*/, '')}`).found[0], '  works     no firewall of the host drops all that machines send out');
+  assert.deepEqual(firewall(`${own}; ${mending(other[1])}`).found, [open]);
+});
+
+test('a bridge that gives what it passes on to such a firewall is found, and one that does not is not', (t) => {
+  if (!hasFirewall(t)) return;
+  if (!existsSync('/proc/sys/net/bridge')) return t.skip('br_netfilter is not loaded');
+  const out = `${docker}; ${mending(firewall(docker).found[1])}`;
+  const bridge = (filtered: 0 | 1) => `echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables; ip link add br0 type bridge nf_call_iptables ${filtered}; ${out}`;
+  assert.deepEqual(firewall(bridge(0)).found, [open]);
+  const { found } = firewall(bridge(1));
+  assert.equal(found[0], open);
+  assert.match(found[1]!, /limited {3}Docker's firewall drops what machines on the bridge br0 send out/);
+  assert.deepEqual(firewall(`${bridge(1)}; ${mending(found[2])}`).found, [open], found[2]);
 });
 
 test('an entry of binfmt_misc that leads nowhere, and one for the own processor, are found', (t) => {
