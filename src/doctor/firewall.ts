@@ -17,7 +17,7 @@ export default {
     });
     return [
       ...(own.length === 0 ? [works('no firewall of the host drops all that machines send out', ...all)] : own.map((barrier) => limited(barrier, '', 'the network ends at the host', barrier.links.map((network) => words[network])))),
-      ...barriers.flatMap((barrier) => (barrier.bridges ? [limited(barrier, ` on the bridge ${listed(barrier.bridges)}`, 'what a bridge passes on meets the rules as well (net.bridge.bridge-nf-call-iptables)', ['network = "bridge"'])] : [])),
+      ...barriers.flatMap((barrier) => (barrier.bridges ? [limited(barrier, ` on the ${barrier.bridges.length > 1 ? 'bridges' : 'bridge'} ${listed(barrier.bridges)}`, 'what a bridge passes on meets the rules as well (net.bridge.bridge-nf-call-iptables)', ['network = "bridge"'])] : [])),
     ];
   },
 } satisfies Check;
