@@ -54,11 +54,16 @@ export function personAt(t: TestContext) {
     },
     /** Starts PipeWire with what speaks PulseAudio's protocol, and what links programs to a sink; without a bus, as the person has none here. */
     async pipeWire(): Promise<Running[]> {
-      const settings = `${home}/.config/wireplumber/main.lua.d`;
+      // WirePlumber has other settings since 0.5: Debian 13 has that.
+      const isOld = /libwireplumber 0\.4\./.test(spawnSync('wireplumber', ['--version'], { encoding: 'utf8' }).stdout);
+      const [folder, name, text] = isOld ? ['main.lua.d', '60-no-bus.lua', 'alsa_monitor.enabled = false; v4l2_monitor.enabled = false; libcamera_monitor.enabled = false; default_access.properties["enable-flatpak-portal"] = false\n']
+        : ['wireplumber.conf.d', '60-no-bus.conf', 'wireplumber.profiles = { no-bus = { inherits = [ policy, mixin.systemwide-session ] } }\n'];
+      const settings = `${home}/.config/wireplumber/${folder}`;
       mkdirSync(settings, { recursive: true });
-      writeFileSync(`${settings}/60-no-bus.lua`, 'alsa_monitor.enabled = false; v4l2_monitor.enabled = false; libcamera_monitor.enabled = false; default_access.properties["enable-flatpak-portal"] = false\n');
+      writeFileSync(`${settings}/${name}`, text);
+      const linking = isOld ? [['wireplumber', '-c', 'main.conf'], ['wireplumber', '-c', 'policy.conf']] : [['wireplumber', '-p', 'no-bus']];
       const started: Running[] = [];
-      for (const [argv, there] of [[['pipewire'], 'pipewire-0'], [['wireplumber', '-c', 'main.conf'], null], [['wireplumber', '-c', 'policy.conf'], null], [['pipewire-pulse'], 'pulse/native']] as const) {
+      for (const [argv, there] of [[['pipewire'], 'pipewire-0'], ...linking.map((words) => [words, null] as const), [['pipewire-pulse'], 'pulse/native']] as const) {
         started.push(follow(t, asPerson([...argv])));
         for (const limit = Date.now() + 20_000; there && !existsSync(`${runtime}/${there}`); await pause(20)) assert.ok(Date.now() < limit, `${argv[0]} does not start`);
       }
