@@ -119,6 +119,9 @@ async function layers(place: string, system: string, desktops: string, format: s
   return [await make('disk', '-F', format, '-b', system), await make('desktops', '-F', format, '-b', desktops), await make('empty', '8G')];
 }
 
+/** Waits for what udev has started for the sound card, which can be after the end of the boot: else it comes in the middle of a test, and was not there before. */
+const settled = (agent: Running['agent']) => agent.run(['systemctl', 'start', 'sound.target'], '', 90);
+
 /** Waits for the end of a boot, and for the devices that come when they like; what the console has said is in the error where it takes too long. */
 async function booted({ agent, monitor }: Running): Promise<void> {
   const begins = agent.started();
@@ -126,6 +129,7 @@ async function booted({ agent, monitor }: Running): Promise<void> {
     await begins;
     await agent.run(['systemctl', 'is-system-running', '--wait'], '', 300);
     await agent.run(['udevadm', 'wait', '--timeout=60', '/dev/snd/pcmC0D0p', '/dev/dri/card0', '/dev/fb0'], '', 90);
+    await settled(agent);
   };
   let late: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => { late = setTimeout(reject, 300_000, new Error('not booted after 5 minutes')); });
@@ -200,5 +204,6 @@ export async function resume(host: Host): Promise<Running> {
   const computer = await start(kernel, disks, '-incoming', 'defer');
   await migrated(computer.monitor, 'migrate-incoming', `exec:cat ${from}/state`);
   await computer.monitor.command('cont');
+  await settled(computer.agent);
   return computer;
 }
