@@ -67,3 +67,15 @@ for (const host of newest)
     await computer.does('nestbox', 'stop', 'jukebox');
     assert.equal(await computer.does('sh', '-c', 'find /etc/systemd /run/systemd/system -name "*jukebox*"'), '');
   });
+
+for (const host of newest)
+  test(`${host}: a network interface that a CDI file names is moved into the machine under its other name, and comes back`, async (t) => {
+    const computer = await power(t, host);
+    await computer.write('/etc/cdi/lab.json', JSON.stringify({ cdiVersion: '1.1.0', kind: 'nestbox.test/device', devices: [{ name: 'one', containerEdits: { netDevices: [{ hostInterfaceName: 'nbtest0', name: 'wire0' }] } }] }));
+    await computer.write('/root/wired.toml', `${machine.replace('jukebox', 'wired').replace('boot = true\n', '')}`.replace('[root]', 'devices = ["nestbox.test/device=one"]\n[root]'));
+    await computer.does('ip', 'link', 'add', 'nbtest0', 'type', 'veth', 'peer', 'name', 'nbtest1');
+    const { stdout, stderr } = await computer.run('nestbox', 'run', '/root/wired.toml', '--', 'ls', '/sys/class/net');
+    assert.equal(stdout, 'lo\nwire0\n', stderr);
+    await computer.until('test', '-e', '/sys/class/net/nbtest0');
+    assert.match(await computer.does('ip', '-br', 'link', 'show', 'type', 'veth'), /^nbtest1@nbtest0 /m);
+  });
