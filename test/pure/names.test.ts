@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { linkNames, pickShift, privateNetwork } from '../../src/names.ts';
+import { meetStored, storedHost } from './hosts.ts';
+import { machineWith } from './world.ts';
 
 const names = Array.from({ length: 500 }, (_, i) => `machine-${i}`);
 
@@ -27,6 +29,16 @@ test('machines one after the other never share ids', () => {
   const taken: { start: number; count: number }[] = [];
   for (const name of names) taken.push({ start: pickShift(name, taken), count: 0x10000 });
   assert.equal(new Set(taken.map(({ start }) => start)).size, names.length);
+});
+
+test('ids of machines without a record are kept clear of, and its own are kept', () => {
+  const stored = storedHost('laptop');
+  const shift = (ids: { name: string; start: number }[]) => meetStored(machineWith(stored, [], {}), { ...stored, store: { ...stored.store, ids } }, '/etc/nestbox/law.toml').machine.shift;
+  const wanted = shift([]);
+  const other = shift([{ name: 'other', start: wanted }]);
+  assert.notEqual(other, wanted);
+  // It has chosen these while somebody had the first ones, who has gone.
+  assert.equal(shift([{ name: 'law', start: other }]), other);
 });
 
 test('links have names that fit the kernel and differ at both ends', () => {
