@@ -146,7 +146,7 @@ export function textOf(records: readonly (readonly string[])[]): string {
 function isKept(note: Note): boolean {
   const path = `${note.folder}/${note.key}`;
   const stat = lstatSync(path, { throwIfNoEntry: false });
-  return stat !== undefined && stat.isFile() && stat.uid === 0 && (stat.mode & 0o7777) === 0o600 && readFileSync(path, 'utf8') === note.text;
+  return stat?.isFile() === true && stat.uid === 0 && (stat.mode & 0o7777) === 0o600 && readFileSync(path, 'utf8') === note.text;
 }
 
 /** Writes records down, unless they are there; where there are more than so many other files in their folder, these go. */
