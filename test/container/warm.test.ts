@@ -143,7 +143,7 @@ test('exit statuses, words, input and signals are as with Node', async (t) => {
 test('what Node has looked at goes on without it, in the same process; what is given back, Node does', async (t) => {
   const machine = made(t, 'warm-met', 'user = "tester"\nrun = "echo its own"');
   const { name, own, file } = machine;
-  const line = 'echo ready; trap "exit 9" TERM; while :; do sleep 0.05; done';
+  const line = 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done';
   let isMet = false;
   for (let i = 0; i < 10 && !isMet; i++) { // others may have changed something of this host in the last twentieth of a second
     appendFileSync(file, '# changed\n');
