@@ -21,6 +21,7 @@ export default defineEngine({
   units: (machine, facts, comment) => ({
     files: [{ path: `/etc/systemd/nspawn/${machine.name}.nspawn`, text: settings(machine, facts, comment) }], steps: [], link: 'by it', image: { path: `/var/lib/machines/${machine.name}`, to: machine.root }, folder: null,
     lines: [
+      ...(machine.ipc === null ? [] : [['Environment', assignment('SYSTEMD_NSPAWN_SHARE_NS_IPC', '1')] as const]),
       ...(machine.edits.cgroups === 'host' ? Object.entries(hostCgroups).map(([key, value]) => ['Environment', assignment(key, value)] as const) : []),
       ...forgetting(machine.edits.network, facts),
     ],

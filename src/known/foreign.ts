@@ -51,13 +51,15 @@ export function knownForeign(name: string, file: string, { way, settings: all }:
   };
   const writable = matching(/API_VFS_WRITABLE=(?!no|0|false|off)|lxc\.mount\.auto\s*[=:].*\b(proc|sys):rw\b/)[0];
   const beside = settings.find(({ at }) => isBeside(at.file));
+  // What starts it is in another IPC namespace than the host then: what it shares is that one.
+  const isElsewhere = matching(/^(IPCNamespacePath=\/(?!proc\/)|PrivateIPC=(yes|true|on|1)$)/).length > 0;
 
   return {
     name, made: usual.made, file, host,
     hostRoot: said(users.by, isHostRoot, `${usual.by}: ${isHostRoot ? 'no user namespace' : 'a user namespace'}`),
     asRoot: said(user, !isOrdinary, 'programs inside are, or become, root there'),
     ownNetwork: said(network.by, !sharesNetwork, `${usual.by}: ${sharesNetwork ? 'the network of the host' : 'a network of its own'}`),
-    shares: matching(/SYSTEMD_NSPAWN_SHARE_(NS_(IPC|PID|UTS)|SYSTEM)=(?!no|0|false|off)|lxc\.namespace\.(keep|share)/).flatMap((setting) => sharedBy(setting.text).map((is) => said<Known['shares'][number]['is']>(setting, is, ''))).concat(cgroups?.value === 'host' ? [said(cgroups, 'cgroup', '')] : []),
+    shares: matching(/SYSTEMD_NSPAWN_SHARE_(NS_(IPC|PID|UTS)|SYSTEM)=(?!no|0|false|off)|lxc\.namespace\.(keep|share)/).flatMap((setting) => sharedBy(setting.text).filter((is) => is !== 'ipc' || !isElsewhere).map((is) => said<Known['shares'][number]['is']>(setting, is, ''))).concat(cgroups?.value === 'host' ? [said(cgroups, 'cgroup', '')] : []),
     deviceList: listOf(), devices: devicesOf(), capabilities: capabilitiesOf(), binds,
     syscalls: syscalls.flatMap((line) => (line.names.some((one) => !one.startsWith('~')) ? [said(line, line.names, '')] : [])),
     bounds: { cpu: bound('cpu'), memory: bound('memory'), tasks: bound('tasks'), disk: written ? { is: false, where: written.where } : said(root, root?.kind === 'image' || root?.kind === 'volume', 'its root is a folder of the host') },

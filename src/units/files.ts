@@ -79,7 +79,7 @@ export const installing = (name: string, { once, files, image, folder: own, ends
 ];
 
 /** A program of the host: an id without an account is nothing that User= takes. */
-function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, user, ready, leaves, output }: Service, before: Service | undefined, serves: string): Section[] {
+function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, user, ready, leaves, output, memory }: Service, before: Service | undefined, serves: string): Section[] {
   const needed = before ? unitOf(machine.name, before.name) : unitOf(machine.name); // in the order of the grant that asked for them
   const native = (...words: string[]) => commandOf(facts, ['nestbox-native', ...words]);
   return [
@@ -87,7 +87,7 @@ function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, 
     ['Service', [
       ['Type', 'exec'], ['Environment', assignment('LANG', 'C.UTF-8')],
       ...Object.entries(environment).map(([key, value]) => ['Environment', assignment(key, value)] as const),
-      ['ExecStart', native('launch', '--user', `${user.uid}:${user.gid}`, ...(output ? ['--output', output.path, `${output.owner.uid}`, `${output.owner.gid}`] : []), '--', ...found(facts, argv))],
+      ['ExecStart', native('launch', ...(memory && machine.ipc !== null ? ['--ipc', machine.ipc] : []), '--user', `${user.uid}:${user.gid}`, ...(output ? ['--output', output.path, `${output.owner.uid}`, `${output.owner.gid}`] : []), '--', ...found(facts, argv))],
       ['ExecStartPost', native('ready', ready)],
       ...(leaves.length > 0 ? [['ExecStopPost', `-${native('leftover', ...leaves)}`] as const] : []),
     ]],
@@ -136,13 +136,15 @@ function hostEnd(name: string, host: string, { bridge, nat, ports }: Extract<Net
 }
 
 /** What the unit of systemd itself lacks: --keep-unit gives no device right by itself, whatever is bound. */
-function dropIn({ name, edits: { services, devices, classes, limits } }: Machine, own: EngineUnits, network: boolean): Section[] {
+function dropIn({ name, ipc, edits: { services, devices, classes, limits } }: Machine, own: EngineUnits, network: boolean): Section[] {
   const needed = [unitOf(name), ...services.map((service) => unitOf(name, service.name))].join(' ');
   const { cpu, memory, tasks, weight } = limits;
   return [
     ['Unit', [['Requires', needed], ['After', needed], ...(network ? [['Wants', unitOf(name, 'network')] as const] : [])]],
     ['Service', [
       ...own.lines,
+      // The path alone does nothing in 252, and its engine would share the host's.
+      ...(ipc === null ? [] : [['IPCNamespacePath', unitValue(ipc)] as const, ['PrivateIPC', 'yes'] as const]),
       ['DevicePolicy', 'closed'],
       // By its path, looked at at each start: after a boot the same device may have another number.
       ...onceEach(devices.filter(({ type, major, rights }) => rights !== '' && !classes.some((one) => one.type === type && one.majors.includes(major))).map(({ path, from = path, rights = 'rw' }) => ['DeviceAllow', `${unitValue(from)} ${rights}`] as const)),

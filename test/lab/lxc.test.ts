@@ -82,6 +82,7 @@ for (const host of newest) {
     assertSomeTone(computer.sound(), 660);
     await computer.does('nestbox', 'detach', 'player', '/dev/snd/pcmC0D0p');
     assert.notEqual((await play()).status, 0);
+    assert.match(await computer.does('nestbox', 'exec', 'player', '--', 'perl', '-e', sharedPicture), /^the same$/m);
     await computer.does('nestbox', 'stop', 'player');
 
     const foreground = computer.start('nestbox', 'run', '/root/player.toml');

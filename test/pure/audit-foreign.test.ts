@@ -46,6 +46,12 @@ test('the recipe of forums: the ids and the network of the host, X, sound, the s
   ]);
 });
 
+test('what it shares of an IPC namespace is the host\'s, unless it is started in another one', () => {
+  const processes = (line: string) => opened(nspawn('[Exec]\nBoot=no\n', undefined, `[Service]\nEnvironment=SYSTEMD_NSPAWN_SHARE_NS_IPC=1\n${line}\n`)).map((one) => one.split(' ')[0]);
+  assert.deepEqual(['', 'IPCNamespacePath=/proc/1/ns/ipc', 'PrivateIPC=no'].map(processes), [['processes'], ['processes'], ['processes']]);
+  assert.deepEqual(['IPCNamespacePath=/run/nestbox-services/a/ipc', 'PrivateIPC=yes'].map(processes), [[], []]);
+});
+
 test('of a file beside a root what systemd does not heed opens nothing, and what it does depends on its version', () => {
   const text = '[Exec]\nPrivateUsers=no\n[Files]\nBind=/etc\n';
   const beside = (version: string | null) => audit(knownForeign('a', '/var/lib/machines/a.nspawn', { way: 'unit', settings: readNspawn(text, '/var/lib/machines/a.nspawn') }, { ...host, nspawn: version }));
