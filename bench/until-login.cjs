@@ -1,5 +1,6 @@
-// node until-login.cjs FILE PROGRAM [ARGUMENT]...: runs a container that boots on a terminal of its own, until it asks for a login; writes into FILE after how many
-// milliseconds it started the program that asks (agetty sleeps for a second before it does, on whatever is no virtual terminal: agetty.c, get_logname), and shuts it down.
+// node until-login.cjs FILE PROGRAM [ARGUMENT]...: runs a container that boots on a terminal of its own, until it asks for a login, and shuts it down. Writes into FILE after how many
+// milliseconds its systemd had started the login (console-getty.service), and after how many more it asked: agetty waits for the jobs of the start (Type=idle), and then
+// sleeps for a second on whatever is no virtual terminal (agetty.c, get_logname), which is taken off.
 const { spawn, execFileSync } = require('node:child_process');
 const { writeFileSync } = require('node:fs');
 const { performance } = require('node:perf_hooks');
@@ -21,9 +22,10 @@ function fail(why) {
 
 function see(data) {
   said += data;
-  if (took === null && /Started .*console-getty\.service/.test(said)) took = performance.now() - start;
+  const now = performance.now() - start;
+  if (took === null && /Started .*console-getty\.service/.test(said)) took = now;
   if (!/ login: /.test(said)) return;
-  writeFileSync(file, `${took}`);
+  writeFileSync(file, `${took} ${now - 1000}`);
   child.stdout.off('data', see).resume();
   // systemd-nspawn, which tells the system inside to shut down.
   process.kill(Number(execFileSync('pgrep', ['--parent', `${child.pid}`], { encoding: 'utf8' })), 'SIGTERM');

@@ -179,7 +179,14 @@ static int is_of(const char *state, const char *file) {
 
 int read_warm(struct warm *warm) {
 	char path[512];
-	snprintf(path, sizeof path, "/var/lib/nestbox/machines/%s/warm/%016llx", warm->machine, (unsigned long long)caller_key());
+	int length = snprintf(path, sizeof path - 8, "/var/lib/nestbox/machines/%s/warm/%016llx", warm->machine, (unsigned long long)caller_key());
+	/* To boot a machine is another run than that of a program in it, and is what is meant where no program is named. */
+	if (warm->program.count == 0) {
+		snprintf(path + length, 8, ".boot");
+		warm->boots = access(path, F_OK) == 0;
+		if (!warm->boots)
+			path[length] = '\0';
+	}
 	return read_record(warm, path) && warm->state && warm->root && warm->step_count > 0 && warm->program.count > 0
 	       && (!warm->file || is_of(warm->state, warm->file));
 }

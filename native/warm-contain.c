@@ -111,10 +111,11 @@ pid_t first_below(pid_t pid, const char *kind) {
 	return find_below(pid, is_elsewhere, kind);
 }
 
-/* A signal of the person's is the program's; the second time it is for nspawn: a program that does not listen can be ended all the same. */
-static void pass_on(pid_t container, int signal_) {
+/* A signal of the person's is the program's; the second time it is for nspawn: a program that does not listen can be ended all the same. Where it boots
+ * nspawn has it shut down. */
+static void pass_on(const struct warm *warm, pid_t container, int signal_) {
 	static sigset_t told;
-	pid_t program = find_below(container, is_program, "pid");
+	pid_t program = warm->boots ? 0 : find_below(container, is_program, "pid");
 	if (program > 0 && !sigismember(&told, signal_))
 		kill(program, signal_);
 	else
@@ -140,7 +141,7 @@ int contain(struct warm *warm, const struct words *step) {
 		argv[k++] = console;
 	for (int n = 0; n < options.count; n++)
 		argv[k++] = options.at[n];
-	for (int n = 0; n < warm->program.count; n++)
+	for (int n = 0; !warm->boots && n < warm->program.count; n++)
 		argv[k++] = warm->program.at[n];
 	argv[k] = NULL;
 	int variables = environment_of(more, 1, environment);
@@ -162,7 +163,7 @@ int contain(struct warm *warm, const struct words *step) {
 			break;
 		int signal_ = sigwaitinfo(&awaited, NULL);
 		if (signal_ > 0 && signal_ != SIGCHLD)
-			pass_on(container, signal_);
+			pass_on(warm, container, signal_);
 	}
 	if (connecting > 0 && (kill(connecting, SIGKILL) < 0 || waitpid(connecting, &connected, 0) < 0 || (WIFEXITED(connected) && WEXITSTATUS(connected) != 0)))
 		return -1;

@@ -26,6 +26,7 @@ struct warm {
 	const char *root;
 	const char *state;
 	struct words program; /* what is run in it */
+	int boots; /* its own init, and not the program */
 	int lock, journal;
 	char folder[512], journal_path[512];
 	sigset_t *signals; /* as the caller had them */

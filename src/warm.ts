@@ -39,7 +39,7 @@ export const variables = ['DISPLAY', 'HOME', 'LANG', 'PKEXEC_UID', 'SUDO_GID', '
 
 /** Topics whose facts are all among the witnesses; null: their value is no kind. */
 const topics: Record<string, readonly (string | null)[]> = {
-  foreign: [null], display: ['headless', 'nested', 'x11'], network: ['host', 'private'], files: [null], environment: [null], limits: [null], devices: [null], capabilities: [null], syscalls: [null],
+  foreign: [null], display: ['headless', 'nested', 'x11'], network: ['host', 'private'], files: [null], environment: [null], limits: [null], devices: [null], capabilities: [null], syscalls: [null], parameters: [null],
 };
 
 /** Kinds of steps that native/warm-steps.c does. */
@@ -58,10 +58,13 @@ export function isWatched({ way, engine, ephemeral, fleeting, source, emulation,
   return way === 'run' && engine === 'nspawn' && !ephemeral && !fleeting && source.kind !== 'host' && volumeOf(source) === null && !emulation && isPlain && asksForWatched(spec);
 }
 
+/** What a display is for a system inside depends on what is installed there; of another init than systemd it is not known where it is. */
+const bootsWarm = ({ boot }: Machine, { grants }: Spec): boolean => boot === 'systemd' && grants.every(({ topic }) => topic !== 'display');
+
 /** A machine that is made, from a root that is there, with nothing to be prepared in it. */
 function isWarm(machine: Machine, spec: Spec, { opening, lasting, passing }: Plan): boolean {
   const { boot, record, run } = machine;
-  return isWatched(machine, spec) && !boot && record !== null
+  return isWatched(machine, spec) && (!boot || bootsWarm(machine, spec)) && record !== null
     && opening.length === 0 && lasting.every(({ step }) => step.kind === 'places' || step.kind === 'mount-point')
     && passing.every(({ step }) => kinds.includes(step.kind) && (step.kind !== 'write' || step.path.startsWith(`${run}/`)) && (step.kind !== 'service' || (step.place.kind === 'cgroup' && step.output === null)) && (step.kind !== 'link' || step.bridge === null) && ((step.kind !== 'copy-cookie' && step.kind !== 'authorize') || step.authority !== null) && (step.kind !== 'container' || step.ports.length === 0));
 }
@@ -95,6 +98,7 @@ export function warmOf(machine: Machine, facts: Facts, spec: Spec, plan: Plan, p
     inside: [
       ...everyRootHas.map((path) => ({ path, covered: covered.includes(path) })),
       ...Object.entries(intoUsr).map(([path, to]) => ({ path, covered: false, unless: `/${to}` })),
+      ...(machine.boot ? [{ path: '/lib/systemd/systemd', covered: false }] : []),
       ...plan.lasting.flatMap(({ step }) => (step.kind === 'mount-point' ? [{ path: step.path, covered: false }] : [])),
     ],
     steps,

@@ -66,7 +66,7 @@ export function fnv1a(text: string): string {
 /** Of the variables and of these texts, as native/warm-check.c makes it. */
 export const keyOf = (env: NodeJS.ProcessEnv, ...texts: string[]): string => fnv1a([...variables.map((name) => (env[name] === undefined ? '-\0' : `=${env[name]}\0`)), ...texts.map((text) => `${text}\0`)].join(''));
 
-/** `program`: the machine's own, null where it boots. `since`: from when on the host was looked at, in milliseconds of Date.now(). */
+/** `program`: the machine's own, null where it boots unless told otherwise. `since`: from when on the host was looked at, in milliseconds of Date.now(). */
 export interface Written {
   machine: Machine;
   facts: Facts;
@@ -127,12 +127,16 @@ async function noteOf({ machine, facts, spec, plan, notes, state, since, program
   if (witnesses.includes(null)) return null;
   const find = (name: string) => facts.programs[name as keyof Facts['programs']] ?? '';
   const scope = machine.place.kind === 'unit' ? scopeWords(machine.place).map((word, i) => (i === 0 ? find(word) : word)) : [];
-  const steps = await Promise.all(warm.steps.map(async (step) => ['step', `${JSON.stringify(await inverseOf(step, host))}\n`, ...wordsOf(step, { find, takesSocket: (name) => takesSocket(find(name)), scope, words: machine.argv.length })]));
+  const steps = await Promise.all(warm.steps.map(async (step) => ['step', `${JSON.stringify(await inverseOf(step, host))}\n`, ...wordsOf(step, { find, takesSocket: (name) => takesSocket(find(name)), scope, words: machine.boot ? 0 : machine.argv.length })]));
   const records = [
     ...(witnesses as string[][]), ['state', JSON.stringify(state).slice(1)], ['root', machine.root], ...warm.inside.map(({ path, covered, unless }) => [covered ? 'covered' : 'inside', path, ...(unless === undefined ? [] : [unless])]), ...notes.map((note) => ['note', note]), ...steps,
-    ...(program ? [['program', ...program]] : []),
+    ...(machine.boot ? [['program', ...machine.argv]] : program ? [['program', ...program]] : []),
   ];
-  return { folder: `${store.machine(machine.name)}/warm`, key: keyOf(process.env), text: textOf(records) };
+  const folder = `${store.machine(machine.name)}/warm`;
+  const key = keyOf(process.env);
+  // A machine that boots can be told to run a program instead: that is another plan. One that has a program of its own does not boot any more.
+  if (program) rmSync(`${folder}/${key}.boot`, { force: true });
+  return { folder, key: machine.boot ? `${key}.boot` : key, text: textOf(records) };
 }
 
 const listed = (words: readonly string[]): string => `${[words.length, ...words].join('\0')}\0`;

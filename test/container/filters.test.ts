@@ -125,6 +125,35 @@ for (const { title, name, more } of machines)
     assert.ok(ours.said.length > 60, ours.said.join('\n'));
   });
 
+test('a machine that boots: its first process has the filters that systemd-nspawn would make, and every system call has the same answer', options, async (t) => {
+  const shared = folder(t);
+  const calls = compiled(`${shared}/calls`);
+  create(t, 'filters-boot', `boot = true\nfiles = ["${shared}"]\n[root]\ndebian = "bookworm"\npackages = ["iproute2"]\n`);
+  const inside = (...words: string[]) => nestbox(['exec', 'filters-boot', '--', ...words]);
+  const isUp = async () => {
+    for (const limit = Date.now() + 30_000; inside('timeout', '5', 'systemctl', 'is-system-running').stdout !== 'running\n'; await new Promise((resolve) => setTimeout(resolve, 100))) assert.ok(Date.now() < limit, inside('systemctl', '--failed').stdout);
+  };
+  const nspawn = () => processesOf('filters-boot').find(({ command }) => command.includes('systemd-nspawn '))!.pid;
+  const first = () => Number(/^\d+/.exec(readFileSync(`/proc/${nspawn()}/task/${nspawn()}/children`, 'utf8'))![0]);
+  const filters = () => execFileSync(calls, ['--filters', `${first()}`], { encoding: 'utf8' });
+  const boot = async () => {
+    const started = follow(t, spawn(process.execPath, [nestboxProgram, 'run', 'filters-boot'], { stdio: 'pipe' }));
+    await isUp();
+    const seen = { kept: readFileSync(`/proc/${nspawn()}/environ`, 'utf8').split('\0').includes('SYSTEMD_SECCOMP=0'), filters: filters(), calls: succeeds(inside('systemd-run', '--quiet', '--wait', '--pipe', calls, '0')).stdout, rights: readFileSync(`/proc/${first()}/status`, 'utf8').match(/^(Cap|NoNewPrivs|Seccomp).*$/gm) };
+    assert.equal((await started.end('SIGTERM')).status, 0);
+    return seen;
+  };
+  rmSync(kept, { recursive: true, force: true });
+  mkdirSync(kept);
+  chmodSync(kept, 0o777); // nobody believes a file in there
+  const theirs = await boot();
+  chmodSync(kept, 0o700);
+  const ours = await boot();
+  assert.deepEqual([ours.kept, theirs.kept], [true, false]);
+  assert.deepEqual({ ...ours, kept: false }, theirs);
+  assert.ok(ours.calls.split('\n').length > 600, ours.calls.slice(0, 200));
+});
+
 test('a file that is damaged, or that others than root can write, is not loaded: it is said, and it is made anew', options, async (t) => {
   const calls = machine(t, 'filters-files');
   const { ours: { filters } } = await both(t, 'filters-files', calls, 'true');

@@ -384,3 +384,36 @@ test("killed wherever it changes something, 'clean' or the next run leaves nothi
   t.diagnostic(`killed at ${points} points`);
   assert.ok(points > 20);
 });
+
+test('a machine that boots comes up without Node the second time, and is shut down in order; a program in its place is another run', async (t) => {
+  const machine = made(t, 'warm-boots', 'boot = true\nnetwork = "private"\nparameters = ["systemd.setenv=TOLD=yes"]\nfiles = [{ path = "OWN/games", to = "/mnt/games", write = true }]', {}, '[root]\ndebian = "bookworm"\npackages = ["iproute2", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd"]\n');
+  const { name, own, file } = machine;
+  const unit = '[Unit]\\nAfter=network.target\\n[Service]\\nType=oneshot\\nRemainAfterExit=yes\\nExecStart=/bin/sh -c "(systemctl show-environment; ip -br address show host0) > /mnt/games/up.new; mv /mnt/games/up.new /mnt/games/up"\\nExecStop=/bin/sh -c "echo down > /mnt/games/down"\\n[Install]\\nWantedBy=multi-user.target\\n';
+  assert.equal(machine.warm('run', name, '--', 'sh', '-c', `printf '${unit}' > /etc/systemd/system/says.service; systemctl enable says.service`).status, 0);
+  const before = snapshot();
+  const boot = async () => {
+    const run = machine.start('run', name);
+    for (const limit = Date.now() + 30_000; !existsSync(`${own}/games/up`); await new Promise((resolve) => setTimeout(resolve, 20))) assert.ok(Date.now() < limit, `it does not come up: ${run.stderr()}`);
+    const seen = readFileSync(`${own}/games/up`, 'utf8').replace(/^(container_uuid|INVOCATION_ID|host0).*\n/gm, '');
+    const address = /^host0\S* +UP +(\S+)/m.exec(readFileSync(`${own}/games/up`, 'utf8'))?.[1];
+    const state = JSON.parse(readFileSync(`/run/nestbox/${name}/state.json`, 'utf8')) as Record<string, unknown>;
+    assert.equal(nestbox(['exec', name, '--', 'cat', '/proc/1/comm']).stdout, 'systemd\n');
+    const { status, stderr } = await run.end('SIGTERM');
+    assert.deepEqual([status, readFileSync(`${own}/games/down`, 'utf8')], [0, 'down\n'], stderr);
+    for (const one of ['up', 'down']) rmSync(`${own}/games/${one}`);
+    assert.deepEqual(differences(before).filter((line) => line.includes(name) && !line.includes('/machines/')), []);
+    return { node: run.node(), seen, address, state: { ...state, pid: 0, started: 0 } };
+  };
+  const first = await boot();
+  assert.ok(first.node);
+  assert.match(first.seen, /^TOLD=yes$/m);
+  let second = await boot();
+  for (let i = 0; i < 10 && second.node; i++) second = await boot();
+  assert.deepEqual({ ...first, node: false }, second);
+  assert.equal(machine.warm('run', name, '--', 'cat', '/proc/1/comm').stdout, '(sd-stubinit)\n');
+  assert.equal((await boot()).node, false, 'each of the two is noted by itself');
+
+  // One that does not boot any more runs its program, without Node as well.
+  writeFileSync(file, readFileSync(file, 'utf8').replace(/boot = true|parameters = .*/g, '').replace(/^/, 'run = "echo its own"\n'));
+  assert.equal(machine.warm('run', name).stdout, 'its own\n');
+});
