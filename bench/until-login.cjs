@@ -25,7 +25,7 @@ function see(data) {
   const now = performance.now() - start;
   if (took === null && /Started .*console-getty\.service/.test(said)) took = now;
   if (!/ login: /.test(said)) return;
-  writeFileSync(file, `${took} ${now - 1000}`);
+  writeFileSync(file, `${took ?? now - 1000} ${now - 1000}`);
   child.stdout.off('data', see).resume();
   // systemd-nspawn, which tells the system inside to shut down.
   process.kill(Number(execFileSync('pgrep', ['--parent', `${child.pid}`], { encoding: 'utf8' })), 'SIGTERM');

@@ -49,6 +49,17 @@ export const maskedGenerators: readonly Mask[] = [
 
 const folders = { unit: '/etc/systemd/system', generator: '/etc/systemd/system-generators' };
 
+/** The journal begins in /run and is moved when /var is mounted, for which the rest of the start waits. In a container /var is there before systemd is, and the journal is told so. */
+const flush = 'systemd-journal-flush.service';
+
+/**
+ * systemd-journald(8) begins in /var where this file is. It is made as the journal's standard output, to which nothing is written: before the journal starts, and without a program more.
+ */
+const flushed = '[Service]\nStandardOutput=file:/run/systemd/journal/flushed\nStandardError=null\n';
+
+/** It takes away /run/nologin, which is made at each start so that nobody logs in before the computer is up. Whoever asks for a login waits for it. */
+const sessions = 'systemd-user-sessions.service';
+
 /** The logins' keeper is not wanted by the system as it starts, but by the bus, which starts it for the first who asks for it: pam_systemd(8), loginctl(1), a display manager. */
 const keeper = 'systemd-logind.service';
 
@@ -58,11 +69,21 @@ const lingering = `for user in /var/lib/systemd/linger/*; do
 done
 `;
 
+/** Where something is mounted inside, the journal and the logins may have to wait for it: these units are as systemd has them then. */
+const waiting = (units: readonly string[]): string => `for unit in var var-log var-log-journal home; do
+	[ -e "${folders.unit}/$unit.mount" ] && mounts=yes
+done
+if [ "$words$mounts" ]; then
+	for unit in ${units.join(' ')}; do cp "/usr/lib/systemd/system/$unit" "$early"; done
+	mkdir "$early/systemd-journald.service.d" && : > "$early/systemd-journald.service.d/nestbox.conf"
+fi
+`;
+
 /**
  * One shell in the place of those generators that sometimes have something to do: it looks whether they have, and starts them as systemd would.
  * A shell reads past the zeros between the words of /proc/1/cmdline. systemd has one word alone unless a machine file has `parameters`, or it was started anew; credentials say as much as words.
  */
-const generator = (masks: readonly Mask[], keeps: boolean): string => `#!/bin/sh
+const generator = (masks: readonly Mask[], keeps: boolean, waited: readonly string[]): string => `#!/bin/sh
 # Made by nestbox: starts the generators of systemd that have something to do in this container. See docs/whole-system.md, "What is left out".
 normal=$1 early=$2 late=$3 words= mounts= terminals= scripts=
 read -r line < /proc/1/cmdline
@@ -79,7 +100,7 @@ for script in /etc/init.d/*; do
 	[ -x "$script" ] && ! [ -e "/usr/lib/systemd/system/$name.service" ] && ! [ -e "/etc/systemd/system/$name.service" ] && scripts=yes
 done
 start() { [ -x "/usr/lib/systemd/system-generators/$1" ] && "/usr/lib/systemd/system-generators/$1" "$normal" "$early" "$late"; }
-${masks.map(({ name, when }) => `${when} && start ${name}\n`).join('')}${keeps ? lingering : ''}exit 0
+${masks.map(({ name, when }) => `${when} && start ${name}\n`).join('')}${keeps ? lingering : ''}${waited.length > 0 ? waiting(waited) : ''}exit 0
 `;
 
 /**
@@ -89,7 +110,7 @@ ${masks.map(({ name, when }) => `${when} && start ${name}\n`).join('')}${keeps ?
 const stamps: Made[] = ['/etc/.updated', '/var/.updated'].map((path) => ({ path, to: null, text: '', mode: 0o644, why: 'all is as new as /usr is' }));
 
 /** Every word that takes one of them back. */
-export const maskWords: readonly string[] = [...[...maskedUnits, ...maskedGenerators].map(({ name }) => name), keeper];
+export const maskWords: readonly string[] = [...[...maskedUnits, ...maskedGenerators].map(({ name }) => name), keeper, flush, sessions];
 
 /** The key of [root] that takes masks back. */
 export const unmasked = v.optional(v.pipe(v.union([v.literal('all'), v.array(v.picklist(maskWords))], 'expected "all", or a list of units and generators that nestbox masks'), says('What is started inside although it is of no use in a container: units and generators that nestbox masks in a root that boots, or "all" of them. See docs/whole-system.md.')));
@@ -112,6 +133,7 @@ export function masksOf(unmasked: Unmasked): Made[] {
   if (unmasked === 'all') return [];
   const is = ({ name }: { name: string }) => !unmasked.includes(name);
   const keeps = is({ name: keeper });
+  const waited = [flush, sessions].filter((name) => is({ name }));
   const link = (path: string, why: string, to = '/dev/null'): Made => ({ path, to, text: '', mode: 0o777, why });
   const sometimes = maskedGenerators.filter((mask) => mask.when !== undefined && is(mask));
   return [
@@ -120,7 +142,9 @@ export function masksOf(unmasked: Unmasked): Made[] {
     // In a folder of wishes a link to /dev/null takes back a wish, and not the unit.
     ...(keeps ? [link(`${folders.unit}/multi-user.target.wants/${keeper}`, 'the bus starts it for the first login')] : []),
     ...(sometimes.some(({ name }) => name === 'systemd-getty-generator') ? [link(`${folders.unit}/getty.target.wants/console-getty.service`, 'the login of the console', '/usr/lib/systemd/system/console-getty.service')] : []),
-    { path: `${folders.generator}/nestbox-generator`, to: null, text: generator(sometimes, keeps), mode: 0o755, why: 'starts those generators that have something to do' },
+    ...(waited.includes(flush) ? [link(`${folders.unit}/${flush}`, 'the journal is on the disk from its first line on'), { path: `${folders.unit}/systemd-journald.service.d/nestbox.conf`, to: null, text: flushed, mode: 0o644, why: 'tells the journal that /var is there' }] : []),
+    ...(waited.includes(sessions) ? [link(`${folders.unit}/${sessions}`, 'there is no /run/nologin to be taken away'), link('/etc/tmpfiles.d/systemd-nologin.conf', 'logins are let in from the start on')] : []),
+    { path: `${folders.generator}/nestbox-generator`, to: null, text: generator(sometimes, keeps, waited), mode: 0o755, why: 'starts those generators that have something to do' },
     ...stamps,
   ];
 }

@@ -65,6 +65,10 @@ test('a root that boots goes without what is made for computers: it is up whole,
     assert.equal(seen('systemctl', 'is-active', 'systemd-logind.service').stdout, 'active\n');
     succeeds(seen('logger', '--tag', 'nestbox-test', 'read back'));
     for (const limit = Date.now() + 10_000; !/read back/.test(seen('journalctl', '--sync', '--boot', '--identifier=nestbox-test', '--output=cat').stdout + seen('journalctl', '--boot', '--identifier=nestbox-test', '--output=cat').stdout); ) assert.ok(Date.now() < limit, 'the journal has it');
+    // Without being moved, and without a wait for those who log in.
+    assert.match(seen('sh', '-c', 'journalctl --header --file /var/log/journal/*/system.journal | head -1; ls /run/log/journal /run/nologin').stdout, /^File path: \/var\/log\/journal\/.*\n$/);
+    assert.match(seen('journalctl', '--boot', '--output=cat').stdout, /Journal started/);
+    assert.equal(seen('systemctl', 'is-active', 'systemd-journal-flush.service', 'systemd-user-sessions.service').stdout, 'inactive\ninactive\n');
     // What a word of the person asks for is found by the generators that are started when they have something to do.
     succeeds(seen('sh', '-c', 'echo "tmpfs /srv tmpfs size=1M 0 0" > /etc/fstab; systemctl daemon-reload; systemctl start srv.mount; findmnt --noheadings --output FSTYPE /srv'));
     assert.equal(seen('findmnt', '--noheadings', '--output', 'FSTYPE', '/srv').stdout, 'tmpfs\n');
@@ -72,4 +76,19 @@ test('a root that boots goes without what is made for computers: it is up whole,
     const { status, stderr } = await started.end('SIGTERM');
     assert.equal(status, 0, stderr);
   }
+});
+
+test('where something is mounted inside, the journal and the logins wait for it as on any computer', async (t) => {
+  create(t, 'boots-waits', `boot = true\n${root}`);
+  const inside = (...words: string[]) => nestbox(['exec', 'boots-waits', '--', ...words]);
+  const seen: string[] = [];
+  for (const prepare of ['echo "tmpfs /srv tmpfs size=1M 0 0" > /etc/fstab', 'rm /etc/fstab; printf "[Mount]\\nWhat=tmpfs\\nType=tmpfs\\n" > /etc/systemd/system/var-log-journal.mount; systemctl enable var-log-journal.mount; mkdir -p /etc/systemd/system/local-fs.target.wants; ln -s ../var-log-journal.mount /etc/systemd/system/local-fs.target.wants/']) {
+    succeeds(nestbox(['run', 'boots-waits', '--', 'sh', '-c', prepare]));
+    const started = running(t, ['run', 'boots-waits']);
+    for (const limit = Date.now() + 30_000; inside('timeout', '5', 'systemctl', 'is-system-running').stdout !== 'running\n'; await new Promise((resolve) => setTimeout(resolve, 100)))
+      assert.ok(Date.now() < limit, `${inside('systemctl', '--failed').stdout}${started.stderr()}`);
+    seen.push(inside('sh', '-c', 'systemctl is-active systemd-journal-flush.service systemd-user-sessions.service; systemctl show --property=StandardOutput systemd-journald.service; test -f /run/systemd/journal/flushed && journalctl --header | head -1; ls /run/nologin').stdout.replace(/[0-9a-f]{32}/, 'ID'));
+    assert.equal((await started.end('SIGTERM')).status, 0);
+  }
+  assert.deepEqual(seen, Array(2).fill('active\nactive\nStandardOutput=null\nFile path: /var/log/journal/ID/system.journal\n'));
 });
