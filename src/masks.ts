@@ -63,6 +63,9 @@ const sessions = 'systemd-user-sessions.service';
 /** The logins' keeper is not wanted by the system as it starts, but by the bus, which starts it for the first who asks for it: pam_systemd(8), loginctl(1), a display manager. */
 const keeper = 'systemd-logind.service';
 
+/** The bus is not wanted either: its socket is there from the start on, and starts it for the first who speaks on it. systemd joins it then. */
+const bus = 'dbus.service';
+
 /** Who lingers has programs from the start on, and these need it: loginctl(1). */
 const lingering = `for user in /var/lib/systemd/linger/*; do
 	[ -e "$user" ] && mkdir -p "$normal/multi-user.target.wants" && ln -sf /usr/lib/systemd/system/${keeper} "$normal/multi-user.target.wants/${keeper}"
@@ -110,7 +113,7 @@ ${masks.map(({ name, when }) => `${when} && start ${name}\n`).join('')}${keeps ?
 const stamps: Made[] = ['/etc/.updated', '/var/.updated'].map((path) => ({ path, to: null, text: '', mode: 0o644, why: 'all is as new as /usr is' }));
 
 /** Every word that takes one of them back. */
-export const maskWords: readonly string[] = [...[...maskedUnits, ...maskedGenerators].map(({ name }) => name), keeper, flush, sessions];
+export const maskWords: readonly string[] = [...[...maskedUnits, ...maskedGenerators].map(({ name }) => name), keeper, bus, flush, sessions];
 
 /** The key of [root] that takes masks back. */
 export const unmasked = v.optional(v.pipe(v.union([v.literal('all'), v.array(v.picklist(maskWords))], 'expected "all", or a list of units and generators that nestbox masks'), says('What is started inside although it is of no use in a container: units and generators that nestbox masks in a root that boots, or "all" of them. See docs/whole-system.md.')));
@@ -141,6 +144,7 @@ export function masksOf(unmasked: Unmasked): Made[] {
     ...maskedGenerators.filter(is).map(({ name, why }) => link(`${folders.generator}/${name}`, why)),
     // In a folder of wishes a link to /dev/null takes back a wish, and not the unit.
     ...(keeps ? [link(`${folders.unit}/multi-user.target.wants/${keeper}`, 'the bus starts it for the first login')] : []),
+    ...(is({ name: bus }) ? [link(`${folders.unit}/multi-user.target.wants/${bus}`, 'its socket starts it for the first who speaks on it')] : []),
     ...(sometimes.some(({ name }) => name === 'systemd-getty-generator') ? [link(`${folders.unit}/getty.target.wants/console-getty.service`, 'the login of the console', '/usr/lib/systemd/system/console-getty.service')] : []),
     ...(waited.includes(flush) ? [link(`${folders.unit}/${flush}`, 'the journal is on the disk from its first line on'), { path: `${folders.unit}/systemd-journald.service.d/nestbox.conf`, to: null, text: flushed, mode: 0o644, why: 'tells the journal that /var is there' }] : []),
     ...(waited.includes(sessions) ? [link(`${folders.unit}/${sessions}`, 'there is no /run/nologin to be taken away'), link('/etc/tmpfiles.d/systemd-nologin.conf', 'logins are let in from the start on')] : []),

@@ -58,7 +58,10 @@ test('a root that boots goes without what is made for computers: it is up whole,
     assert.equal(seen('systemctl', 'is-active', 'dev-hugepages.mount').stdout, 'inactive\n');
     // Whether it is started depends on what the console is; here it is no terminal.
     assert.match(seen('systemctl', 'show', '--property=Wants', 'getty.target').stdout, /console-getty\.service/, 'the console has a login, though no generator has asked for it');
-    assert.equal(seen('systemctl', 'is-active', 'systemd-logind.service').stdout, 'inactive\n');
+    assert.equal(seen('systemctl', 'is-active', 'systemd-logind.service', 'dbus.service', 'dbus.socket').stdout, 'inactive\ninactive\nactive\n');
+    // Who is not root asks systemd over the bus, and may be the first.
+    assert.equal(seen('setpriv', '--reuid=65534', '--clear-groups', 'systemctl', 'is-system-running').stdout, 'running\n');
+    assert.equal(seen('systemctl', 'is-active', 'systemd-logind.service', 'dbus.service').stdout, 'inactive\nactive\n');
     // PAM's session, as of any login: logind is started by the bus, and starts the user's own systemd.
     const session = seen('su', '--login', '--command', 'loginctl show-session --property=Name --value "$XDG_SESSION_ID"; systemctl --user is-system-running --wait; busctl --user call org.freedesktop.DBus / org.freedesktop.DBus GetId | cut -c1-3', 'root');
     assert.equal(session.stdout, 'root\nrunning\ns "\n', session.stderr);
