@@ -28,3 +28,26 @@ test('trixie: a second run of a machine goes without Node, in a scope with its d
   await computer.does('nestbox', 'clean', 'warm');
   assert.equal(await left(), before);
 });
+
+test('trixie: a machine that boots comes up without Node the second time, in its scope and with the filters that are kept, and leaves nothing', async (t) => {
+  const computer = await power(t, 'trixie');
+  await computer.write('/root/fake/node', '#!/bin/sh\necho >> /root/asked\nexec /usr/bin/node "$@"\n', 0o755);
+  await computer.write('/root/warm-boots.toml', 'name = "warm-boots"\nboot = true\nnetwork = "private"\n[limits]\ntasks = 90\n[root]\ndirectory = "/srv/roots/debian"\n');
+  await computer.does('nestbox', 'create', '/root/warm-boots.toml');
+  const left = () => computer.does('sh', '-c', 'cat /proc/mounts; systemctl list-units --plain --no-legend --all "*warm*"; ls -A /run /run/systemd/system /var/lib/nestbox/journal');
+  const before = await left();
+  const seen: { node: boolean; in: string }[] = [];
+  for (let i = 0; i < 2; i++) {
+    await computer.does('rm', '-f', '/root/asked');
+    const running = computer.start('sh', '-c', 'PATH=/root/fake:$PATH exec nestbox run warm-boots');
+    await computer.until('sh', '-c', 'nestbox exec --root warm-boots -- ip -4 -brief address show host0 | grep UP && nestbox exec --root warm-boots -- systemctl is-active multi-user.target');
+    const look = 'systemctl show --property=ActiveState,TasksMax machine-warm\\\\x2dboots.scope machine-warm-boots.scope; tr "\\0" "\\n" < /proc/$(pgrep -f "systemd-nspawn .*--machine=warm-boots" | head -1)/environ | grep SECCOMP';
+    seen.push({ node: (await computer.run('ls', '/root/asked')).status === 0, in: (await computer.run('sh', '-c', look)).stdout });
+    await computer.does('sh', '-c', 'kill -TERM $(sed "s/.*\\"pid\\":\\([0-9]*\\).*/\\1/" /run/nestbox/warm-boots/state.json)');
+    assert.equal((await running.ended).status, 0);
+    assert.equal(await left(), before);
+  }
+  assert.deepEqual(seen.map(({ node }) => node), [true, false]);
+  assert.match(seen[1]!.in, /TasksMax=90[\s\S]*^SYSTEMD_SECCOMP=0$/m);
+  assert.equal(seen[1]!.in, seen[0]!.in);
+});
