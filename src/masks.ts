@@ -76,7 +76,7 @@ done
 const waiting = (units: readonly string[]): string => `for unit in var var-log var-log-journal home; do
 	[ -e "${folders.unit}/$unit.mount" ] && mounts=yes
 done
-if [ "$words$mounts" ]; then
+if [ "$mounts" ]; then
 	for unit in ${units.join(' ')}; do cp "/usr/lib/systemd/system/$unit" "$early"; done
 	mkdir "$early/systemd-journald.service.d" && : > "$early/systemd-journald.service.d/nestbox.conf"
 fi
@@ -90,8 +90,13 @@ const generator = (masks: readonly Mask[], keeps: boolean, waited: readonly stri
 # Made by nestbox: starts the generators of systemd that have something to do in this container. See docs/whole-system.md, "What is left out".
 normal=$1 early=$2 late=$3 words= mounts= terminals= scripts=
 read -r line < /proc/1/cmdline
-case $line in /usr/lib/systemd/systemd | /lib/systemd/systemd | /usr/sbin/init | /sbin/init) ;; *) words=yes ;; esac
-[ -e /run/credentials/@system ] || [ -e /run/host/credentials ] && words=yes
+case $line in
+/usr/lib/systemd/systemd | /lib/systemd/systemd | /usr/sbin/init | /sbin/init) ;;
+*/systemdSYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1) ;; # of hosts with version 1 of control groups, from systemd 256 on
+*mount* | *volatile*) words=yes mounts=yes ;;
+*) words=yes ;;
+esac
+[ -e /run/credentials/@system ] || [ -e /run/host/credentials ] && words=yes mounts=yes
 read -r line < /proc/1/environ
 case $line in *container_ttys=*) terminals=yes ;; esac
 [ -e /etc/fstab ] && while read -r line || [ "$line" ]; do
