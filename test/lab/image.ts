@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Desktop, desktops, type Host, leaveOut, person, type Recipe, recipe } from './recipe.ts';
 
@@ -78,7 +78,7 @@ export const desktopDisk = (): Promise<string> => kept(cache, 'desktops', keyOf(
   progress(`desktops, ${Math.round((Date.now() - began) / 1000)} s: done`);
 });
 
-async function furnish({ suite, packages, files, enabled }: Desktop, tree: string): Promise<void> {
+async function furnish({ suite, packages, files, enabled, made }: Desktop, tree: string): Promise<void> {
   mkdirSync(dirname(tree), { recursive: true });
   await debian(suite, packages, tree);
   const inside = (...words: string[]) => does('chroot', tree, ...words);
@@ -91,6 +91,11 @@ async function furnish({ suite, packages, files, enabled }: Desktop, tree: strin
   }
   await inside('chown', '-R', `${person.name}:`, `/home/${person.name}`);
   if (enabled.length > 0) await inside('systemctl', '--quiet', 'enable', ...enabled);
+  for (const { path, to, text, mode } of made.filter(({ path }) => lstatSync(tree + path, { throwIfNoEntry: false }) === undefined)) {
+    mkdirSync(dirname(tree + path), { recursive: true });
+    if (to === null) writeFileSync(tree + path, text, { mode });
+    else symlinkSync(to, tree + path);
+  }
 }
 
 /** An ext4 with what is in a folder, and as many MiB free. All is written now what the kernel would else go on to write after mounting it. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'smol-toml';
+import { type Made, masksOf } from '../../src/masks.ts';
 
 /** The computers that there are, by the name of the Debian in them. */
 export const hosts = ['trixie', 'bookworm'] as const;
@@ -95,6 +96,8 @@ export interface Desktop {
   packages: string[];
   files: Record<string, string>;
   enabled: string[];
+  /** What nestbox makes in each root that boots. */
+  made: Made[];
 }
 
 /** The account in them, and its password. */
@@ -138,11 +141,11 @@ const init = ['systemd', 'systemd-sysv', 'dbus', 'dbus-user-session', 'libpam-sy
 /** Xorg under LightDM, and a Wayland compositor with seatd, of two releases. */
 export const desktops: Desktop[] = [
   {
-    name: 'work', suite: 'bookworm', packages: [...init, ...example('work-desktop').packages], enabled: [],
+    name: 'work', suite: 'bookworm', packages: [...init, ...example('work-desktop').packages], enabled: [], made: masksOf([]),
     files: { ...told, [`/home/${person.name}/.config/openbox/rc.xml`]: openbox, [`/home/${person.name}/.dmrc`]: '[Desktop]\nSession=openbox\n' },
   },
   {
-    name: 'private', suite: 'trixie', enabled: ['desktop.service', 'seatd.service'],
+    name: 'private', suite: 'trixie', enabled: ['desktop.service', 'seatd.service'], made: masksOf([]),
     packages: [...init, 'labwc', 'foot', 'seatd', 'fonts-dejavu-core', 'xkb-data', 'libgl1-mesa-dri', 'pulseaudio-utils', 'iproute2', 'procps'],
     files: { ...told, '/etc/systemd/system/desktop.service': session },
   },
