@@ -8,7 +8,7 @@ import { root } from '../nestbox.ts';
 test('where systemd is PID 1, a machine is a scope and its host programs are units, and nothing of them is left', async (t) => {
   const host = await boot(t);
   writeFileSync(`${host.folder}/machine.toml`, `name = "a-b"\nuser = "tester"\nephemeral = true\nnetwork = "none"\naudio = "playback"\ndisplay = "headless"\nlimits = { tasks = 150 }\ndevices = ["/dev/granted"]
-run = ["sh", "-c", "xlogo -geometry 200x200+50+50 -bg '#ff8800' -fg '#ff8800' & exec 3<>/dev/granted && echo opened; sleep 1; cat /proc/self/cgroup; sleep 60"]\n${root}`);
+run = ["sh", "-c", "xlogo -geometry 200x200+50+50 -bg '#ff8800' -fg '#ff8800' & exec 3<>/dev/granted && echo opened; until xwininfo -name xlogo | grep -q IsViewable; do sleep 0.1; done; sleep 1; echo drawn; cat /proc/self/cgroup; sleep 60"]\n${root}`);
   const units = "systemctl list-units --all --no-legend --plain 'nestbox-*' 'machine-*.scope' | cut -d' ' -f1 | sort | tr '\\n' ' '";
   const files = 'find /run/nestbox /run/systemd/nspawn /var/lib/nestbox /tmp/.X11-unix -xdev 2>/dev/null | grep -v /templates/ | sort; grep nestbox/ /proc/self/mountinfo | grep -v templates';
   host.run('node /opt/nestbox/nestbox.cjs clean'); // the store's own folders
@@ -16,7 +16,7 @@ run = ["sh", "-c", "xlogo -geometry 200x200+50+50 -bg '#ff8800' -fg '#ff8800' & 
   const before = host.run(files).output;
 
   const seen = host.run(`node /opt/nestbox/nestbox.cjs run /mnt/machine.toml > /mnt/out 2>&1 &
-    n=0; until node /opt/nestbox/nestbox.cjs screenshot a-b /mnt/shot.png 2>/dev/null && [ $n -gt 2 ]; do n=$((n + 1)); sleep 0.5; [ $n -lt 60 ] || break; done
+    n=0; until grep -q drawn /mnt/out; do n=$((n + 1)); sleep 0.5; [ $n -lt 60 ] || break; done; node /opt/nestbox/nestbox.cjs screenshot a-b /mnt/shot.png
     ${units}; echo; machinectl list --no-legend; systemctl show -P TasksMax -P DevicePolicy 'machine-a\\x2db.scope'
     kill -KILL $!; wait $!; echo "killed"; ${units}; echo; node /opt/nestbox/nestbox.cjs clean; echo "cleaned $?"; ${units}`);
   const out = readFileSync(`${host.folder}/out`, 'utf8');
