@@ -11,6 +11,7 @@ import { folder, program } from '../nestbox.ts';
 const budget: [bench: string, rounds: number][] = [
   ['startup', 7],
   ['create second', 5],
+  ['boot', 3],
   ['scale', 2],
   ['graphics', 2],
   ['sound', 1],
