@@ -48,14 +48,14 @@ const kinds: readonly Step['kind'][] = ['mkdir', 'write', 'overlay', 'bind', 'tm
 /** The same triplets as in probe(): the name of a library there has systemd's version. */
 const libraries = ['/usr/lib', '/usr/lib64'].flatMap((folder) => ['', ...['x86_64', 'i386', 'aarch64', 'riscv64', 'powerpc64le', 's390x'].map((processor) => `/${processor}-linux-gnu`), '/arm-linux-gnueabihf'].map((triplet) => `${folder}${triplet}/systemd`));
 
-/** What is granted depends on what is watched. */
-export const asksForWatched = ({ grants }: Pick<Spec, 'grants'>): boolean =>
-  grants.every(({ topic, kind, options }) => topics[topic]?.includes(kind) && (topic !== 'network' || portsOf(options).length === 0) && (topic !== 'devices' || (options as string[]).every((name) => name.startsWith('/'))));
+/** What is asked for depends on what is watched, and there is another run of it. */
+export const asksForWatched = ({ engine, ephemeral, fleeting, grants }: Spec): boolean => engine === 'nspawn' && !ephemeral && !fleeting
+  && grants.every(({ topic, kind, options }) => topics[topic]?.includes(kind) && (topic !== 'network' || portsOf(options).length === 0) && (topic !== 'devices' || (options as string[]).every((name) => name.startsWith('/'))));
 
 /** Of the host it depends on what is watched, and on nothing else. */
-export function isWatched({ way, engine, ephemeral, fleeting, source, emulation, edits, links, linkerCache }: Machine, spec: Spec): boolean {
+export function isWatched({ way, source, emulation, edits, links, linkerCache }: Machine, spec: Spec): boolean {
   const isPlain = links.length === 0 && linkerCache === null && edits.libraries.length === 0 && edits.classes.length === 0;
-  return way === 'run' && engine === 'nspawn' && !ephemeral && !fleeting && source.kind !== 'host' && volumeOf(source) === null && !emulation && isPlain && asksForWatched(spec);
+  return way === 'run' && source.kind !== 'host' && volumeOf(source) === null && !emulation && isPlain && asksForWatched(spec);
 }
 
 /** What a display is for a system inside depends on what is installed there; of another init than systemd it is not known where it is. */

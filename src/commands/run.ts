@@ -75,8 +75,8 @@ function locked(name: string, { programs }: Facts, work: () => void): void {
 }
 
 /** Nothing has to be made for it, and native code does what such machines ask for. Whether it is warm is told when it has met the host. */
-const mayBeWarm = ({ name, fleeting, engine, ...spec }: Spec, { root, store: { machines } }: Facts): boolean =>
-  root && !fleeting && engine === 'nspawn' && machines.some((made) => made.name === name) && !isTaken(name) && asksForWatched(spec);
+const mayBeWarm = (spec: Spec, { root, store: { machines } }: Facts): boolean =>
+  root && asksForWatched(spec) && machines.some(({ name }) => name === spec.name) && !isTaken(spec.name);
 
 /** `--record-audio out.wav` is [audio.playback] record = "out.wav". */
 function withRecording(spec: Spec, path: string | undefined): Spec {

@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, copyFileSync, existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { apply } from '../../src/apply.ts';
+import { linux } from '../../src/host/linux.ts';
 import { type Desktop, desktops, type Host, leaveOut, person, type Recipe, recipe } from './recipe.ts';
 
 /** Where disks and warm states are kept. What is in there can be deleted at any time that no computer runs. */
@@ -91,11 +93,7 @@ async function furnish({ suite, packages, files, enabled, made }: Desktop, tree:
   }
   await inside('chown', '-R', `${person.name}:`, `/home/${person.name}`);
   if (enabled.length > 0) await inside('systemctl', '--quiet', 'enable', ...enabled);
-  for (const { path, to, text, mode } of made.filter(({ path }) => lstatSync(tree + path, { throwIfNoEntry: false }) === undefined)) {
-    mkdirSync(dirname(tree + path), { recursive: true });
-    if (to === null) writeFileSync(tree + path, text, { mode });
-    else symlinkSync(to, tree + path);
-  }
+  await apply([{ kind: 'mask', root: tree, made }], linux({}), null);
 }
 
 /** An ext4 with what is in a folder, and as many MiB free. All is written now what the kernel would else go on to write after mounting it. */

@@ -1,16 +1,21 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import test, { type TestContext } from 'node:test';
 import { power } from './computer.ts';
 
 /** Runs without Node where systemd is PID 1: their containers are in scopes of its own. */
 
-test('trixie: a second run of a machine goes without Node, in a scope with its device list and limits, and leaves nothing', async (t) => {
+/** A machine that is made, on a computer with a `node` that notes in /root/asked that it was asked for; and what is to be left of its runs. */
+async function made(t: TestContext, name: string, more: string) {
   const computer = await power(t, 'trixie');
   await computer.write('/root/fake/node', '#!/bin/sh\necho >> /root/asked\nexec /usr/bin/node "$@"\n', 0o755);
-  await computer.write('/root/warm.toml', 'name = "warm"\nnetwork = "none"\nuser = "listener"\ndevices = ["/dev/snd/controlC0"]\n[limits]\ntasks = 40\n[root]\ndirectory = "/srv/roots/debian"\n');
-  await computer.does('nestbox', 'create', '/root/warm.toml');
+  await computer.write(`/root/${name}.toml`, `name = "${name}"\n${more}\n[root]\ndirectory = "/srv/roots/debian"\n`);
+  await computer.does('nestbox', 'create', `/root/${name}.toml`);
   const left = () => computer.does('sh', '-c', 'cat /proc/mounts; systemctl list-units --plain --no-legend --all "*warm*"; ls -A /run /run/systemd/system /var/lib/nestbox/journal');
-  const before = await left();
+  return { computer, left, before: await left() };
+}
+
+test('trixie: a second run of a machine goes without Node, in a scope with its device list and limits, and leaves nothing', async (t) => {
+  const { computer, left, before } = await made(t, 'warm', 'network = "none"\nuser = "listener"\ndevices = ["/dev/snd/controlC0"]\n[limits]\ntasks = 40');
   const run = (script: string) => computer.run('sh', '-c', `rm -f /root/asked; PATH=/root/fake:$PATH nestbox run warm -- sh -c '${script}'; status=$?; [ -e /root/asked ] && echo with Node; exit $status`);
   const look = 'id -un; cat /proc/self/cgroup; dd if=/dev/snd/controlC0 of=/dev/null count=0 2>/dev/null && echo opened; exit 7';
   const first = await run(look);
@@ -30,12 +35,7 @@ test('trixie: a second run of a machine goes without Node, in a scope with its d
 });
 
 test('trixie: a machine that boots comes up without Node the second time, in its scope and with the filters that are kept, and leaves nothing', async (t) => {
-  const computer = await power(t, 'trixie');
-  await computer.write('/root/fake/node', '#!/bin/sh\necho >> /root/asked\nexec /usr/bin/node "$@"\n', 0o755);
-  await computer.write('/root/warm-boots.toml', 'name = "warm-boots"\nboot = true\nnetwork = "private"\n[limits]\ntasks = 90\n[root]\ndirectory = "/srv/roots/debian"\n');
-  await computer.does('nestbox', 'create', '/root/warm-boots.toml');
-  const left = () => computer.does('sh', '-c', 'cat /proc/mounts; systemctl list-units --plain --no-legend --all "*warm*"; ls -A /run /run/systemd/system /var/lib/nestbox/journal');
-  const before = await left();
+  const { computer, left, before } = await made(t, 'warm-boots', 'boot = true\nnetwork = "private"\n[limits]\ntasks = 90');
   const seen: { node: boolean; in: string }[] = [];
   for (let i = 0; i < 2; i++) {
     await computer.does('rm', '-f', '/root/asked');
