@@ -138,7 +138,8 @@ static void keep_mirror(const char *real, dev_t node) {
 	mirror->next = mirrors;
 	mirrors = mirror;
 	listen_to(mirror, mirror->uinput);
-	waiting = 1;
+	/* Before anybody inside hears of it: what is typed there from then on is for whoever is visible. */
+	waiting |= !settle(mirror, visible, now());
 	/* Where udevd's messages are heard inside without us, the node must be there before they are. */
 	if (relay.uid == 0 && fstat(mirror->own, &found) == 0) {
 		struct device own = { .subsystem = "input", .has_node = 1, .node = found.st_rdev };

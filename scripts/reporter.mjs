@@ -1,10 +1,14 @@
-// Prints each file's tests as they end, failures with their reason, and at last what has failed once more, how long each file took, and the line that sums up.
+// Prints each file's tests as they end, failures with their reason, and at last how long each file took, all failures once more, also those
+// of tests that passed when they were run again, and the line that sums up.
 import { basename } from 'node:path';
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
 const skips = new Map();
 const failures = [];
+const unsteady = new Map();
 const seconds = new Map();
+
+const indented = (error) => String(error?.stack ?? error).replace(/^/gm, '        ');
 
 /** What is printed of a failure. */
 function failed(text) {
@@ -17,6 +21,13 @@ function failed(text) {
 export default async function* report(events) {
   for await (const { type, data } of events) {
     if (type === 'test:stdout' || type === 'test:stderr') yield data.message;
+    if (type === 'again') {
+      const error = data.details.error?.cause ?? data.details.error;
+      const text = `AGAIN   ${data.name} (${data.file})\n${indented(error)}\n`;
+      unsteady.set(`${data.file} ${data.name}`, text);
+      yield text;
+      continue;
+    }
     if (type !== 'test:pass' && type !== 'test:fail') continue;
     if (data.details?.type === 'suite') continue;
     const { name, file, nesting, details, skip, todo } = data;
@@ -35,13 +46,15 @@ export default async function* report(events) {
       yield `ok      ${name} (${Math.round(details.duration_ms)} ms)\n`;
     } else {
       if (details.error?.failureType === 'subtestsFailed') continue; // its subtests are counted
+      unsteady.delete(`${file} ${name}`);
       const error = details.error?.cause ?? details.error;
-      yield failed(`FAILED  ${name} (${file})\n${String(error?.stack ?? error).replace(/^/gm, '        ')}\n`);
+      yield failed(`FAILED  ${name} (${file})\n${indented(error)}\n`);
     }
   }
   const slow = [...seconds].filter(([, time]) => time >= 10).sort(([, a], [, b]) => b - a);
   yield slow.map(([file, time]) => `${Math.round(time)} s: ${basename(file)}\n`).join('');
   yield failures.join('');
+  for (const text of unsteady.values()) yield `passed when it was run again:\n${text}`;
   for (const [reason, count] of skips) yield `${count} skipped: ${reason}\n`;
   yield `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`;
 }
