@@ -15,7 +15,10 @@ const rounds = asked ?? 9;
 /** With Mesa, which draws with the processor where there is no card: llvmpipe. */
 const withMesa = shared.replace(/\]\n$/, ', "mesa-utils", "libgl1-mesa-dri"]\n');
 
-/** What x11perf does, and how it calls that in its lines. */
+/** As often as takes about a second: x11perf that is to find that out by itself takes ten. */
+const repetitions: Record<string, number> = { noop: 50_000_000, rect500: 50_000, copywinwin500: 9_000, putimage500: 1_250, shmput500: 8_000 };
+const x11perf = (drawing: string) => ['x11perf', '-repeat', '1', ...(repetitions[drawing] ? ['-reps', `${repetitions[drawing]}`] : []), `-${drawing}`];
+
 const named = words.filter((word) => word !== 'trial');
 const drawings = short ? ['rect500'] : named.length > 0 ? named.filter((word) => word !== 'glxgears') : ['noop', 'rect500', 'copywinwin500', 'putimage500', 'shmput500'];
 /** Memory cannot be shared over the bound socket: that ends x11perf. */
@@ -25,8 +28,8 @@ const hasGears = !short && existsSync('/usr/bin/glxgears') && (named.length === 
 const ends: (() => unknown)[] = [];
 const t = { after: (end: () => unknown) => void ends.unshift(end), skip: (why: string) => { throw new Error(why); } } as unknown as TestContext;
 
-/** "   5000 reps @   0.1783 msec (  5610.0/sec): 500x500 rectangle" -> ms; with several repetitions the last line has what they have in common. */
-const perOperation = (said: string): number => Number(/reps? @\s*([\d.]+) msec/.exec(said)?.[1]);
+/** "   5000 reps @   0.1783 msec (  5610.0/sec): 500x500 rectangle" -> ms */
+const perOperation = (said: string): number => 1000 / Number(/reps? @.*\(\s*([\d.]+)\/sec\)/.exec(said)?.[1]);
 /** "301 frames in 5.0 seconds = 60.0 FPS" -> ms a frame */
 const perFrame = (said: string): number => 1000 / Number(/= *([\d.]+) FPS/.exec(said)?.[1]);
 
@@ -46,7 +49,6 @@ await inFolder(async (folder) => {
     const authority = `${folder}/authority`;
     writeXauthorityFile(authority, screen!.key);
     const host = { DISPLAY: `:${screen!.display}`, XAUTHORITY: authority };
-    const x11perf = (drawing: string) => ['x11perf', '-time', '1', '-repeat', '1', `-${drawing}`];
     // It counts the frames of five seconds each, and goes on for ever.
     const gears = ['sh', '-c', 'vblank_mode=0 timeout -s INT 12 glxgears -geometry 300x300 || true'];
 
@@ -110,7 +112,7 @@ async function trial(host: Record<string, string>, saying: (name: string, argv: 
       const key = `${drawing}, ${name}`;
       let before = 0;
       variants.push({
-        ...saying(key, ['x11perf', '-time', '1', '-repeat', '1', `-${drawing}`], { DISPLAY: `:${number}`, XAUTHORITY: host.XAUTHORITY! }, perOperation),
+        ...saying(key, x11perf(drawing), { DISPLAY: `:${number}`, XAUTHORITY: host.XAUTHORITY! }, perOperation),
         before: () => { before = spent(); },
         after: () => void processor.set(key, [...(processor.get(key) ?? []), spent() - before]),
       });

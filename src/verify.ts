@@ -44,8 +44,8 @@ export type Try =
   | readonly ['limit', of: 'cpu' | 'memory' | 'tasks' | 'weight']
   /** Ports of the host that lead to it, by the rules in its table of nft. */
   | readonly ['ports', table: string]
-  /** Places inside at which something of the host is mounted. */
-  | readonly ['mounts']
+  /** Places inside at which something of the host is mounted; `given`: where it is to be, and what of the host, in turn. */
+  | readonly ['mounts', ...given: string[]]
   /** Lines of devices.list of its control group, with dots for blanks. */
   | readonly ['list']
   /** A sound server of the host, by the id that it lets in. */

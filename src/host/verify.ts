@@ -130,7 +130,7 @@ async function onHost(tried: Try, { leader: { pid }, groups }: RunningMachine, f
       const { code, stdout } = await linux(facts.programs).run(['nft', 'list', 'table', 'ip', tried[1]]);
       return code === 0 ? portsIn(stdout).join(',') : 'no table';
     }
-    case 'mounts': return ofTheHost(pid).join(',');
+    case 'mounts': return ofTheHost(pid, tried.slice(1)).join(',');
     case 'list': return groups.flatMap((group) => text(`${group}/devices.list`).split('\n').filter(Boolean)).map(dotted).join(',');
     case 'behind': return (await answered(facts.programs['nestbox-native']!, ['launch', '--user', tried[3], '--', facts.programs['nestbox-native']!, 'verify', 'try'], [`0 ${['sound', tried[1], tried[2]].map(encoded).join(' ')}`])).answers.get(0) ?? null;
     case 'serves': return serves(tried[1]);
@@ -174,10 +174,13 @@ function limitOf(of: keyof typeof limitFiles, groups: readonly string[]): string
   return numbers.length === 0 || (of === 'memory' && least > 2 ** 60) ? 'none' : `${Number(least.toFixed(3))}`;
 }
 
-/** Where something is mounted inside that is a file system of the host, and not below the machine's own root. */
-function ofTheHost(pid: number): string[] {
+/** Where something is mounted inside that is a file system of the host, and not below the machine's own root. `given`: as in Try. */
+function ofTheHost(pid: number, given: readonly string[]): string[] {
   const hosts = new Set(readMounts().map(({ device }) => device));
   const mounts = readMounts(`${pid}`);
   const root = mounts.findLast(({ at }) => at === '/');
-  return [...new Set(mounts.filter((one) => one.at !== '/' && hosts.has(one.device) && !(root && one.device === root.device && isWithin(one.root, root.root))).map(({ at }) => at))];
+  const places = new Set(mounts.filter((one) => one.at !== '/' && hosts.has(one.device) && !(root && one.device === root.device && isWithin(one.root, root.root))).map(({ at }) => at));
+  // A link in its root leads a file that is mounted over it elsewhere: what is there, and not at the link itself, is what was to be at the link.
+  const led = given.flatMap((to, i) => (i % 2 === 0 && !places.has(to) ? [{ to, id: idOf(given[i + 1]!) }] : []));
+  return [...places].map((at) => led.find(({ id }) => id !== null && id === idOf(`/proc/${pid}/root${at}`))?.to ?? at);
 }

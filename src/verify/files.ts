@@ -39,7 +39,7 @@ export const files: Tries = (subject) => {
     }),
     ...hidden.filter((path) => !isGiven(path)).map((path) => ({ what: `see ${path} of the host`, asked: 'default', as: 'root' as const, try: ['same', path, path] as const, expect: 'denied' as const, layer: 'mount' as const, sum: 'files of others' })),
     {
-      what: 'mounts of the host', asked: keyed(subject, ['files']), as: 'host', try: ['mounts'], layer: 'mount',
+      what: 'mounts of the host', asked: keyed(subject, ['files']), as: 'host', try: ['mounts', ...spoken.flatMap(({ to, from }) => [to, from])], layer: 'mount',
       expect: { only: [...everywhere, ...seenBinds.map(({ to }) => to), ...ofEngine, ...(source.kind === 'host' ? source.folders.map((folder) => `/${folder}`) : []), ...(machine.account.uid === 0 ? ['/run/user/0'] : [])] },
     },
     // An init takes the one of its own /etc/hostname.

@@ -67,7 +67,7 @@ test('a boot partition that this kernel cannot mount (FAT) is told, and the rest
   assert.deepEqual([loopsOver(made.path), differences(before), names(made, rootAt, '/srv')], [[], [], ['made']]);
 });
 
-test('a machine is made of an image by create, and a program joins one that runs', async (t) => {
+test('a machine is made of an image by create, and a program joins one that runs, which is as its file says', async (t) => {
   const made = image(t, 'mbr', 'image-made.img');
   const before = snapshot();
   t.after(() => nestbox(['rm', 'image-made']));
@@ -78,6 +78,7 @@ test('a machine is made of an image by create, and a program joins one that runs
   const run = running(t, ['run', made.path, '--', 'sh', '-c', 'echo up; sleep 60']);
   await run.says(/up/);
   assert.equal(succeeds(nestbox(['exec', 'image-made', '--', 'cat', '/boot/cmdline.txt'])).stdout, 'console=tty1\n');
+  assert.match(succeeds(nestbox(['verify', 'image-made'])).stdout, /^image-made has what its file gives it, and nothing else\.$/m);
   succeeds(nestbox(['stop', 'image-made']));
   await run.end(null);
   untouched(made, before);

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { diskImage, type Made, MiB } from '../disk-images.ts';
-import { folder, nestbox } from '../nestbox.ts';
+import { folder, nestbox, running } from '../nestbox.ts';
 import { create, machine, says, succeeds, templateOf } from '../roots.ts';
 import { differences, snapshot } from '../snapshot.ts';
 
@@ -34,14 +34,19 @@ const isClean = ({ path, start }: Made) => spawnSync('e2fsck', ['-fn', `${path}?
 const reads = ({ path, start }: Made, file: string) => spawnSync('debugfs', ['-R', `cat ${file}`, `${path}?offset=${start}`], { encoding: 'utf8' }).stdout;
 
 for (const [architecture, processor] of [['arm64', 'aarch64'], ['armhf', 'armv7l']] as const)
-  test(`an image of a Pi (${architecture}): its processor, a package that is installed, and its program`, { skip }, (t) => {
+  test(`an image of a Pi (${architecture}): its processor, a package that is installed, and its program; and it is as its file says`, { skip }, async (t) => {
     const made = image(t, architecture);
     const deb = packed(t, architecture);
     const before = snapshot();
-    const run = (...argv: string[]) => succeeds(nestbox(['run', machine(t, 'used-pi', `files = ["${deb}"]\nnetwork = "none"\n[root]\nimage = "${made.path}"\n`), '--', ...argv], { timeout: 300_000 })).stdout;
+    const file = machine(t, 'used-pi', `files = ["${deb}"]\nnetwork = "none"\n[root]\nimage = "${made.path}"\n`);
+    const run = (...argv: string[]) => succeeds(nestbox(['run', file, '--', ...argv], { timeout: 300_000 })).stdout;
     const said = run('sh', '-ec', `uname -m; apt-get install -y --no-install-recommends ${deb} > /srv/log 2>&1; says-it installed; dpkg --audit`);
     assert.equal(said, `${processor}\ninstalled\n`, reads(made, '/srv/log'));
     assert.equal(run('says-it', 'again'), 'again\n');
+    const waits = running(t, ['run', file, '--', 'sh', '-c', 'echo up; exec sleep 1000']);
+    await waits.says(/up/);
+    assert.match(succeeds(nestbox(['verify', 'used-pi'])).stdout, /^used-pi has what its file gives it, and nothing else\.$/m);
+    await waits.end();
     succeeds(nestbox(['rm', 'used-pi']));
     assert.deepEqual(differences(before), []);
     assert.ok(isClean(made));

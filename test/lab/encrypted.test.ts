@@ -5,6 +5,7 @@ import { assertSomeTone, samplesOf, wav } from '../sound.ts';
 import { type Computer, newest, power } from './computer.ts';
 import { desktop, greeter, home, logIn, plain, there, types } from './desktops.ts';
 import { reads } from './screen.ts';
+import { verified } from './verified.ts';
 
 /** The work desktop on an encrypted volume of a volume group: closed, and its key in a file. */
 async function encrypt(computer: Computer): Promise<void> {
@@ -47,6 +48,7 @@ for (const host of newest)
     assert.equal(started.status, 0, started.stderr);
     await logIn(computer, mounted);
     await types(computer, mounted, 'encrypted');
+    await verified(computer, 'work');
 
     await computer.write(`${home(mounted)}/tone.wav`, wav(440, 4));
     for (const again of [false, true]) {
