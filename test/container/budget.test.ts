@@ -10,7 +10,9 @@ import { folder, program } from '../nestbox.ts';
 /** A line for each bench, with words of its own, and how many rounds are enough for its medians. */
 const budget: [bench: string, rounds: number][] = [
   ['startup', 7],
+  ['window', 9],
   ['create second', 5],
+  ['image', 3],
   ['boot', 3],
   ['scale', 2],
   ['graphics', 2],
