@@ -23,7 +23,7 @@ async function* eventsOf(file, names) {
 async function runFile(file) {
   const again = new Set();
   for await (const event of eventsOf(file, testNamePatterns)) {
-    const { name, file: of, nesting } = event.data;
+    const { name, file: of, nesting } = event.data ?? {};
     if (isLab(file) && event.type === 'test:fail' && nesting === 0 && of !== undefined && name !== of) {
       again.add(name);
       events.write({ type: 'again', data: event.data });
@@ -31,7 +31,7 @@ async function runFile(file) {
   }
   if (again.size === 0) return;
   const names = [...again].map((name) => new RegExp(`^${name.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')}$`));
-  for await (const event of eventsOf(file, names)) if (event.data.skip === undefined) events.write(event); // the others have had their turn
+  for await (const event of eventsOf(file, names)) if (event.data?.skip === undefined) events.write(event); // the others have had their turn
 }
 
 async function lane(...queues) {

@@ -5,7 +5,7 @@ import { assertSomeTone, samplesOf, wav } from '../sound.ts';
 import { type Computer, newest, power } from './computer.ts';
 import { desktop, greeter, home, logIn, plain, there, types } from './desktops.ts';
 import { reads } from './screen.ts';
-import { verified } from './verified.ts';
+import { differencesOf } from './verified.ts';
 
 /** The work desktop on an encrypted volume of a volume group: closed, and its key in a file. */
 async function encrypt(computer: Computer): Promise<void> {
@@ -48,7 +48,8 @@ for (const host of newest)
     assert.equal(started.status, 0, started.stderr);
     await logIn(computer, mounted);
     await types(computer, mounted, 'encrypted');
-    await verified(computer, 'work');
+    const { status, said } = await differencesOf(computer, 'work', ['SUDO_UID=1000', 'SUDO_GID=1000']);
+    assert.deepEqual([status, said], [0, '']);
 
     await computer.write(`${home(mounted)}/tone.wav`, wav(440, 4));
     for (const again of [false, true]) {
