@@ -24,12 +24,14 @@ interface Process {
   parent: number;
   started: string;
   state: string;
+  /** Bits of the kernel's: PF_EXITING, PF_SIGNALED. */
+  flags: number;
 }
 
 function allProcesses(): Process[] {
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => {
     const fields = attempt(() => readFileSync(`/proc/${name}/stat`, 'utf8').replace(/^.*\) /s, '').split(' '), null);
-    return fields ? [{ pid: Number(name), state: fields[0]!, parent: Number(fields[1]), started: fields[19]! }] : [];
+    return fields ? [{ pid: Number(name), state: fields[0]!, parent: Number(fields[1]), flags: Number(fields[6]), started: fields[19]! }] : [];
   });
 }
 
@@ -60,8 +62,29 @@ export function snapshot(): Snapshot {
   };
 }
 
+/** It has been killed, and has only to get a processor to be gone: what dies with its parent is told so by the kernel before anybody hears of the parent's end. */
+function isDying({ pid, state, flags }: Process): boolean {
+  if (state === 'Z') return false;
+  const pending = attempt(() => readFileSync(`/proc/${pid}/status`, 'utf8'), '').match(/^(Sig|Shd)Pnd:\s*\w+$/gm) ?? [];
+  return (flags & (exiting | signaled)) !== 0 || pending.some((line) => ((BigInt(`0x${line.split(/\s+/)[1]}`) >> 8n) & 1n) === 1n); // SIGKILL is 9
+}
+
+/** linux/sched.h */
+const [exiting, signaled] = [0x4, 0x400];
+
+/** Loop devices that somebody, such as udev, has open a moment longer than whoever detached them: losetup(8). */
+const lazyLoops = (): string[] => readdirSync('/sys/block').filter((name) => name.startsWith('loop') && attempt(() => readFileSync(`/sys/block/${name}/loop/autoclear`, 'utf8').trim(), '0') === '1' && !isMounted(name));
+const isMounted = (loop: string): boolean => readFileSync('/proc/self/mountinfo', 'utf8').includes(` /dev/${loop} `);
+
+/** Waits for what the kernel has still to take away, by what it says of that. What nobody has ended is not waited for. */
+function settle(before: Snapshot): void {
+  for (const limit = Date.now() + 20_000; Date.now() < limit; Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20))
+    if (!allProcesses().some((process) => !before.processes.has(`${process.pid} ${process.started}`) && isDying(process)) && lazyLoops().every((name) => [...before.lines].some((line) => line.startsWith(`loop ${name} `)))) return;
+}
+
 /** What is there now and was not before, or the other way round; nothing: the host is as it was. */
 export function differences(before: Snapshot): string[] {
+  settle(before);
   const after = snapshot();
   const processes = allProcesses();
   const byPid = new Map(processes.map((process) => [process.pid, process]));
