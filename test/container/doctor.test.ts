@@ -14,7 +14,7 @@ const node = process.execPath;
 
 /** doctor after a script, in namespaces of these kinds; the script sees it as "$@". */
 function within(kinds: string[], script: string, ...options: string[]): Result {
-  const { status, stdout, stderr } = spawnSync('unshare', [...kinds, 'sh', '-ec', script, 'sh', node, program, 'doctor', ...options], { encoding: 'utf8', timeout: 30_000 });
+  const { status, stdout, stderr } = spawnSync('unshare', [...kinds, 'sh', '-ec', script, 'sh', node, program, 'doctor', ...options], { encoding: 'utf8', timeout: 120_000 });
   return { status, stdout, stderr };
 }
 
