@@ -24,6 +24,19 @@ export function tinyRoot(path: string): string {
   return path;
 }
 
+/** Detaches a loop device, and waits until it is free: who has just opened it, as udev does, has it a moment longer. */
+export function detach(device: string): void {
+  says('losetup', '--detach', device);
+  says('sh', '-c', 'for n in $(seq 500); do [ -e "/sys/block/${1##*/}/loop/backing_file" ] || exit 0; sleep 0.02; done; echo "$1 is in use" >&2; exit 1', 'sh', device);
+}
+
+/** Unmounts what mount(8) has mounted by a loop device of its own, and waits until that is free as well. */
+export function unmountLoop(at: string): void {
+  const device = says('findmnt', '--noheadings', '--output', 'SOURCE', at).trim();
+  says('umount', at);
+  says('sh', '-c', 'for n in $(seq 500); do [ -e "/sys/block/${1##*/}/loop/backing_file" ] || exit 0; sleep 0.02; done; echo "$1 is in use" >&2; exit 1', 'sh', device);
+}
+
 /** All that can be told of the files below `path`, a line each, and of their extended attributes. Directories have sizes of their own. */
 export function listing(path: string): string[] {
   const files = says('find', path, '-printf', '%P|%y|%m|%U:%G|%n|%T@|%l|%s\\0').split('\0').filter(Boolean);
