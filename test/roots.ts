@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { folder, nestbox, type Result } from './nestbox.ts';
+import { isDying, settle } from './snapshot.ts';
 
 /** What the tests of the sources of roots share. */
 
@@ -122,8 +123,17 @@ export function left(name: string): string[] {
   return [...files, ...unfinished, ...mounts.map((at) => `mount ${at}`), ...processesOf(name).map(({ pid, command }) => `process ${pid} ${command}`)];
 }
 
-/** Processes that have the machine in their command line or among the mounts that they see. */
+/** Processes that have the machine in their command line or among the mounts that they see; those that have been killed are waited for. */
 export function processesOf(name: string): { pid: number; command: string }[] {
+  let found: { pid: number; command: string }[] = [];
+  settle(() => {
+    found = processesNow(name);
+    return !found.some(({ pid }) => isDying(pid));
+  });
+  return found;
+}
+
+function processesNow(name: string): { pid: number; command: string }[] {
   const own = new RegExp(`(nestbox/|--machine=|\\.)${name}(/|\\s|$)`, 'm');
   return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid).flatMap((pid) => {
     try {
