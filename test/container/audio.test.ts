@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { chownSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { folder, machineFile, nestbox, root, running } from '../nestbox.ts';
-import { assertTone, readWav } from '../sound.ts';
+import { assertPausedTone, assertTone, readWav } from '../sound.ts';
 import { hasPulseAudio, pause, person, personAt, tone } from '../sound-server.ts';
 
 const machine = (t: TestContext, name: string, more: string) => machineFile(t, `name = "${name}"\nephemeral = true\nnetwork = "none"\n${more}\n${root}`);
@@ -88,8 +88,8 @@ test('what only plays reaches the sound server of the person, where their PULSE_
   const heard = await host.heard();
   const { status, stderr } = await run.end();
   assert.equal(status, 0, stderr);
-  assertTone(heard, 440);
-  assertTone(readWav(path), 440);
+  assertPausedTone(heard, 440);
+  assertPausedTone(readWav(path), 440);
   assert.deepEqual(readFileSync(host.cookie), before);
   for (const limit = Date.now() + 10_000; /./.test(host.pactl('list', 'sink-inputs', 'short').stdout); await pause(50)) assert.ok(Date.now() < limit, 'its stream has ended with the machine');
 });
