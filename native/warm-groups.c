@@ -32,7 +32,7 @@ static int kill_in(const char *folder) {
 }
 
 int empty_groups(struct words folders) {
-	long long limit = now() + 5000;
+	long long limit = now() + 30000; /* what waits for a slow disk dies when that has answered */
 	for (int pause = 1;; pause = pause < 25 ? pause * 2 : 50) {
 		int killed = 0;
 		for (int i = 0; i < folders.count; i++)

@@ -45,17 +45,17 @@ export async function boot(t: Pick<TestContext, 'after'>): Promise<BootedHost> {
     await over;
     if (first !== '') execFileSync('kill', ['-KILL', first]); // a booted system outlives its nspawn
     // What a container that was killed leaves: not nestbox's, but this test's.
-    for (const group of groups) execFileSync('sh', ['-c', `n=0; until [ ! -d ${group} ] || [ $n -gt 50 ]; do find ${group} -depth -type d -exec rmdir {} + 2>/dev/null; n=$((n + 1)); sleep 0.1; done`]);
+    for (const group of groups) execFileSync('sh', ['-c', `n=0; until [ ! -d ${group} ] || [ $n -gt 300 ]; do find ${group} -depth -type d -exec rmdir {} + 2>/dev/null; n=$((n + 1)); sleep 0.1; done`]);
     execFileSync('sh', ['-c', `umount ${own}/root; rmdir /run/systemd/nspawn/propagate/nestbox-test-systemd 2>/dev/null; true`]);
     rmSync(own, { recursive: true });
   });
   const leader = () => spawnSync('pgrep', ['--parent', `${nspawn.pid}`], { encoding: 'utf8' }).stdout.trim();
   const run: BootedHost['run'] = (text) => {
-    const { status, stdout, stderr } = spawnSync('nsenter', ['--all', '--target', leader(), '/usr/bin/env', '-i', 'HOME=/root', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'TERM=dumb', 'timeout', '-k', '1', '90', 'sh', '-c', text], { encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync('nsenter', ['--all', '--target', leader(), '/usr/bin/env', '-i', 'HOME=/root', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'TERM=dumb', 'timeout', '-k', '1', '400', 'sh', '-c', text], { encoding: 'utf8' });
     return { status, output: stdout + stderr };
   };
-  for (const limit = Date.now() + 60_000; ; ) {
-    if (leader() !== '' && /running|degraded/.test(run('timeout 5 systemctl is-system-running').output)) break;
+  for (const limit = Date.now() + 240_000; ; ) {
+    if (leader() !== '' && /running|degraded/.test(run('timeout 30 systemctl is-system-running').output)) break;
     if (Date.now() > limit) assert.fail(`the host does not boot: ${run('systemctl --failed').output}`);
     await new Promise((resolve) => setTimeout(resolve, 100)); // its bus is not there yet
   }

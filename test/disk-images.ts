@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { createHash, randomBytes } from 'node:crypto';
-import { listing, says } from './roots.ts';
+import { detach, listing, says } from './roots.ts';
 
 /** Disk images as they are downloaded, made without a network and without mounting anything. */
 
@@ -78,7 +78,7 @@ function onLoop<T>({ path, start }: { path: string; start: number }, length: num
   try {
     return work(device);
   } finally {
-    says('losetup', '--detach', device);
+    detach(device);
   }
 }
 

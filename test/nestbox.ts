@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 
 /** The program as people run it: the built file, in a process of its own. */
@@ -14,7 +14,7 @@ export interface Result {
 
 /** Runs nestbox to its end. */
 export function nestbox(args: string[], options: { env?: NodeJS.ProcessEnv; input?: string; timeout?: number } = {}): Result {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], { encoding: 'utf8', timeout: options.timeout ?? 300_000, env: { ...process.env, ...options.env }, input: options.input ?? '' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], { encoding: 'utf8', timeout: options.timeout ?? 900_000, env: { ...process.env, ...options.env }, input: options.input ?? '' });
   return { status, stdout, stderr };
 }
 
@@ -27,7 +27,7 @@ export interface Running {
   child: ChildProcess;
   stdout(): string;
   stderr(): string;
-  /** Waits for what it says; fails when it ends without having said it, or is silent for too long. */
+  /** Waits for what it says; fails when it ends without having said it, or is silent for too long: making a root is, for half a minute on a slow computer. */
   says(pattern: RegExp): Promise<RegExpExecArray>;
   /** Asks it to end, unless the signal is null, and waits for that. */
   end(signal?: NodeJS.Signals | null): Promise<Result>;
@@ -44,7 +44,7 @@ export function follow(t: TestContext, child: ChildProcess): Running {
   const closed = once(child, 'close').then(() => { over = true; wake(); });
   const end = async (signal: NodeJS.Signals | null = 'SIGTERM'): Promise<Result> => {
     if (signal && !over) child.kill(signal);
-    const hard = setTimeout(() => child.kill('SIGKILL'), 30_000);
+    const hard = setTimeout(() => child.kill('SIGKILL'), 180_000); // an emulated system that is shut down beside others takes its time
     await exited;
     clearTimeout(hard);
     // After a kill, what it had started may live on and hold its output open.
@@ -59,7 +59,7 @@ export function follow(t: TestContext, child: ChildProcess): Running {
       let [limit, heard] = [0, -1];
       for (;;) {
         const length = stdout.length + stderr.length;
-        if (length !== heard) [limit, heard] = [Date.now() + 30_000, length];
+        if (length !== heard) [limit, heard] = [Date.now() + 120_000, length];
         const found = pattern.exec(stdout);
         if (found) return found;
         if (over || Date.now() > limit) throw new Error(`${over ? 'it ended' : 'it is silent'} before it said ${pattern}:\n${stdout.slice(-2000)}${stderr.slice(-2000)}`);
@@ -74,6 +74,17 @@ export function follow(t: TestContext, child: ChildProcess): Running {
 
 /** Starts nestbox for the length of the test at most. */
 export const running = (t: TestContext, args: string[], env: NodeJS.ProcessEnv = {}): Running => follow(t, start(args, env));
+
+/** Starts nestbox, which stops itself at that point (container/kill-at.cjs says which there are), and gives it then: SIGCONT lets it go on. */
+export async function stoppedAt(t: TestContext, point: string, args: string[], env: NodeJS.ProcessEnv = {}): Promise<Running> {
+  const hook = new URL('./container/kill-at.cjs', import.meta.url).pathname;
+  const run = follow(t, spawn(process.execPath, ['--require', hook, program, ...args], { env: { ...process.env, ...env, KILL_AT: point, KILL_WITH: 'SIGSTOP' }, stdio: ['ignore', 'pipe', 'pipe'] }));
+  while (!/^\d+ \(.*\) T/s.test(readFileSync(`/proc/${run.child.pid}/stat`, 'utf8'))) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    if (run.child.exitCode !== null) throw new Error(`it ended before ${point}: ${run.stderr()}`);
+  }
+  return run;
+}
 
 /** A folder for the length of a test. */
 export function folder(t: TestContext): string {

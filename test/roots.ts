@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { folder, nestbox, type Result } from './nestbox.ts';
+import { isDying, settle } from './snapshot.ts';
 
 /** What the tests of the sources of roots share. */
 
@@ -22,6 +23,19 @@ export function tinyRoot(path: string): string {
   writeFileSync(`${path}/usr/bin/getent`, '#!/bin/sh\n[ "$1" = passwd ] && exec grep "^$2:" /etc/passwd\n[ "$1" = initgroups ] && echo "$2"\n', { mode: 0o755 });
   writeFileSync(`${path}/etc/os-release`, 'ID=tiny\n');
   return path;
+}
+
+/** Detaches a loop device, and waits until it is free: who has just opened it, as udev does, has it a moment longer. */
+export function detach(device: string): void {
+  says('losetup', '--detach', device);
+  says('sh', '-c', 'for n in $(seq 500); do [ -e "/sys/block/${1##*/}/loop/backing_file" ] || exit 0; sleep 0.02; done; echo "$1 is in use" >&2; exit 1', 'sh', device);
+}
+
+/** Unmounts what mount(8) has mounted by a loop device of its own, and waits until that is free as well. */
+export function unmountLoop(at: string): void {
+  const device = says('findmnt', '--noheadings', '--output', 'SOURCE', at).trim();
+  says('umount', at);
+  says('sh', '-c', 'for n in $(seq 500); do [ -e "/sys/block/${1##*/}/loop/backing_file" ] || exit 0; sleep 0.02; done; echo "$1 is in use" >&2; exit 1', 'sh', device);
 }
 
 /** All that can be told of the files below `path`, a line each, and of their extended attributes. Directories have sizes of their own. */
@@ -109,8 +123,17 @@ export function left(name: string): string[] {
   return [...files, ...unfinished, ...mounts.map((at) => `mount ${at}`), ...processesOf(name).map(({ pid, command }) => `process ${pid} ${command}`)];
 }
 
-/** Processes that have the machine in their command line or among the mounts that they see. */
+/** Processes that have the machine in their command line or among the mounts that they see; those that have been killed are waited for. */
 export function processesOf(name: string): { pid: number; command: string }[] {
+  let found: { pid: number; command: string }[] = [];
+  settle(() => {
+    found = processesNow(name);
+    return !found.some(({ pid }) => isDying(pid));
+  });
+  return found;
+}
+
+function processesNow(name: string): { pid: number; command: string }[] {
   const own = new RegExp(`(nestbox/|--machine=|\\.)${name}(/|\\s|$)`, 'm');
   return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid).flatMap((pid) => {
     try {

@@ -26,9 +26,12 @@ interface Process {
   state: string;
 }
 
+/** What proc(5) says of it from its state on, which is the third field. */
+const fieldsOf = (pid: number | string): string[] | null => attempt(() => readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' '), null);
+
 function allProcesses(): Process[] {
   return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => {
-    const fields = attempt(() => readFileSync(`/proc/${name}/stat`, 'utf8').replace(/^.*\) /s, '').split(' '), null);
+    const fields = fieldsOf(name);
     return fields ? [{ pid: Number(name), state: fields[0]!, parent: Number(fields[1]), started: fields[19]! }] : [];
   });
 }
@@ -60,8 +63,29 @@ export function snapshot(): Snapshot {
   };
 }
 
+/** It has been killed, and has only to get a processor to be gone: what dies with its parent is told so by the kernel before anybody hears of the parent's end. */
+export function isDying(pid: number): boolean {
+  const fields = fieldsOf(pid);
+  if (!fields || fields[0] === 'Z') return false;
+  const pending = attempt(() => readFileSync(`/proc/${pid}/status`, 'utf8'), '').match(/^(Sig|Shd)Pnd:\s*\w+$/gm) ?? [];
+  return (Number(fields[6]) & (exiting | signaled)) !== 0 || pending.some((line) => ((BigInt(`0x${line.split(/\s+/)[1]}`) >> 8n) & 1n) === 1n); // SIGKILL is 9
+}
+
+/** Flags of a process: linux/sched.h. */
+const [exiting, signaled] = [0x4, 0x400];
+
+/** Loop devices that somebody, such as udev, has open a moment longer than whoever detached them: losetup(8). */
+const lazyLoops = (): string[] => readdirSync('/sys/block').filter((name) => name.startsWith('loop') && attempt(() => readFileSync(`/sys/block/${name}/loop/autoclear`, 'utf8').trim(), '0') === '1' && !isMounted(name));
+const isMounted = (loop: string): boolean => readFileSync('/proc/self/mountinfo', 'utf8').includes(` /dev/${loop} `);
+
+/** Waits for what the kernel has still to take away, by what it says of that. What nobody has ended is not waited for. */
+export function settle(isSettled: () => boolean): void {
+  for (const limit = Date.now() + 20_000; !isSettled() && Date.now() < limit; ) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+}
+
 /** What is there now and was not before, or the other way round; nothing: the host is as it was. */
 export function differences(before: Snapshot): string[] {
+  settle(() => !allProcesses().some(({ pid, started }) => !before.processes.has(`${pid} ${started}`) && isDying(pid)) && lazyLoops().every((name) => [...before.lines].some((line) => line.startsWith(`loop ${name} `))));
   const after = snapshot();
   const processes = allProcesses();
   const byPid = new Map(processes.map((process) => [process.pid, process]));

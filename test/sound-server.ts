@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { folder, follow, type Running } from './nestbox.ts';
-import { samplesOf, type Sound } from './sound.ts';
+import { assertSomeTone, samplesOf, type Sound } from './sound.ts';
 
 /** The sound server that a person at a desktop has, with what it plays. */
 
@@ -35,10 +35,11 @@ export function personAt(t: TestContext) {
     t.after(() => recorder.kill());
     chunks = [];
     recorder.stdout!.on('data', (chunk: Buffer) => chunks.push(chunk));
-    for (const limit = Date.now() + 10_000; chunks.length === 0; await pause(20)) assert.ok(Date.now() < limit, 'nothing can be recorded');
+    for (const limit = Date.now() + 60_000; chunks.length === 0; await pause(20)) assert.ok(Date.now() < limit, 'nothing can be recorded');
   };
+  const sound = (): Sound => samplesOf(Buffer.concat(chunks), 1, 44100);
   const up = async (server: Running) => {
-    for (const limit = Date.now() + 20_000; !/theirs/.test(pactl('list', 'short', 'sinks').stdout); await pause(20)) assert.ok(Date.now() < limit && server.child.exitCode === null, `the sound server does not start: ${server.stderr()}`);
+    for (const limit = Date.now() + 60_000; !/theirs/.test(pactl('list', 'short', 'sinks').stdout); await pause(20)) assert.ok(Date.now() < limit && server.child.exitCode === null, `the sound server does not start: ${server.stderr()}`);
     await record();
     return server;
   };
@@ -65,16 +66,33 @@ export function personAt(t: TestContext) {
       const started: Running[] = [];
       for (const [argv, there] of [[['pipewire'], 'pipewire-0'], ...linking.map((words) => [words, null] as const), [['pipewire-pulse'], 'pulse/native']] as const) {
         started.push(follow(t, asPerson([...argv])));
-        for (const limit = Date.now() + 20_000; there && !existsSync(`${runtime}/${there}`); await pause(20)) assert.ok(Date.now() < limit, `${argv[0]} does not start`);
+        for (const limit = Date.now() + 60_000; there && !existsSync(`${runtime}/${there}`); await pause(20)) assert.ok(Date.now() < limit, `${argv[0]} does not start`);
       }
-      for (const limit = Date.now() + 20_000; pactl('load-module', 'module-null-sink', 'sink_name=theirs').status !== 0; await pause(100)) assert.ok(Date.now() < limit, 'PipeWire takes no sink');
+      for (const limit = Date.now() + 60_000; pactl('load-module', 'module-null-sink', 'sink_name=theirs').status !== 0; await pause(100)) assert.ok(Date.now() < limit, 'PipeWire takes no sink');
       await up(started.at(-1)!);
       return started;
     },
     /** Everything that it has played so far, with what the recorder itself is late. */
     async played(): Promise<Sound> {
       await pause(300);
-      return samplesOf(Buffer.concat(chunks), 1, 44100);
+      return sound();
+    },
+    /** The same when a sound has come to its end, with a second of silence behind it: the servers on the way and the recorder are late where the computer is busy. */
+    async heard(): Promise<Sound> {
+      for (const limit = Date.now() + 60_000; ; await pause(100)) {
+        const { rate, samples } = sound();
+        const last = samples.findLastIndex((sample) => Math.abs(sample) > 500);
+        if ((last >= 0 && samples.length - last > rate) || Date.now() > limit) return { rate, samples };
+      }
+    },
+    /** Waits until that tone is heard, or most of it. */
+    async hears(hertz: number): Promise<void> {
+      for (const limit = Date.now() + 30_000; ; await pause(200))
+        try {
+          return assertSomeTone(sound(), hertz);
+        } catch (error) {
+          if (Date.now() > limit) throw error;
+        }
     },
     forget: () => { chunks = []; },
     /** Nothing more is recorded. */

@@ -47,7 +47,7 @@ async function withDisplay<T>({ socket, number, authority }: { socket: string; n
 /** Why the display on this host does not let in whoever has that file with keys; null: it does. Nothing is asked of it but that. */
 export async function whyClosed(number: number, authority: string | null): Promise<string | null> {
   try {
-    (await connectX({ socket: socketOf(number), key: await personsKey(number, authority), timeoutMs: 1000 })).close();
+    (await connectX({ socket: socketOf(number), key: await personsKey(number, authority) })).close();
     return null;
   } catch (error) {
     return error instanceof Complaint ? error.message : `${authority} cannot be read`;

@@ -227,6 +227,9 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     if (asked) throw new Interrupted(asked);
   }
 
+  /** What waits for a slow disk dies when that has answered, in ms. */
+  const farewell = 30_000;
+
   async function stop(place: Place, grace: boolean): Promise<void> {
     if (place.kind === 'unit') {
       await run(['systemctl', 'stop', place.name]); // one that is not there any more is stopped
@@ -234,12 +237,12 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
     }
     const there = place.folders.filter((folder) => statOf(folder));
     if (grace) await signalUntilEmpty(there, 'SIGTERM', 3000, true);
-    await signalUntilEmpty(there, 'SIGKILL', 5000, false);
+    await signalUntilEmpty(there, 'SIGKILL', farewell, false);
   }
 
   async function endGroup(folders: readonly string[]): Promise<void> {
     const there = folders.filter((folder) => statOf(folder));
-    await signalUntilEmpty(there, 'SIGKILL', 5000, false);
+    await signalUntilEmpty(there, 'SIGKILL', farewell, false);
     for (const folder of there) await removeGroup(folder);
   }
 

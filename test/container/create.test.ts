@@ -3,7 +3,7 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { pickShift } from '../../src/names.ts';
-import { folder, follow, nestbox, program, type Result, type Running } from '../nestbox.ts';
+import { folder, follow, nestbox, program, type Result, type Running, stoppedAt } from '../nestbox.ts';
 import { says, templateOf, tinyRoot } from '../roots.ts';
 import { spoilt } from '../spoilt.ts';
 
@@ -37,7 +37,7 @@ function maker(t: TestContext): Maker {
     rmSync(installed(name), { force: true });
   });
   const create: Maker['create'] = (file) => {
-    const { status, stdout, stderr } = spawnSync(front, ['create', file], { encoding: 'utf8', env, input: '', timeout: 60_000 });
+    const { status, stdout, stderr } = spawnSync(front, ['create', file], { encoding: 'utf8', env, input: '', timeout: 300_000 });
     const node = existsSync(`${own}/asked`);
     rmSync(`${own}/asked`, { force: true });
     return { status, stdout, stderr, node };
@@ -139,14 +139,7 @@ function namesWithOneSlot(count: number): string[] {
 const hook = new URL('./kill-at.cjs', import.meta.url).pathname;
 
 /** Starts it with Node, and stops that when the first way back is written down, and its step has not begun. */
-async function stopped(t: TestContext, file: string, env: NodeJS.ProcessEnv): Promise<Running> {
-  const run = follow(t, spawn(process.execPath, ['--require', hook, program, 'create', file], { env: { ...env, KILL_AT: 'journal:1', KILL_WITH: 'SIGSTOP' }, stdio: ['ignore', 'pipe', 'pipe'] }));
-  while (!/^\d+ \(.*\) T/s.test(readFileSync(`/proc/${run.child.pid}/stat`, 'utf8'))) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    assert.equal(run.child.exitCode, null, run.stderr());
-  }
-  return run;
-}
+const stopped = (t: TestContext, file: string, env: NodeJS.ProcessEnv): Promise<Running> => stoppedAt(t, 'journal:1', ['create', file], env);
 
 test('two that are made at once do not get the same ids', async (t) => {
   const { env, file, again, remove } = maker(t);
@@ -192,7 +185,7 @@ test('one that was cut off before it was whole is taken back and made by the nex
   const second = file('create-second', 'user = "tester"');
   let [n, recorded] = [1, 0];
   for (; n < 40; n++) {
-    const { signal, status, stderr } = spawnSync(process.execPath, ['--require', hook, program, 'create', second], { encoding: 'utf8', env: { ...env, KILL_AT: `disk:${n}` }, timeout: 60_000 });
+    const { signal, status, stderr } = spawnSync(process.execPath, ['--require', hook, program, 'create', second], { encoding: 'utf8', env: { ...env, KILL_AT: `disk:${n}` }, timeout: 300_000 });
     if (signal !== 'SIGKILL') {
       assert.equal(status, 0, stderr);
       break;
@@ -277,7 +270,7 @@ test('a file that comes to be there meanwhile is not taken back', (t) => {
   for (; status !== 201 && n < 50; remove('create-second'), n += 2) {
     again('create-second', second);
     remove('create-second');
-    const made = spawnSync(killAt, [`${n}:${installed('create-second')}`, front, 'create', second], { encoding: 'utf8', env, timeout: 60_000 });
+    const made = spawnSync(killAt, [`${n}:${installed('create-second')}`, front, 'create', second], { encoding: 'utf8', env, timeout: 300_000 });
     status = made.status;
     if (status === 201) assert.equal(nestbox(['clean', 'create-second']).status, 0); // it has made its own
     else assert.equal(readFileSync(installed('create-second'), 'utf8'), 'x', `at ${n}`);
@@ -291,11 +284,20 @@ test("killed wherever it changes something, 'clean' or the next one leaves nothi
   const second = file('create-second', 'user = "tester"\nfiles = ["OWN/games"]');
   again('create-second', second);
   remove('create-second');
-  let [n, whole] = [1, 0];
+  let [n, whole, others] = [1, 0, 0];
   const stride = process.env.NESTBOX_MOMENTS === undefined ? 5 : 1;
   for (; n < 200; n += stride) {
-    const { status, stderr } = spawnSync(killAt, [`${n}`, front, 'create', second], { encoding: 'utf8', env, timeout: 60_000 });
-    assert.ok(!existsSync(`${own}/asked`), `${n}: it was one for Node`);
+    const { status, stderr } = spawnSync(killAt, [`${n}`, front, 'create', second], { encoding: 'utf8', env, timeout: 300_000 });
+    if (existsSync(`${own}/asked`)) { // others have changed something of this host: that was another program
+      assert.ok(others++ < 10, `${n}: it was one for Node`);
+      rmSync(`${own}/asked`);
+      nestbox(['clean', 'create-second']);
+      remove('create-second');
+      again('create-second', second);
+      remove('create-second');
+      n -= stride;
+      continue;
+    }
     if (status !== 200) {
       assert.equal(status, 0, stderr);
       break;

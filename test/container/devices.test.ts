@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { test } from 'node:test';
+import { attempt } from '../../src/attempt.ts';
 import { fuse, loopControl, machine, makeNode, open, perl } from '../device-nodes.ts';
 import { folder, nestbox, running } from '../nestbox.ts';
 
@@ -61,8 +62,9 @@ test('the device list of the control group is the one that the plan shows', asyn
     const run = running(t, ['run', file, '--', 'sh', '-c', 'echo ready; exec sleep 1000']);
     await run.says(/ready/);
     assert.deepEqual(readFileSync(check.file, 'utf8').trim().split('\n').sort(), [...check.lines].sort());
-    const processes = spawnSync('find', [check.file.replace('/devices.list', ''), '-name', 'cgroup.procs', '-exec', 'cat', '{}', '+'], { encoding: 'utf8' }).stdout.trim().split('\n');
-    assert.ok(processes.some((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('sleep')), 'the program is in it');
+    const processes = () => spawnSync('find', [check.file.replace('/devices.list', ''), '-name', 'cgroup.procs', '-exec', 'cat', '{}', '+'], { encoding: 'utf8' }).stdout.trim().split('\n');
+    const isIn = () => processes().some((pid) => attempt(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'), '').startsWith('sleep'));
+    for (const limit = Date.now() + 10_000; !isIn(); ) assert.ok(Date.now() < limit, 'the program is in it'); // it becomes that after it has said that it is ready
     await run.end();
     assert.equal(existsSync(check.file), false);
   }

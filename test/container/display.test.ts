@@ -36,11 +36,11 @@ function area({ width, rgb }: Picture, [red, green, blue]: number[], tolerance =
 
 /** Tries until it gives something; a window appears when it appears, and nobody tells. */
 async function eventually<T>(look: () => T | null | Promise<T | null>): Promise<T> {
-  for (const limit = Date.now() + 20_000; Date.now() < limit; await new Promise((resolve) => setTimeout(resolve, 50))) {
+  for (const limit = Date.now() + 60_000; Date.now() < limit; await new Promise((resolve) => setTimeout(resolve, 50))) {
     const found = await look();
     if (found !== null) return found;
   }
-  throw new Error('it did not come within 20 seconds');
+  throw new Error('it did not come within 60 seconds');
 }
 
 function pictureOf(t: TestContext, name: string): Picture {
@@ -91,7 +91,7 @@ test('a nested screen is a window of the desktop, in which the machine draws, an
   spawnSync('xdotool', ['windowsize', found, '640', '480'], { env: { ...process.env, ...outer.env } });
   await eventually(() => { const { width, height } = pictureOf(t, 'display-nested'); return width === 640 && height === 480 ? true : null; });
   await run.end();
-  assert.equal(area(await screenshot(x), colour), null, 'the window has gone with the machine');
+  await eventually(async () => (area(await screenshot(x), colour) === null ? true : null)); // the window has gone with the machine
   assert.deepEqual(readFileSync(outer.authority), before);
 });
 
@@ -115,7 +115,8 @@ test('a program inside a nested screen reads the keys typed into it, and none ty
   await run.says(new RegExp(`down ${open}\\n`));
   await control.says(new RegExp(`down ${open}\\n`)); // the desktop itself sees all
   type('keyup', 'b');
-  assert.deepEqual([...run.stdout().matchAll(/down (\d+)/g)].map(([, key]) => Number(key)), [open]);
+  // A key that is held for long repeats itself.
+  assert.deepEqual([...new Set([...run.stdout().matchAll(/down (\d+)/g)].map(([, key]) => Number(key)))], [open]);
 });
 
 /** Whether a server can be reached by its socket without a file, which belongs to a network and not to a folder. */

@@ -11,7 +11,7 @@ function asUser(at: string, words: string[], sudo: string | null, env: NodeJS.Pr
   // In a mount namespace of its own: nobody else sees any of it.
   const script = `${sudo === null ? 'mount --bind "$1/sudoers" /etc/sudoers' : 'mount -t tmpfs tmpfs /usr/local/sbin; cp "$1/sudo" /usr/local/sbin/sudo'}; cd "$1"; shift; exec setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"`;
   if (sudo !== null) writeFileSync(`${at}/sudo`, sudo, { mode: 0o755 });
-  const { status, stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-ec', script, 'sh', at, ...nestbox, ...words], { encoding: 'utf8', timeout: 60_000, input: '', env: { PATH: process.env.PATH, ...env } });
+  const { status, stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-ec', script, 'sh', at, ...nestbox, ...words], { encoding: 'utf8', timeout: 300_000, input: '', env: { PATH: process.env.PATH, ...env } });
   return { status, stdout, stderr };
 }
 

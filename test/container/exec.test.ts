@@ -16,7 +16,7 @@ async function up(t: TestContext, name: string, more = '', what = 'echo ready; e
 /** In a terminal of 91 columns: what comes out of it, and its exit status. */
 function inTerminal(args: string[], input = ''): { status: number | null; out: string } {
   const quoted = [process.execPath, program, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
-  const { status, stdout } = spawnSync('script', ['-qec', `stty rows 33 cols 91; ${quoted}`, '/dev/null'], { encoding: 'utf8', input, timeout: 30_000 });
+  const { status, stdout } = spawnSync('script', ['-qec', `stty rows 33 cols 91; ${quoted}`, '/dev/null'], { encoding: 'utf8', input, timeout: 120_000 });
   return { status, out: stdout.replaceAll('\r', '').replace('^@', '') }; // script(1) types that at the end of its input
 }
 
@@ -98,7 +98,7 @@ test('signals reach the program, and it ends with the nestbox that started it', 
   await killed.says(/ready/);
   await killed.end('SIGKILL');
   const alive = () => nestbox(['exec', 'exec-signals', 'sh', '-c', 'grep -l "^sleep.987" /proc/*/cmdline 2>/dev/null']).stdout;
-  for (const limit = Date.now() + 5000; alive() !== '' && Date.now() < limit; ) await new Promise((resolve) => setTimeout(resolve, 50));
+  for (const limit = Date.now() + 60_000; alive() !== '' && Date.now() < limit; ) await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(alive(), '');
 });
 

@@ -131,7 +131,7 @@ test('a machine that boots: its first process has the filters that systemd-nspaw
   create(t, 'filters-boot', `boot = true\nfiles = ["${shared}"]\n[root]\ndebian = "bookworm"\npackages = ["iproute2"]\n`);
   const inside = (...words: string[]) => nestbox(['exec', 'filters-boot', '--', ...words]);
   const isUp = async () => {
-    for (const limit = Date.now() + 30_000; inside('timeout', '5', 'systemctl', 'is-system-running').stdout !== 'running\n'; await new Promise((resolve) => setTimeout(resolve, 100))) assert.ok(Date.now() < limit, inside('systemctl', '--failed').stdout);
+    for (const limit = Date.now() + 240_000; inside('timeout', '30', 'systemctl', 'is-system-running').stdout !== 'running\n'; await new Promise((resolve) => setTimeout(resolve, 100))) assert.ok(Date.now() < limit, inside('systemctl', '--failed').stdout);
   };
   const nspawn = () => processesOf('filters-boot').find(({ command }) => command.includes('systemd-nspawn '))!.pid;
   const first = () => Number(/^\d+/.exec(readFileSync(`/proc/${nspawn()}/task/${nspawn()}/children`, 'utf8'))![0]);

@@ -87,8 +87,11 @@ test('packages are installed, replaced and removed to the same files, mode, owne
   assert.deepEqual(differing(uppers[0]!, uppers[1]!).filter((line) => !hasTimes(line)), []);
 });
 
-/** Which program is run by the words: 'host', or 'root' where that is emulated. It is given a pipe to read from, and looked at meanwhile. */
-const asks = (words: string, before = ''): string => `rm -f /tmp/pipe; mkfifo /tmp/pipe; (${before} exec ${words}) < /tmp/pipe > /dev/null 2>&1 & exec 3> /tmp/pipe; sleep 1.5
+/**
+ * Which program is run by the words: 'host', or 'root' where that is emulated. It is given a pipe to read from, and looked at when it sleeps there: what chooses between the two, and the
+ * shell before that, never do.
+ */
+const asks = (words: string, before = ''): string => `rm -f /tmp/pipe; mkfifo /tmp/pipe; (${before} exec ${words}) < /tmp/pipe > /dev/null 2>&1 & exec 3> /tmp/pipe; n=0; until [ $n -gt 3 ]; do sleep 0.1; grep -q '^State:.S' /proc/$!/status && n=$((n + 1)) || n=0; [ -e /proc/$! ] || break; done
   case "$(tr '\\0' ' ' < /proc/$!/cmdline)" in ${tools}/loader*) echo host;; *) echo root;; esac; exec 3>&-; wait $! || true`;
 
 test('the host\'s programs unpack and add up; packing, and whatever else, is left to those of the root', { skip }, (t) => {

@@ -80,7 +80,7 @@ test('32-bit programs of the same processor need no emulator, and take the compu
 test('an entry stays while another machine has it, and is withdrawn after the last', { skip }, async (t) => {
   const host = snapshot();
   const files = ['one', 'two'].map((name) => small(t, 's390x', `foreign-${name}`));
-  const [one, two] = files.map((file) => running(t, ['run', file, '--', 'sh', '-c', 'echo up; exec sleep 60']));
+  const [one, two] = files.map((file) => running(t, ['run', file, '--', 'sh', '-c', 'echo up; exec sleep 1000']));
   await one!.says(/up/);
   await two!.says(/up/);
   assert.deepEqual(entries(), ['nestbox-s390x']);
@@ -95,7 +95,7 @@ test('an entry stays while another machine has it, and is withdrawn after the la
 test('after kill -9 nestbox clean withdraws the entry, unless another machine has it', { skip }, async (t) => {
   const host = snapshot();
   const files = ['killed', 'other'].map((name) => small(t, 's390x', `foreign-${name}`));
-  const [killed, other] = files.map((file) => running(t, ['run', file, '--', 'sh', '-c', 'echo up; exec sleep 60']));
+  const [killed, other] = files.map((file) => running(t, ['run', file, '--', 'sh', '-c', 'echo up; exec sleep 1000']));
   await killed!.says(/up/);
   await other!.says(/up/);
   await killed!.end('SIGKILL');
@@ -158,7 +158,7 @@ test('an entry that does not work is named with what would mend it, and worked a
 test('an entry that somebody makes later and that does not work comes before nestbox\'s until its next start', { skip }, async (t) => {
   const host = snapshot();
   const [first, second] = ['first', 'second'].map((name) => small(t, 's390x', `foreign-${name}`));
-  const started = running(t, ['run', first!, '--', 'sh', '-c', 'echo up; exec sleep 60']);
+  const started = running(t, ['run', first!, '--', 'sh', '-c', 'echo up; exec sleep 1000']);
   await started.says(/up/);
   const own = folder(t);
   says('chmod', '0755', own);
@@ -191,7 +191,7 @@ test('links of a root lead nowhere outside of it when its programs are looked at
   mkdirSync(`${root}/usr/lib/systemd`);
   says('mkfifo', `${root}/usr/lib/systemd/systemd`); // whoever reads it waits for ever
   const file = machineFile(t, `name = "foreign-links"\nephemeral = true\nnetwork = "none"\n[root]\ndirectory = "${root}"\n`);
-  assert.match(succeeds(nestbox(['plan', file], { timeout: 10_000 })).stdout, /programs for armhf/);
+  assert.match(succeeds(nestbox(['plan', file], { timeout: 60_000 })).stdout, /programs for armhf/);
   assert.equal(succeeds(nestbox(['run', file, '--', 'uname', '-m'])).stdout, 'armv7l\n');
 });
 
@@ -229,7 +229,7 @@ ExecStart=/bin/sh -c "(uname -m; busctl list > /dev/null; systemctl --failed --n
   const started = running(t, ['run', file]);
   let [status, stderr]: [number | null, string] = [null, ''];
   try {
-    for (const limit = Date.now() + 120_000; !existsSync(`${shared}/up`); await new Promise((resolve) => setTimeout(resolve, 100))) assert.ok(started.child.exitCode === null && Date.now() < limit, `it does not come up: ${started.stdout()}${started.stderr()}`);
+    for (const limit = Date.now() + 600_000; !existsSync(`${shared}/up`); await new Promise((resolve) => setTimeout(resolve, 100))) assert.ok(started.child.exitCode === null && Date.now() < limit, `it does not come up: ${started.stdout()}${started.stderr()}`);
     assert.equal(readFileSync(`${shared}/seen`, 'utf8'), `aarch64\n${setuid ? 0 : 1000}\nactive\nactive\nactive\n`);
   } finally {
     ({ status, stderr } = await started.end('SIGTERM'));
@@ -248,7 +248,7 @@ test('where systemd is PID 1, the units of a machine have the emulator, and it i
   const prepared = host.run(`mount -o remount,rw /proc/sys; install -m 0755 /mnt/emulator /usr/bin/qemu-s390x-static; ls ${kernel}`);
   assert.equal(prepared.status, 0, prepared.output);
   const seen = host.run(`set -e; nestbox() { node /opt/nestbox/nestbox.cjs "$@"; }
-    nestbox start /mnt/machine.toml; ls ${kernel} | grep nestbox-s390x; for i in $(seq 100); do [ -e /mnt/s390x/root/seen ] && break; sleep 0.1; done; cat /mnt/s390x/root/seen; nestbox stop foreign-served; echo stopped; ls ${kernel} | grep nestbox-s390x || echo gone; ls /run/nestbox-binfmt || true`);
+    nestbox start /mnt/machine.toml; ls ${kernel} | grep nestbox-s390x; for i in $(seq 600); do [ -e /mnt/s390x/root/seen ] && break; sleep 0.1; done; cat /mnt/s390x/root/seen; nestbox stop foreign-served; echo stopped; ls ${kernel} | grep nestbox-s390x || echo gone; ls /run/nestbox-binfmt || true`);
   assert.match(seen.output, /^nestbox-s390x\ns390x\n/m, seen.output);
   assert.match(seen.output, /^stopped\ngone\n/m, seen.output);
   assert.match(seen.output, /cannot access '\/run\/nestbox-binfmt'/);

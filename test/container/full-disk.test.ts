@@ -48,7 +48,7 @@ echo "status $?"
 nestbox() { "$NODE" "$PROGRAM" "$@"; }
 nestbox clean; echo "cleaned $?"
 echo; echo BEFORE; cat /dev/shm/nestbox-test.before; echo AFTER; list; rm /dev/shm/nestbox-test.before`;
-  const { stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script], { encoding: 'utf8', env: { ...process.env, ...env, NODE: process.execPath, PROGRAM: program }, timeout: 60_000 });
+  const { stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script], { encoding: 'utf8', env: { ...process.env, ...env, NODE: process.execPath, PROGRAM: program }, timeout: 300_000 });
   const [, output = '', status = '', before = '', after = ''] = /^([^]*?)status (\d+)\n[^]*BEFORE\n([^]*)AFTER\n([^]*)$/.exec(stdout) ?? [];
   assert.ok(after !== '', `${stdout}${stderr}`);
   assert.match(stdout, /cleaned 0/, stderr);

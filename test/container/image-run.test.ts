@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { asks, bootAt, loopsOver, type Made, makeImage, mistakes, names, rootAt, sum, type TableKind } from '../images.ts';
 import { extent, firstExtent, lvmHead } from '../lvm.ts';
 import { folder, nestbox, program, root as debian, running } from '../nestbox.ts';
-import { create, left, machine, says, succeeds, templateOf } from '../roots.ts';
+import { create, detach, left, machine, says, succeeds, templateOf } from '../roots.ts';
 import { differences, snapshot } from '../snapshot.ts';
 
 /** Machines whose root is in a disk image. What the image is afterwards is told by e2fsck and debugfs, not by nestbox. */
@@ -75,7 +75,7 @@ test('a machine is made of an image by create, and a program joins one that runs
   assert.match(nestbox(['start', made.path]).stderr, /systemd/);
   succeeds(nestbox(['run', 'image-made', '--', 'true']));
   succeeds(nestbox(['rm', 'image-made']));
-  const run = running(t, ['run', made.path, '--', 'sh', '-c', 'echo up; sleep 60']);
+  const run = running(t, ['run', made.path, '--', 'sh', '-c', 'echo up; exec sleep 1000']);
   await run.says(/up/);
   assert.equal(succeeds(nestbox(['exec', 'image-made', '--', 'cat', '/boot/cmdline.txt'])).stdout, 'console=tty1\n');
   assert.match(succeeds(nestbox(['verify', 'image-made'])).stdout, /^image-made has what its file gives it, and nothing else\.$/m);
@@ -171,9 +171,9 @@ test('an image that somebody else has is refused, with where', async (t) => {
       says('umount', at);
     }
   } finally {
-    says('losetup', '--detach', loop);
+    detach(loop);
   }
-  const run = running(t, ['run', made.path, '--', 'sh', '-c', 'echo up; sleep 60']);
+  const run = running(t, ['run', made.path, '--', 'sh', '-c', 'echo up; exec sleep 1000']);
   await run.says(/up/);
   assert.match(refused(), /^nestbox: the machine 'used' is running \(process \d+\)\n/);
   const other = nestbox(['run', machine(t, 'image-other', `[root]\nimage = "${made.path}"\n`), '--', 'true']);
@@ -187,9 +187,18 @@ test('of machines that take one image at the same moment one gets it', async (t)
   const made = image(t, 'mbr');
   const before = snapshot();
   const files = ['one', 'two', 'three'].map((name) => machine(t, `image-${name}`, `ephemeral = true\n[root]\nimage = "${made.path}"\n`));
-  const runs = await Promise.all(files.map((file) => running(t, ['run', file, '--', 'sh', '-c', 'echo up; sleep 2']).end(null)));
-  assert.equal(runs.filter(({ status }) => status === 0).length, 1, runs.map(({ stderr }) => stderr).join('\n'));
-  for (const { stderr } of runs.filter(({ status }) => status !== 0)) assert.match(stderr, /in use|is mounted on/);
+  const runs = files.map((file) => running(t, ['run', file, '--', 'sh', '-c', 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done']));
+  // Whoever gets it keeps it until the others have been refused.
+  const refused = () => runs.filter(({ child }) => child.exitCode !== null);
+  for (const limit = Date.now() + 120_000; refused().length < 2; await new Promise((resolve) => setTimeout(resolve, 50))) assert.ok(Date.now() < limit, 'more than one has it');
+  const [has = assert.fail('nobody gets it')] = runs.filter((run) => !refused().includes(run));
+  await has.says(/up/);
+  assert.equal((await has.end()).status, 0, has.stderr());
+  for (const run of runs.filter((one) => one !== has)) {
+    const { status, stderr } = await run.end(null);
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /in use|is mounted on/);
+  }
   untouched(made, before);
 });
 
@@ -207,12 +216,12 @@ test('killed while a program runs in it, clean takes all back', async (t) => {
 test('after a power cut the next run takes out of the image what was put there for the one before', async (t) => {
   const made = image(t, 'mbr', 'steps-cut.img');
   const before = snapshot();
-  const run = running(t, ['run', made.path, '--', 'sh', '-c', 'echo up; sleep 60']);
+  const run = running(t, ['run', made.path, '--', 'sh', '-c', 'echo up; exec sleep 1000']);
   await run.says(/up/);
   await run.end('SIGKILL');
   // What is gone with the boot. The container ends with its nestbox, a moment later.
   for (const at of ['/run/nestbox/steps-cut/image/at-1', '/var/lib/machines/steps-cut']) while (spawnSync('umount', [at]).status !== 0) await new Promise((resolve) => setTimeout(resolve, 50));
-  for (const line of loopsOver(made.path)) says('losetup', '--detach', line.split(':')[0]!);
+  for (const line of loopsOver(made.path)) detach(line.split(':')[0]!);
   says('rm', '-rf', '--one-file-system', '/run/nestbox/steps-cut', '/var/lib/machines/steps-cut');
   assert.deepEqual(names(made, rootAt, '/usr/sbin'), ['policy-rc.d'], 'it is in there');
   assert.match(succeeds(nestbox(['run', made.path, '--', 'true'])).stderr, /an earlier run of 'steps-cut' was cut off: taking back what it left/);
@@ -226,7 +235,7 @@ test('killed at each step, clean takes all back, and the image is clean', (t) =>
   const hook = new URL('./kill-at.cjs', import.meta.url).pathname;
   let n = 1;
   for (; n < 100; n++) {
-    const { signal, stderr, status } = spawnSync(process.execPath, ['--require', hook, program, 'run', '--verbose', made.path, '--', 'true'], { encoding: 'utf8', env: { ...process.env, KILL_AT: `step:${n}` }, timeout: 60_000 });
+    const { signal, stderr, status } = spawnSync(process.execPath, ['--require', hook, program, 'run', '--verbose', made.path, '--', 'true'], { encoding: 'utf8', env: { ...process.env, KILL_AT: `step:${n}` }, timeout: 300_000 });
     if (signal !== 'SIGKILL') {
       assert.equal(status, 0, stderr);
       break;
@@ -350,7 +359,7 @@ test('a disk is taken as an image is, unless something of it is mounted', (t) =>
     }
   } finally {
     spawnSync('partx', ['--delete', disk]);
-    says('losetup', '--detach', disk);
+    detach(disk);
   }
   assert.deepEqual([asks(made, rootAt, 'cat /srv/card'), mistakes(made), left('loop')], ['card\n', [], []]);
 });

@@ -7,7 +7,7 @@ import { imageSession as sessionName } from '../../src/names.ts';
 import { bootOf, copySparse, digestOf, diskImage, type FileSystem, hashOf, type Kind, looked, type Made, MiB, sizeOfPartition, smallTree } from '../disk-images.ts';
 import { mutation, random } from '../image-mutations.ts';
 import { folder, nestbox, program, type Result } from '../nestbox.ts';
-import { says } from '../roots.ts';
+import { detach, says, unmountLoop } from '../roots.ts';
 
 /** Disk images: what is told of them, and how they grow and shrink. */
 
@@ -153,7 +153,7 @@ function killEverywhere(t: TestContext, point: 'step' | 'journal' | 'disk', kind
   let n = 1;
   for (; n < 60; n++) {
     copySparse(original, pi.path);
-    const { signal, status, stderr } = spawnSync(process.execPath, ['--require', hook, program, 'image', ...words(pi.path)], { encoding: 'utf8', env: { ...process.env, KILL_AT: `${point}:${n}` }, timeout: 60_000 });
+    const { signal, status, stderr } = spawnSync(process.execPath, ['--require', hook, program, 'image', ...words(pi.path)], { encoding: 'utf8', env: { ...process.env, KILL_AT: `${point}:${n}` }, timeout: 300_000 });
     const what = `${point} ${n}: ${stderr.trim().split('\n').at(-1)}`;
     if (signal !== 'SIGKILL') {
       assert.equal(status, 0, `${what}\n${stderr}`);
@@ -289,7 +289,7 @@ test('an image that somebody uses is left alone', async (t) => {
     isRefused(pi, ['check', pi.path], /is in use/);
     assert.match(succeeds('info', pi.path), new RegExp(`in use: ${device} is over it`));
   } finally {
-    says('losetup', '--detach', device);
+    detach(device);
   }
   says('rm', `${pi.path}.original`);
   const at = `${pi.path}.at`;
@@ -298,7 +298,7 @@ test('an image that somebody uses is left alone', async (t) => {
   try {
     isRefused(pi, grow, /is in use: \/dev\/loop\d+ is over it, \/dev\/loop\d+ is mounted on .*\.at\n/);
   } finally {
-    says('umount', at);
+    unmountLoop(at);
     rmdirSync(at);
   }
   const locked = spawn('flock', [pi.path, 'sh', '-c', 'echo locked; read line'], { stdio: ['pipe', 'pipe', 'ignore'] });
@@ -326,13 +326,13 @@ test('a card is filled, and refused while it is mounted; so is what holds the ru
       assert.match(image('grow', card).stderr, new RegExp(`${card} is in use: `));
     } finally {
       says('umount', at);
-      says('losetup', '--detach', part);
+      detach(part);
       rmdirSync(at);
     }
     assert.match(succeeds('grow', card), new RegExp(`${card}: 200M\n  partition 2: 55M becomes 191M`));
     assert.match(succeeds('check', card), /partition 2: ext4, no errors/);
   } finally {
-    says('losetup', '--detach', card);
+    detach(card);
   }
   isWhole(pi, 'mbr', 'ext4', digest, 'card');
   isInOrder(pi, 'mbr', 'card');
@@ -380,7 +380,7 @@ test('damaged images: none is changed by what is refused, none hangs, none leave
     const before = hashOf(pi.path);
     const what = `${n}, ${kind}: ${name}`;
     for (const words of [['info', pi.path], ['check', pi.path], ['grow', '--dry-run', pi.path, '60M'], ['grow', pi.path, '60M']]) {
-      const { status, stdout, stderr } = nestbox(['image', ...words], { timeout: 20_000 });
+      const { status, stdout, stderr } = nestbox(['image', ...words], { timeout: 300_000 });
       assert.ok(status === 0 || status === 1, `${what}: ${words[0]} ended with ${status}\n${stdout}${stderr}`);
       assert.doesNotMatch(`${stdout}${stderr}`, /this should not have happened|NaN|undefined/, `${what}: ${stdout}${stderr}`);
       if (status === 0 && words[0] === 'grow' && words.length === 3) {

@@ -13,7 +13,7 @@ const hook = new URL('./kill-at.cjs', import.meta.url).pathname;
 
 /** Runs nestbox to the point where it kills itself; false: it came to its end before. */
 function killed(at: string, args: string[], env: NodeJS.ProcessEnv): { killed: boolean; stderr: string; status: number | null } {
-  const { signal, stderr, status } = spawnSync(process.execPath, ['--require', hook, program, ...args], { encoding: 'utf8', env: { ...process.env, ...env, KILL_AT: at }, timeout: 60_000 });
+  const { signal, stderr, status } = spawnSync(process.execPath, ['--require', hook, program, ...args], { encoding: 'utf8', env: { ...process.env, ...env, KILL_AT: at }, timeout: 300_000 });
   return { killed: signal === 'SIGKILL', stderr, status };
 }
 

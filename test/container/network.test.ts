@@ -23,7 +23,7 @@ function setForwarding(t: TestContext, value: '0' | '1'): void {
 }
 
 /** Inside: what a server answers, or why it does not. */
-const ask = 'use IO::Socket::INET; my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], Timeout => 3); print $s ? <$s> : "$@\\n"';
+const ask = 'use IO::Socket::INET; my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], Timeout => 30); print $s ? <$s> : "$@\\n"';
 /** A server that tells each client the address that it sees. */
 const tell = 'use IO::Socket::INET; $| = 1; my $l = IO::Socket::INET->new(LocalAddr => $ARGV[0], LocalPort => 7777, Listen => 5, ReuseAddr => 1) or die "$@\\n"; print "ready\\n"; while (my $s = $l->accept) { print $s $s->peerhost . "\\n"; close $s }';
 
@@ -115,7 +115,7 @@ test('after a kill, clean takes the link, its table and forwarding back', async 
 });
 
 /** A client in that second network, or of the host: what a server answers, over TCP or UDP. */
-const client = 'use IO::Socket::INET; my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], Proto => $ARGV[1], Timeout => 3) or print("$@\\n"), exit; $s->send("?") if $ARGV[1] eq "udp"; $SIG{ALRM} = sub { print "no answer\\n"; exit }; alarm 3; print $ARGV[1] eq "udp" ? do { $s->recv(my $m, 99); $m } : <$s>';
+const client = 'use IO::Socket::INET; my $s = IO::Socket::INET->new(PeerAddr => $ARGV[0], Proto => $ARGV[1], Timeout => 30) or print("$@\\n"), exit; $s->send("?") if $ARGV[1] eq "udp"; $SIG{ALRM} = sub { print "no answer\\n"; exit }; alarm 30; print $ARGV[1] eq "udp" ? do { $s->recv(my $m, 99); $m } : <$s>';
 /** Servers inside on TCP port 7777 and UDP port 5353; each tells the address that it sees. */
 const both = 'use IO::Socket::INET; $| = 1; my $t = IO::Socket::INET->new(LocalPort => 7777, Listen => 5) or die; my $u = IO::Socket::INET->new(LocalPort => 5353, Proto => "udp") or die; print "ready\\n"; if (fork) { while (my $s = $t->accept) { print $s "inside, " . $s->peerhost . "\\n"; close $s } } else { while ($u->recv(my $m, 99)) { $u->send("inside, " . $u->peerhost . "\\n") } }';
 

@@ -39,7 +39,7 @@ for (const [architecture, processor] of [['arm64', 'aarch64'], ['armhf', 'armv7l
     const deb = packed(t, architecture);
     const before = snapshot();
     const file = machine(t, 'used-pi', `files = ["${deb}"]\nnetwork = "none"\n[root]\nimage = "${made.path}"\n`);
-    const run = (...argv: string[]) => succeeds(nestbox(['run', file, '--', ...argv], { timeout: 300_000 })).stdout;
+    const run = (...argv: string[]) => succeeds(nestbox(['run', file, '--', ...argv], { timeout: 1_200_000 })).stdout;
     const said = run('sh', '-ec', `uname -m; apt-get install -y --no-install-recommends ${deb} > /srv/log 2>&1; says-it installed; dpkg --audit`);
     assert.equal(said, `${processor}\ninstalled\n`, reads(made, '/srv/log'));
     assert.equal(run('says-it', 'again'), 'again\n');
@@ -61,7 +61,7 @@ test('an image of a Pi boots its own init under emulation, and ends in order', {
   writeFileSync(unit, '[Unit]\nAfter=basic.target systemd-tmpfiles-setup.service\n[Service]\nType=oneshot\nExecStart=/bin/sh -c "(uname -m; systemctl --failed --no-legend --plain) > /srv/up"\nExecStart=systemctl poweroff --no-block\n');
   const before = snapshot();
   const file = machine(t, 'pi-boots', `boot = true\nnetwork = "none"\nparameters = ["systemd.wants=says.service"]\nfiles = [{ path = "${unit}", to = "/etc/systemd/system/says.service" }]\n[root]\nimage = "${made.path}"\n`);
-  succeeds(nestbox(['run', file], { timeout: 300_000 }));
+  succeeds(nestbox(['run', file], { timeout: 1_200_000 }));
   assert.equal(reads(made, '/srv/up'), 'aarch64\n');
   succeeds(nestbox(['rm', 'pi-boots']));
   assert.deepEqual(differences(before), []);

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { folder, nestbox, program, running, start } from '../nestbox.ts';
+import { folder, nestbox, program, running, stoppedAt } from '../nestbox.ts';
 import { create, inside, left, listing, machine, says, succeeds, templateOf, templates, tinyRoot } from '../roots.ts';
 
 function archive(t: TestContext, more: (root: string) => void = () => {}): string {
@@ -150,18 +150,11 @@ test('two machines that are made from the same source at the same time share one
   const tar = archive(t, (root) => says('sh', '-c', `cd ${root} && mkdir srv && cd srv && for a in $(seq 100); do mkdir $a && for b in $(seq 100); do echo $a > $a/$b; done; done`));
   const names = ['roots-twin-1', 'roots-twin-2'];
   const files = names.map((name) => machine(t, name, `[root]\ntar = "${tar}"\n`));
-  const results = await Promise.all(files.map(async (file) => {
-    const child = start(['create', file]);
-    let said = '';
-    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      said += text;
-    });
-    const status = await new Promise((resolve) => child.once('close', resolve));
-    return { status, said };
-  }));
-  for (const { status, said } of results) {
-    assert.equal(status, 0, said);
-    assert.match(said, /unpack/, 'both have unpacked it: neither was there in time for the other');
+  // Both are about to unpack it when they are let go on.
+  const runs = await Promise.all(files.map((file) => stoppedAt(t, 'step:1', ['create', file])));
+  for (const { status, stderr } of await Promise.all(runs.map((run) => run.end('SIGCONT')))) {
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /unpack/, 'both have unpacked it: neither was there in time for the other');
   }
   assert.equal(templateOf('roots-twin-1'), templateOf('roots-twin-2'));
   assert.equal(templates().filter(({ usedBy }) => usedBy.some((name) => names.includes(name))).length, 1);

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { folder, nestbox, program } from '../nestbox.ts';
-import { create, inside, left, listing, machine, says, succeeds, tinyRoot } from '../roots.ts';
+import { create, detach, inside, left, listing, machine, says, succeeds, tinyRoot } from '../roots.ts';
 
 /** Roots on block devices. What needs the device mapper, encryption and logical volumes, is the lab's: test/lab/volume.test.ts. */
 
@@ -15,7 +15,7 @@ function disk(t: TestContext): string {
   tinyRoot(`${own}/root`);
   says('mke2fs', '-q', '-t', 'ext4', '-d', `${own}/root`, `${own}/disk`, '32M');
   const device = says('losetup', '--find', '--show', `${own}/disk`).trim();
-  t.after(() => says('losetup', '--detach', device));
+  t.after(() => detach(device));
   return device;
 }
 
@@ -88,7 +88,7 @@ test('wherever nestbox is killed, clean unmounts the device', (t) => {
     const before = left('roots-volume'); // the machine itself
     let n = 1;
     for (; n < 60; n++) {
-      const { signal, stderr, status } = spawnSync(process.execPath, ['--require', hook, program, 'run', '--verbose', file, '--', 'true'], { encoding: 'utf8', env: { ...process.env, KILL_AT: `${point}:${n}` }, timeout: 60_000 });
+      const { signal, stderr, status } = spawnSync(process.execPath, ['--require', hook, program, 'run', '--verbose', file, '--', 'true'], { encoding: 'utf8', env: { ...process.env, KILL_AT: `${point}:${n}` }, timeout: 300_000 });
       if (signal !== 'SIGKILL') {
         assert.equal(status, 0, stderr);
         break;

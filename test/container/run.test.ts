@@ -174,7 +174,7 @@ test('rm refuses while anything is mounted below the machine, names it, and has 
 
 test('limits hold: so many processes, and so much memory', (t) => {
   const file = throwAway(t, 'run-limits', 'network = "none"\n[limits]\ntasks = 20\nmemory = "64M"\ncpu = 0.5');
-  const counts = nestbox(['run', file, '--', 'sh', '-c', 'i=0; while [ $i -lt 60 ]; do sleep 5 & i=$((i+1)); done; echo all']);
+  const counts = nestbox(['run', file, '--', 'sh', '-c', 'i=0; while [ $i -lt 60 ]; do sleep 300 & i=$((i+1)); done; echo all']);
   assert.match(counts.stderr, /[Cc]annot fork/);
   assert.doesNotMatch(counts.stdout, /all/);
   for (const [bytes, printed] of [[10e6, '10000000'], [200e6, '']] as const) {
@@ -187,7 +187,7 @@ test('limits hold: so many processes, and so much memory', (t) => {
 test('root inside with the host\'s ids cannot raise its own limits', (t) => {
   if (!existsSync('/sys/fs/cgroup/pids')) return t.skip("there is no 'pids' controller of version 1");
   const { stdout, stderr } = nestbox(['run', throwAway(t, 'run-raise', 'network = "none"\nusers = "host"\n[limits]\ntasks = 20'), '--', 'sh', '-c',
-    'mkdir /tmp/groups; mount -t cgroup -o pids none /tmp/groups && echo max > /tmp/groups/pids.max && echo raised; i=0; while [ $i -lt 60 ]; do sleep 5 & i=$((i+1)); done; echo all']);
+    'mkdir /tmp/groups; mount -t cgroup -o pids none /tmp/groups && echo max > /tmp/groups/pids.max && echo raised; i=0; while [ $i -lt 60 ]; do sleep 300 & i=$((i+1)); done; echo all']);
   assert.equal(stdout, 'raised\n');
   assert.match(stderr, /[Cc]annot fork/);
 });

@@ -318,11 +318,18 @@ test('a nestbox rm that was cut off is finished by another one, and the machine 
   const root = mixedRoot(`${folder(t)}/root`);
   manyFiles(root);
   const before = listing(root);
-  create(t, 'unshift-rm', `users = "shift"\n[root]\ndirectory = "${root}"\n`);
+  const file = create(t, 'unshift-rm', `users = "shift"\n[root]\ndirectory = "${root}"\n`);
   const notes = `${scratch}/unshift-rm.owners`;
-  const run = running(t, ['rm', 'unshift-rm']);
-  while (run.child.exitCode === null && !(existsSync(notes) && lstatSync(`${root}/srv/many1/1`).uid * lstatSync(`${root}/srv/many40/400`).uid === 0)) await new Promise((resolve) => setImmediate(resolve));
-  await run.end('SIGKILL');
+  for (let i = 0; i < 10; i++) {
+    const run = running(t, ['rm', 'unshift-rm']);
+    while (run.child.exitCode === null && !(existsSync(notes) && lstatSync(`${root}/srv/many1/1`).uid * lstatSync(`${root}/srv/many40/400`).uid === 0)) await new Promise((resolve) => setImmediate(resolve));
+    await run.end('SIGKILL');
+    if (lstatSync(root).uid !== 0) break;
+    // It was over before the kill, or nearly: once more.
+    nestbox(['clean', 'unshift-rm']);
+    nestbox(['rm', 'unshift-rm']);
+    succeeds(nestbox(['create', file]));
+  }
   assert.notEqual(lstatSync(root).uid, 0, 'it was cut off');
   assert.match(nestbox(['run', 'unshift-rm', '--', 'true']).stderr, /nestbox rm unshift-rm was cut off.*\n {2}nestbox rm unshift-rm finishes it/);
   succeeds(nestbox(['rm', 'unshift-rm']));
@@ -353,10 +360,14 @@ test('a systemd-nspawn that was cut off in the middle is recognised, and its roo
   says('sh', '-c', `cd "${root}/srv" && for a in $(seq 60); do mkdir many$a && (cd many$a && touch $(seq 500)); done`);
   const stripTimes = (lines: string[]) => lines.map((line) => line.replace(/\|\d{9,}\.\d+\|/, '|'));
   const before = stripTimes(listing(root));
-  const { child, end } = nspawn(t, root, 'true');
   const isOthers = (path: string) => lstatSync(`${root}/${path}`).uid >= base;
-  while (child.exitCode === null && !(lstatSync(root).uid >= 0xfffe0000 && (isOthers('srv/many1/1') || isOthers('srv/many60/500') || isOthers('srv/many30/7')))) await new Promise((resolve) => setImmediate(resolve));
-  await end();
+  for (let i = 0; i < 10; i++) {
+    const { child, end } = nspawn(t, root, 'true');
+    while (child.exitCode === null && !(lstatSync(root).uid >= 0xfffe0000 && (isOthers('srv/many1/1') || isOthers('srv/many60/500') || isOthers('srv/many30/7')))) await new Promise((resolve) => setImmediate(resolve));
+    await end();
+    if (lstatSync(root).uid === 0xfffe0000) break;
+    shift(root, base, 0, `${folder(t)}/notes`); // it was over before the kill: once more
+  }
   assert.equal(lstatSync(root).uid, 0xfffe0000, 'it was cut off');
   const refused = nestbox(['run', machine(t, 'unshift-cut', `[root]\ndirectory = "${root}"\n`), '--', 'true']);
   assert.match(refused.stderr, new RegExp(`an earlier systemd-nspawn was cut off while it gave the files of ${root} other owners.*\\n  nestbox unshift ${root} gives them back`));

@@ -104,7 +104,13 @@ test('with one layer broken at a time in a machine that runs, each is found by i
     t.after(() => child.kill('SIGKILL'));
     return child;
   };
-  const wait = (script: string) => sh(`n=0; until ${script}; do n=$((n + 1)); [ $n -lt 200 ] || exit 1; sleep 0.02; done`);
+  const wait = (script: string) => sh(`n=0; until ${script}; do n=$((n + 1)); [ $n -lt 3000 ] || exit 1; sleep 0.02; done`);
+  /** Kills a program of the host, and takes its socket away, so that the next one's can be waited for. */
+  const endOf = (pid: string, socket: string) => {
+    sh(`kill -KILL ${pid}`);
+    wait(`! grep -qs '^State:.[^Z]' /proc/${pid}/status`);
+    sh(`rm -f ${socket}`);
+  };
   const isVersion1 = facts.cgroups.version === 1;
   isGreen(verify(name), 'as it was started');
 
@@ -141,20 +147,20 @@ test('with one layer broken at a time in a machine that runs, each is found by i
     ['a link that is down', () => inside('ip link set host0 down'), () => inside(`ip link set host0 up; ip route add ${way}`), ['link'], /gateway/],
     ['an interface more', () => sh(`ip link add nb-verify type veth peer name nb-verify2; ip link set nb-verify2 netns ${pid}`), () => sh('ip link delete nb-verify'), ['link'], /interfaces/],
     ['the gate before the sound server is open', () => {
-      sh(`kill -KILL ${pidOf(`pulse-gate ${run}/sound/gate/native`)}`);
+      endOf(pidOf(`pulse-gate ${run}/sound/gate/native`), `${run}/sound/gate/native`);
       launched([native, 'pulse-gate', '--open', `${run}/sound/gate/native`, `${run}/sound/server/native`], owner);
-      wait(`pgrep -f -- 'pulse-gate --open ${run}' >/dev/null && [ -S ${run}/sound/gate/native ] && sleep 0.1`);
+      wait(`[ -S ${run}/sound/gate/native ]`);
     }, () => {
-      sh(`kill -KILL ${pidOf(`pulse-gate --open ${run}/sound/gate/native`)}`);
+      endOf(pidOf(`pulse-gate --open ${run}/sound/gate/native`), `${run}/sound/gate/native`);
       launched([native, 'pulse-gate', `${run}/sound/gate/native`, `${run}/sound/server/native`], owner);
-      wait(`pgrep -f -- 'pulse-gate ${run}' >/dev/null && sleep 0.1`);
+      wait(`[ -S ${run}/sound/gate/native ]`);
     }, ['sound-gate'], /record/],
     ['a sound server that loads modules', () => {
       const server = pidOf(`pulseaudio .*${run}/sound/server`);
       const argv = readFileSync(`/proc/${server}/cmdline`, 'utf8').split('\0').filter((word) => word !== '' && word !== '--disallow-module-loading');
-      sh(`kill -KILL ${server}; rm -f ${run}/sound/server/native`);
+      endOf(server, `${run}/sound/server/native`);
       launched(argv, owner);
-      wait(`[ -S ${run}/sound/server/native ]`);
+      wait(`grep -q ' 00010000 .* ${run}/sound/server/native$' /proc/net/unix`); // it listens: proc(5)
     }, () => undefined, ['sound-server'], /loads modules/],
   ];
   const wrong: string[] = [];

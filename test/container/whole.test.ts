@@ -29,7 +29,7 @@ const inside = (name: string, script: string) => nestbox(['exec', '--root', name
 /** Boots it, and waits until the unit is active. */
 async function booted(t: TestContext, file: string, name: string, unit = 'multi-user.target'): Promise<Running> {
   const started = running(t, ['run', file]);
-  for (const limit = Date.now() + 60_000; inside(name, `systemctl is-active ${unit}`).stdout.trim() !== 'active'; await new Promise((resolve) => setTimeout(resolve, 200)))
+  for (const limit = Date.now() + 240_000; inside(name, `systemctl is-active ${unit}`).stdout.trim() !== 'active'; await new Promise((resolve) => setTimeout(resolve, 200)))
     assert.ok(Date.now() < limit, `it does not come up: ${started.stderr()}${inside(name, 'systemctl --no-pager --failed; systemctl list-jobs').stdout}`);
   return started;
 }
