@@ -21,6 +21,8 @@ export default defineEngine({
   units: (machine, facts, comment) => ({
     files: [{ path: `/etc/systemd/nspawn/${machine.name}.nspawn`, text: settings(machine, facts, comment) }], steps: [], link: 'by it', image: { path: `/var/lib/machines/${machine.name}`, to: machine.root }, folder: null,
     lines: [
+      // It is started when the system inside says so, and systemd would kill after 90 s one that takes longer: on a slow or busy computer, and emulated.
+      ...(machine.boot === 'systemd' ? [['TimeoutStartSec', '10min'] as const] : []),
       ...(machine.ipc === null ? [] : [['Environment', assignment('SYSTEMD_NSPAWN_SHARE_NS_IPC', '1')] as const]),
       ...(machine.edits.cgroups === 'host' ? Object.entries(hostCgroups).map(([key, value]) => ['Environment', assignment(key, value)] as const) : []),
       ...forgetting(machine.edits.network, facts),

@@ -13,7 +13,7 @@ export interface Outcome {
 export interface Job {
   stdout(): string;
   stderr(): string;
-  /** Waits for what it prints; fails when it ends without having said it, or is silent for a minute and a half. */
+  /** Waits for what it prints; fails when it ends without having said it, or is silent for four minutes. */
   says(pattern: RegExp): Promise<RegExpExecArray>;
   /** Passes on what it prints, as it comes. */
   pipe(stdout: NodeJS.WritableStream, stderr: NodeJS.WritableStream): void;
@@ -122,13 +122,14 @@ export function agent(socket: Socket): Agent {
       stdout: () => text(line.o),
       stderr: () => text(line.e),
       says: (pattern) => new Promise((resolve, reject) => {
-        const limit = setTimeout(() => stop('it is silent'), 90_000);
+        const limit = setTimeout(() => stop('it is silent'), 240_000);
         const stop = (why: string | null) => {
           clearTimeout(limit);
           watchers.delete(look);
           if (why) reject(new Error(`${argv.join(' ')}: ${why} before it said ${pattern}:\n${text(line.o).slice(-2000)}${text(line.e).slice(-2000)}`));
         };
         const look = () => {
+          limit.refresh();
           const found = pattern.exec(text(line.o)) ?? pattern.exec(text(line.e));
           if (found || line.over) stop(found ? null : 'it ended');
           if (found) resolve(found);

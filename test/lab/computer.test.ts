@@ -35,7 +35,7 @@ for (const host of newest) {
     assert.equal((await computer.run('printf', '%s|', "a 'b' $c", '', 'two\nlines')).stdout, "a 'b' $c||two\nlines|");
     assert.equal((await computer.run('not-there')).status, 127);
     assert.equal((await computer.run('sh', '-c', 'sleep 100 & echo started')).stdout, 'started\n'); // what it leaves running is not waited for
-    await assert.rejects(computer.runWith({ seconds: 1 }, 'sh', '-c', 'echo begun; sleep 654'), /not ended after 1 s:\nbegun/);
+    await assert.rejects(computer.runWith({ seconds: 5 }, 'sh', '-c', 'echo begun; sleep 654'), /not ended after 5 s:\nbegun/);
     await computer.until('sh', '-c', '! pgrep --full --exact "sleep 654"');
 
     const job = computer.start('sh', '-c', 'read word; echo "I hear $word"; exec sleep infinity');

@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { decodePng, encodePng } from '../../src/png.ts';
 import { program } from '../nestbox.ts';
-import { readWav, type Sound } from '../sound.ts';
+import { assertSomeTone, readWav, type Sound } from '../sound.ts';
 import type { Job, Outcome } from './agent.ts';
 import { place } from './image.ts';
 import { keysOf, keysOfCharacter } from './monitor.ts';
@@ -20,12 +20,14 @@ export interface Computer {
   run(...argv: string[]): Promise<Outcome>;
   /** As run(), and it must succeed; what it printed. */
   does(...argv: string[]): Promise<string>;
-  /** As run(), with this as its input and a limit other than five minutes. */
+  /** As run(), with this as its input and a limit other than ten minutes. */
   runWith(options: { input?: Uint8Array | string; seconds?: number }, ...argv: string[]): Promise<Outcome>;
   /** Starts a program, which goes on meanwhile; it ends with the computer at the latest. */
   start(...argv: string[]): Job;
   /** Waits until a program succeeds there: for what tells nobody that it has happened. Fails after five minutes. */
   until(...argv: string[]): Promise<void>;
+  /** Waits until a program that shows what there is prints what matches: for logs, as what has been written comes there a moment later. Fails after five minutes. */
+  tells(pattern: RegExp, ...argv: string[]): Promise<string>;
   /** Copies a file of this machine, or a folder with all that is in it, to `path`. The folder that it lies in is made. */
   put(local: string, path: string, mode?: number): Promise<void>;
   write(path: string, content: Uint8Array | string, mode?: number): Promise<void>;
@@ -33,13 +35,13 @@ export interface Computer {
   get(path: string): Promise<string>;
   /** Presses keys together: "ctrl-alt-f2". They are those of the keyboard that came last. */
   press(chord: string): Promise<void>;
-  /** Types a line on an American keyboard: a hundred characters at most, as QEMU drops what is more. */
+  /** Types a line on an American keyboard: a hundred characters at most, and no faster than the computer comes to read it. */
   type(text: string): Promise<void>;
   /** Moves the mouse to the right, by what it counts. */
   move(right: number): Promise<void>;
   /** What its screen shows; three bytes a pixel. encodePng() makes a file of it. */
   screen(): Promise<ReturnType<typeof decodePng>>;
-  /** Waits until the screen shows it; fails after a minute and a half. */
+  /** Waits until the screen shows it; fails after four minutes. */
   shows(what: (screen: ReturnType<typeof decodePng>) => boolean): Promise<void>;
   /** The same computer, as it is used at its second graphics card, and heard at its second sound card: secondPlace of qemu.ts. */
   right: Pick<Computer, 'type' | 'press' | 'screen' | 'sound'>;
@@ -47,6 +49,8 @@ export interface Computer {
   second: Pick<Computer, 'screen'>;
   /** What its sound card has played since it was started; QEMU writes its file by 4 KiB, so that the last 23 ms can be missing. */
   sound(): Sound;
+  /** Waits until its sound card has played some of a tone: for what plays by itself. Fails after two minutes. */
+  plays(hertz: number): Promise<void>;
   /** Starts it anew, and returns when it has booted. USB keyboards are gone then. */
   reboot(): Promise<void>;
   /** A power cut: what has not been written to the disk is lost. Returns when it has booted again. */
@@ -59,6 +63,9 @@ export interface Computer {
 
 /** How long a key is held, in ms. */
 const hold = 20;
+
+/** How many characters are typed at once. A USB keyboard of QEMU's keeps 16 keys that go down or up, and Linux 64 events for a program that does not read: what is more is lost. */
+const together = 6;
 
 /** A booted computer for the length of the test, as it was when it had just started; one with `more` hardware is booted for it. */
 export async function power(t: Pick<TestContext, 'after'>, host: Host, more: readonly string[] = []): Promise<Computer> {
@@ -96,11 +103,18 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host, more: rea
     },
     second: { screen: () => pictureOf({ device: 'right', head: 1 }) },
     run: (...argv) => computer.runWith({}, ...argv),
-    runWith: ({ input = '', seconds = 300 }, ...argv) => running.agent.run(argv, input, seconds),
+    runWith: ({ input = '', seconds = 600 }, ...argv) => running.agent.run(argv, input, seconds),
     does: async (...argv) => succeeded(argv, await computer.run(...argv)),
     start: (...argv) => running.agent.start(argv),
     async until(...argv) {
       succeeded(argv, await computer.runWith({ seconds: 330 }, 'timeout', '300', 'sh', '-c', 'until "$@" > /dev/null; do sleep 0.2; done', 'sh', ...argv));
+    },
+    async tells(pattern, ...argv) {
+      for (const limit = Date.now() + 300_000; ; await setTimeout(200)) {
+        const { stdout, stderr } = await computer.run(...argv);
+        if (pattern.test(stdout)) return stdout;
+        if (Date.now() > limit) throw new Error(`${argv.join(' ')} does not come to print ${pattern}, but:\n${stdout.slice(-2000)}${stderr.slice(-2000)}`);
+      }
     },
     async put(local, path, mode) {
       const status = statSync(local);
@@ -115,16 +129,31 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host, more: rea
     press: async (chord) => void (await running.monitor.command('send-key', { keys: keysOf(chord), 'hold-time': hold })),
     async type(text) {
       if (text.length > 100) throw new RangeError('a hundred characters at most');
-      for (const character of text) await running.monitor.command('send-key', { keys: keysOfCharacter(character), 'hold-time': hold });
+      for (let at = 0; at < text.length; at += together) {
+        const part = [...text.slice(at, at + together)].map(keysOfCharacter);
+        for (const keys of part) await running.monitor.command('send-key', { keys, 'hold-time': hold });
+        if (at + together >= text.length) return;
+        await setTimeout(2 * hold * part.flat().length);
+        await computer.run('true');
+      }
     },
     move: async (right) => void (await running.monitor.command('input-send-event', { events: [{ type: 'rel', data: { axis: 'x', value: right } }] })),
     screen: () => pictureOf({}),
     async shows(what) {
-      for (const limit = Date.now() + 90_000; !what(await computer.screen()); await computer.run('sleep', '0.05')) {
+      for (const limit = Date.now() + 240_000; !what(await computer.screen()); await computer.run('sleep', '0.05')) {
         if (Date.now() > limit) throw new Error('the screen does not come to show it');
       }
     },
     sound: () => readWav(running.sound),
+    async plays(hertz) {
+      for (const limit = Date.now() + 120_000; ; await setTimeout(500)) {
+        try {
+          return assertSomeTone(computer.sound(), hertz);
+        } catch (error) {
+          if (Date.now() > limit) throw error;
+        }
+      }
+    },
     async reboot() {
       await computer.run('systemctl', 'reboot').catch(() => {}); // its end may come before the answer
       running = await running.again();
@@ -135,14 +164,14 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host, more: rea
     },
     async plug(name, where = undefined) {
       await running.monitor.command('device_add', { driver: 'usb-kbd', bus: 'usb.0', id: name, serial: name, ...where });
-      await computer.does('udevadm', 'wait', '--timeout=30', keyboard(name));
+      await computer.does('udevadm', 'wait', '--timeout=240', keyboard(name));
       return keyboard(name);
     },
     async unplug(name) {
       const gone = running.monitor.event('DEVICE_DELETED', { device: name });
       await running.monitor.command('device_del', { id: name });
       await gone;
-      await computer.does('udevadm', 'wait', '--timeout=30', '--removed', keyboard(name));
+      await computer.does('udevadm', 'wait', '--timeout=240', '--removed', keyboard(name));
     },
   };
   await install(computer);

@@ -38,7 +38,7 @@ test('the power goes at each step of a growth and a shrinkage: all images are wh
   const digest = await computer.does('sh', '-c', 'cd /root/tree; find . -type f -exec sha256sum {} + | sort | sha256sum');
   const outcomes = await Promise.all((['grow dos 64M', 'shrink gpt 46M'] as const).map((one) => {
     const [words, from, size] = one.split(' ') as [string, string, string];
-    return computer.runWith({ seconds: 300 }, 'sh', '-c', change(from, words, size));
+    return computer.runWith({ seconds: 900 }, 'sh', '-c', change(from, words, size));
   }));
   const [grown, shrunk] = outcomes.map(({ stdout, stderr }) => {
     assert.match(stdout, /^\d+$/m, stderr);

@@ -78,7 +78,7 @@ for (const host of newest)
     await computer.does('sh', '-ec', `truncate -s 96M /root/safe.img; printf 'label: gpt\\nsize=64M,type=linux\\n' | sfdisk --quiet /root/safe.img
       printf 'horse staple' > /root/key; chmod 600 /root/key; loop=$(losetup --find --show --offset 1048576 --sizelimit 67108864 /root/safe.img)
       cryptsetup luksFormat -q --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file /root/key "$loop"; cryptsetup open --key-file /root/key "$loop" x
-      rm /root/tree/etc/fstab; mke2fs -q -t ext4 -d /root/tree /dev/mapper/x; cryptsetup close x; losetup --detach "$loop"`);
+      rm /root/tree/etc/fstab; mke2fs -q -t ext4 -d /root/tree /dev/mapper/x; cryptsetup close x; losetup --detach "$loop"; udevadm settle`); // as long as udev looks at it, it is there
     assert.equal(await left(computer), '');
     const locked = await computer.runWith({ input: 'horse staple\n' }, 'nestbox', 'run', '--passphrase-fd', '0', '/root/safe.img', '--', 'sh', '-c', 'echo 1 > /srv/made; cat /etc/os-release');
     assert.equal(locked.status, 0, locked.stderr);
@@ -105,11 +105,11 @@ for (const host of newest)
       loop=$(losetup --find --show --offset 9437184 --sizelimit 121634816 /root/group.img); pvcreate -q "$loop"; vgcreate -q --setautoactivation n debian-vg "$loop"
       lvcreate -q -y -n home -L 8M debian-vg; lvcreate -q -y -n root -L 92M debian-vg; lvextend -q -L +4M debian-vg/root; lvcreate -q -y -n swap_1 -L 4M debian-vg
       echo '/dev/mapper/debian--vg-home /home ext4 defaults 0 2' > /root/tree/etc/fstab
-      mke2fs -q -t ext4 -d /root/tree /dev/debian-vg/root; mke2fs -q /dev/debian-vg/home; vgchange -q -an debian-vg; losetup --detach "$loop"`);
+      mke2fs -q -t ext4 -d /root/tree /dev/debian-vg/root; mke2fs -q /dev/debian-vg/home; vgchange -q -an debian-vg; losetup --detach "$loop"; udevadm settle`);
     assert.equal(await left(computer), '');
     const grouped = await computer.run('nestbox', 'run', '/root/group.img', '--', 'sh', '-c', 'touch /home/made; echo 1 > /srv/made; id -u');
     assert.deepEqual([grouped.status, grouped.stdout], [0, '0\n'], grouped.stderr);
     assert.equal(await left(computer), '');
-    await computer.does('sh', '-ec', `loop=$(losetup --find --show --offset 9437184 --sizelimit 121634816 /root/group.img); vgchange -q -ay debian-vg; e2fsck -fn /dev/debian-vg/root; mount -o ro /dev/debian-vg/home /mnt; test -e /mnt/made; umount /mnt; mount -o ro /dev/debian-vg/root /mnt; test -e /mnt/srv/made; umount /mnt; vgchange -q -an debian-vg; losetup --detach "$loop"`);
+    await computer.does('sh', '-ec', `loop=$(losetup --find --show --offset 9437184 --sizelimit 121634816 /root/group.img); vgchange -q -ay debian-vg; e2fsck -fn /dev/debian-vg/root; mount -o ro /dev/debian-vg/home /mnt; test -e /mnt/made; umount /mnt; mount -o ro /dev/debian-vg/root /mnt; test -e /mnt/srv/made; umount /mnt; vgchange -q -an debian-vg; losetup --detach "$loop"; udevadm settle`);
     assert.equal(await left(computer), '');
   });

@@ -15,6 +15,6 @@ for (const [[what, more], input] of plugged)
     await logIn(computer, plain('work'));
     await plugs(computer, 'work', input);
     await start(computer, 'private', more, input);
-    await reads(computer, /ready/);
+    await reads(computer, /^(?![^]*plugged)[^]*ready/); // until it draws, there is the picture of the other one
     await plugs(computer, 'private', input);
   });

@@ -58,10 +58,10 @@ test('trixie: two connectors of one card, a machine on each, with its own pictur
     await computer.write(`/etc/nestbox/${name}.toml`, machine(name, connectors[i]!, place));
   }
   // Where somebody else draws, nothing is lent. The first one who opens a card decides on it.
-  const other = computer.start('sh', '-c', `exec 3<> /dev/dri/card${card}; echo open; sleep 300`);
+  const other = computer.start('sh', '-c', `exec 3<> /dev/dri/card${card}; echo open; exec sleep 300`);
   await other.says(/open/);
   assert.notEqual((await computer.run('nestbox', 'start', 'upper')).status, 0);
-  assert.match(await computer.does('nestbox', 'logs', '--host', 'upper'), /another program decides what \/dev\/dri\/card1 shows/);
+  await computer.tells(/another program decides what \/dev\/dri\/card1 shows/, 'nestbox', 'logs', '--host', 'upper');
   other.kill('-TERM');
   await other.ended;
 

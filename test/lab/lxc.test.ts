@@ -41,12 +41,11 @@ for (const host of newest) {
     await computer.until('sh', '-c', 'nestbox exec music -- systemctl is-active player.service');
     assert.equal((await computer.does('systemctl', 'is-active', 'lxc@music.service')).trim(), 'active');
     assert.match(await computer.does('lxc-info', '--name=music'), /State:\s+RUNNING/);
-    await computer.run('sleep', '3');
-    assertSomeTone(computer.sound(), 440);
+    await computer.plays(440);
 
     assert.match(await computer.does('nestbox', 'list'), /music\s+running\s+systemd, enabled/);
     assert.match(await computer.does('nestbox', 'status', 'music'), /service: lxc@music\.service, running/);
-    assert.match(await computer.does('nestbox', 'logs', '--lines=80', 'music'), /player\.service|Reached target/);
+    await computer.tells(/player\.service|Reached target/, 'nestbox', 'logs', '--lines=80', 'music');
     assert.equal((await inside('sh', '-c', 'systemctl is-system-running --wait; systemctl --failed --plain --no-legend')).stdout, 'running\n');
     assert.equal((await inside('sh', '-c', 'exit 7')).status, 7);
     assert.match((await inside('ip', '-br', 'address', 'show', 'host0')).stdout, /UP +10\.213\./);
@@ -71,7 +70,7 @@ for (const host of newest) {
     const nodes = ['/dev/snd/controlC0', '/dev/snd/pcmC0D0p'];
 
     await computer.does('nestbox', 'start', '/root/player.toml');
-    assert.match(await computer.does('nestbox', 'logs', 'player'), /on :\d+ as listener/);
+    await computer.tells(/on :\d+ as listener/, 'nestbox', 'logs', 'player');
     const address = /10\.213\.\d+\.\d+/.exec(await computer.does('nestbox', 'exec', 'player', '--', 'ip', '-br', 'address', 'show', 'host0'));
     assert.ok(address);
     await computer.does('ping', '-c', '1', '-W', '5', address[0]);
@@ -92,6 +91,7 @@ for (const host of newest) {
     assert.equal(again.status, 0, again.stdout + again.stderr);
     assert.match(await computer.does('nestbox', 'exec', 'player', '--', 'perl', '-e', sharedPicture), /^the same$/m);
     await computer.does('nestbox', 'stop', 'player');
+    await foreground.ended;
     assert.equal((await computer.run('nestbox', 'run', '/root/player.toml', '--', 'sh', '-c', 'exit 9')).status, 9);
     await computer.does('nestbox', 'rm', 'player');
     await computer.does('nestbox', 'clean');

@@ -22,10 +22,12 @@ for (const host of newest) {
     await computer.write('/root/web.toml', system('web', 'parameters = ["systemd.wants=systemd-networkd.service"]\n[network.networkd]\nports = ["8080:7777"]'));
     await computer.does('nestbox', 'start', '/root/web.toml');
     await computer.until('sh', '-c', "nestbox exec --root web -- ip -4 -brief address show host0 | grep -E 'UP.* (10|172|192)\\.'");
-    assert.match(await computer.does('nestbox', 'exec', '--root', 'web', '--', 'ip', 'route'), /^default via .* dev host0 proto dhcp/m);
+    await computer.tells(/^default via .* dev host0 proto dhcp/m, 'nestbox', 'exec', '--root', 'web', '--', 'ip', 'route');
 
     const server = computer.start('nestbox', 'exec', '--root', 'web', '--', 'perl', '-e', tell);
     await server.says(/ready/);
+    const led = () => computer.does('nft', 'list', 'map', 'ip', 'io.systemd.nat', 'map_port_ipport');
+    await computer.until('sh', '-c', 'nft list map ip io.systemd.nat map_port_ipport | grep 8080'); // systemd-nspawn hears of the address a moment later
     assert.equal(await computer.does('ip', 'netns', 'exec', 'beyond', 'perl', '-e', ask, '10.214.77.1:8080'), 'inside, 10.214.77.2\n');
     assert.match(await computer.does('perl', '-e', ask, '10.214.77.1:8080'), /^inside, /);
 
@@ -34,7 +36,6 @@ for (const host of newest) {
     assert.equal(await computer.does('nestbox', 'exec', '--root', 'web', '--', 'perl', '-e', ask, '10.214.77.2:7777'), 'inside, 10.214.77.1\n');
 
     // Killed, systemd-nspawn leaves its ports behind: the unit takes them away.
-    const led = () => computer.does('nft', 'list', 'map', 'ip', 'io.systemd.nat', 'map_port_ipport');
     assert.match(await led(), /8080/);
     await computer.does('systemctl', 'kill', '--signal=KILL', 'systemd-nspawn@web.service');
     await computer.until('sh', '-c', 'systemctl is-failed systemd-nspawn@web.service');
@@ -42,7 +43,7 @@ for (const host of newest) {
 
     await computer.does('nestbox', 'stop', 'web');
     const run = computer.start('nestbox', 'run', '/root/web.toml');
-    await computer.runWith({ seconds: 120 }, 'timeout', '110', 'sh', '-c', 'until nft list map ip io.systemd.nat map_port_ipport | grep 8080; do sleep 1; done'); // it has an address
+    await computer.does('timeout', '500', 'sh', '-c', 'until nft list map ip io.systemd.nat map_port_ipport | grep 8080; do sleep 1; done'); // it has an address
     assert.match(await computer.does('nestbox', 'exec', '--root', 'web', '--', 'ip', '-4', '-brief', 'address', 'show', 'host0'), /UP +(10|172|192)\./);
     await computer.run('nestbox', 'exec', '--root', 'web', '--', 'systemctl', 'poweroff');
     assert.equal((await run.ended).status, 0);
@@ -77,8 +78,8 @@ for (const host of newest) {
     assert.equal(await computer.does('sh', '-c', 'nft list tables | grep nestbox; true'), '');
 
     const run = computer.start('nestbox', 'run', '/root/second.toml');
-    // Without KVM a system needs half a minute while somebody asks it so often.
-    await computer.runWith({ seconds: 120 }, 'timeout', '110', 'sh', '-c', 'until nestbox exec --root second -- systemctl is-active multi-user.target; do sleep 2; done');
+    // Without KVM a system needs half a minute and more while somebody asks it so often.
+    await computer.does('timeout', '500', 'sh', '-c', 'until nestbox exec --root second -- systemctl is-active multi-user.target; do sleep 2; done');
     const foreground = await seen();
     assert.deepEqual([...foreground.slice(0, 2), ...foreground.slice(3)], [groups, bounding, 'running', 'masked', readOnly, 'keyring', '']);
     assert.match(foreground[2]!, /^0::\/machine\.slice\/machine-second\.scope\/(payload\/)?init\.scope$/);

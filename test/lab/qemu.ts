@@ -119,20 +119,26 @@ async function layers(place: string, system: string, desktops: string, format: s
   return [await make('disk', '-F', format, '-b', system), await make('desktops', '-F', format, '-b', desktops), await make('empty', '8G')];
 }
 
-/** Waits for what udev has started for the sound card, which can be after the end of the boot: else it comes in the middle of a test, and was not there before. */
-const settled = (agent: Running['agent']) => agent.run(['systemctl', 'start', 'sound.target'], '', 90);
+/**
+ * Waits for what can come after the end of the boot, in the middle of a test that has looked at what was there before: what udev has started for the sound
+ * card, and the login on the first terminal, which systemd begins when it has nothing else to do.
+ */
+async function settled(agent: Running['agent']): Promise<void> {
+  await agent.run(['systemctl', 'start', 'sound.target'], '', 240);
+  await agent.run(['timeout', '240', 'sh', '-c', 'until grep -q login: /dev/vcs1; do sleep 0.1; done'], '', 300);
+}
 
 /** Waits for the end of a boot, and for the devices that come when they like; what the console has said is in the error where it takes too long. */
 async function booted({ agent, monitor }: Running): Promise<void> {
   const begins = agent.started();
   const ready = async () => {
     await begins;
-    await agent.run(['systemctl', 'is-system-running', '--wait'], '', 300);
-    await agent.run(['udevadm', 'wait', '--timeout=60', '/dev/snd/pcmC0D0p', '/dev/dri/card0', '/dev/fb0'], '', 90);
+    await agent.run(['systemctl', 'is-system-running', '--wait'], '', 600);
+    await agent.run(['udevadm', 'wait', '--timeout=240', '/dev/snd/pcmC0D0p', '/dev/dri/card0', '/dev/fb0'], '', 300);
     await settled(agent);
   };
   let late: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_, reject) => { late = setTimeout(reject, 300_000, new Error('not booted after 5 minutes')); });
+  const limit = new Promise<never>((_, reject) => { late = setTimeout(reject, 600_000, new Error('not booted after 10 minutes')); });
   try {
     await Promise.race([limit, ready()]);
   } catch (cause) {

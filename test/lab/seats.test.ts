@@ -4,6 +4,7 @@ import { fileOf } from '../pages.ts';
 import { picture } from '../pictures.ts';
 import { assertSomeTone, wav } from '../sound.ts';
 import { type Computer, power } from './computer.ts';
+import { free, listens } from './desktops.ts';
 import { secondPlace } from './qemu.ts';
 import { person } from './recipe.ts';
 import { reads, wordsOn } from './screen.ts';
@@ -66,7 +67,8 @@ test('trixie: two seats at one computer, each with a screen, keys, sounds and ha
   assert.deepEqual([cards.length, sounds.length, new Set([...cards, ...sounds]).size], [2, 2, 4]);
   assert.ok(rows.every(({ seat }) => seat === null));
   const asking = computer.start('nestbox', 'seat', 'new');
-  await computer.until('sh', '-c', 'ls -l /proc/$(pgrep -x nestbox-native)/fd | grep -q /dev/input/event');
+  // It has opened them, all before it waits for the first press.
+  await computer.until('sh', '-c', 'pid=$(pgrep -x nestbox-native) && ls -l /proc/$pid/fd | grep -q /dev/input/event && grep -q poll /proc/$pid/wchan');
   await right.press('shift');
   await right.press('a');
   await computer.press('escape');
@@ -106,6 +108,7 @@ test('trixie: two seats at one computer, each with a screen, keys, sounds and ha
   await computer.does('sleep', '1');
   assert.equal(await console(computer), before);
   await computer.does('nestbox', 'switch', 'left');
+  await free(computer, 'mirrors');
   await typeBoth(computer, 'echo more > more\n', 'echo more > more\n');
   for (const side of ['left', 'right'] as const) {
     await computer.until(...there(`${home(side)}/more`));
@@ -121,8 +124,8 @@ test('trixie: two seats at one computer, each with a screen, keys, sounds and ha
 
   // One that comes later belongs to the seat of its port.
   await computer.unplug('left-keys');
-  await computer.plug('left-keys', { port: '1' });
-  await computer.until('sh', '-c', 'ls -l /proc/$(pgrep -x Xorg)/fd | grep -q "/dev/input/$(cd /sys/class/input; grep -l ^nestbox/left/ event*/device/phys | cut -d/ -f1 | sort -V | tail -n 1)$"');
+  const later = (await computer.does('readlink', '-f', await computer.plug('left-keys', { port: '1' }))).trim().replace('/dev/input/', '');
+  await listens(computer, 'Xorg', `$(cd /sys/class/input; grep -lx nestbox/left/${later} event*/device/phys | cut -d/ -f1)`);
   await computer.type('echo again > again\n');
   await computer.until(...there(`${home('left')}/again`));
   assert.equal(await console(computer), before);
@@ -134,8 +137,9 @@ test('trixie: two seats at one computer, each with a screen, keys, sounds and ha
   for (const [key, owner] of [['card', 'right'], ['input', 'left'], ['sound', 'left']] as const) assert.match(stderr, new RegExp(`seat\\.${key}.*the machine '${owner}' has `));
 
   // Busy with more programs than the other one, and each has half.
-  for (const [side, programs] of [['left', 4], ['right', 2]] as const) computer.start('nestbox', 'exec', '--root', side, '--', 'sh', '-c', `for i in $(seq ${programs}); do while :; do :; done & done; wait`);
-  await computer.does('sleep', '5');
+  const busy = ([['left', 4], ['right', 2]] as const).map(([side, programs]) => computer.start('nestbox', 'exec', '--root', side, '--', 'sh', '-c', `for i in $(seq ${programs}); do while :; do :; done & done; echo busy; wait`));
+  for (const job of busy) await job.says(/busy/);
+  await computer.does('sleep', '2');
   const began = [await used(computer, 'left'), await used(computer, 'right')] as const;
   await computer.does('sleep', '20');
   const [left, other] = [(await used(computer, 'left')) - began[0], (await used(computer, 'right')) - began[1]];

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Job } from './agent.ts';
 import { type Computer, newest, power } from './computer.ts';
+import { free } from './desktops.ts';
 
 /** A machine that is given keys and mice while its terminal is visible, with a program inside that never closes a device. */
 
@@ -112,7 +113,7 @@ for (const host of newest)
       // Left by the keys: they are up, inside and on the host.
       await computer.press('ctrl-alt-f1');
       await visible(computer, 'tty1');
-      await later(computer); // the keyboard is given back when these keys are up
+      await free(computer, 'own'); // the keyboard is given back when these keys are up
       for (const code of [29, 56, 59]) await spy.says(new RegExp(`event 1 ${code} 1\n[^]*event 1 ${code} 0\n`));
       await typesAtHost(computer, 'zak');
       await computer.move(9);
@@ -128,7 +129,7 @@ for (const host of newest)
 
       await computer.press('alt-f8');
       await visible(computer, 'tty8');
-      await later(computer);
+      await free(computer, 'mirrors');
       await computer.press('z');
       await spy.says(/event 1 44 0\n/);
       assert.equal(presses(spy, 56), 1, 'Alt was held over the switch');
@@ -149,7 +150,7 @@ for (const host of newest)
       const seen = spy.stdout().length;
       await computer.does('kill', '-KILL', relays[1]!);
       await spy.says(new RegExp(`^[^]{${seen}}(?:[^]*opened){${count}}`));
-      await later(computer);
+      await free(computer, 'mirrors');
       await computer.press('a');
       await spy.says(/event 1 30 0\n/);
       assert.equal(presses(spy, key.a), 1);

@@ -10,7 +10,10 @@ async function made(t: TestContext, name: string, more: string) {
   await computer.write('/root/fake/node', '#!/bin/sh\necho >> /root/asked\nexec /usr/bin/node "$@"\n', 0o755);
   await computer.write(`/root/${name}.toml`, `name = "${name}"\n${more}\n[root]\ndirectory = "/srv/roots/debian"\n`);
   await computer.does('nestbox', 'create', `/root/${name}.toml`);
-  const left = () => computer.does('sh', '-c', 'cat /proc/mounts; systemctl list-units --plain --no-legend --all "*warm*"; ls -A /run /run/systemd/system /var/lib/nestbox/journal');
+  const left = async () => {
+    await computer.until('sh', '-c', '! systemctl list-units --plain --no-legend --all "machine-*" | grep .'); // systemd forgets a scope a moment after its end
+    return await computer.does('sh', '-c', 'cat /proc/mounts; systemctl list-units --plain --no-legend --all "*warm*"; ls -A /run /run/systemd/system /var/lib/nestbox/journal');
+  };
   return { computer, left, before: await left() };
 }
 
