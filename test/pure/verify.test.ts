@@ -41,7 +41,7 @@ function triesOf(example: string, way: Way): string {
   try {
     const all = attempts(subject).filter(({ group }) => way === 'run' || group === 'units');
     // What is alike by the dozen is counted; what a unit's text is, the units of the golden plans say.
-    const lines = all.map((one) => `${one.group.padEnd(8)} ${one.as.padEnd(4)} ${one.asked}: ${one.sum ?? one.try.slice(0, one.try[0] === 'unit-file' ? 2 : undefined).map((word) => word ?? '-').join(' ')}: ${expected(one)}`);
+    const lines = all.map((one) => `${one.group.padEnd(8)} ${one.as.padEnd(4)} ${one.asked}: ${one.sum ?? one.try.slice(0, ({ 'unit-file': 2, mounts: 1 } as Record<string, number>)[one.try[0]]).map((word) => word ?? '-').join(' ')}: ${expected(one)}`);
     return [...new Set(lines)].map((line) => { const { length } = lines.filter((other) => other === line); return `${line}${length > 1 ? ` (${length})` : ''}\n`; }).join('');
   } catch (error) {
     if (!(error instanceof Complaint)) throw error;
