@@ -39,8 +39,22 @@ static int is_name(const char *word) {
 	return *word >= 'a' && *word <= 'z' && word[strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0' && strlen(word) < 64;
 }
 
+/* Waits for a unit that waits for the machine: settled() of src/steps/units.ts. False: it has failed. */
+static int has_settled(const char *unit) {
+	char line[256], state[32];
+	snprintf(line, sizeof line, "exec /usr/bin/systemctl show --property=ActiveState --value %s", unit); /* a name has nothing that the shell knows */
+	for (;; usleep(20000)) {
+		FILE *said = popen(line, "re");
+		int told = said && fscanf(said, "%31s", state) == 1;
+		if (said)
+			pclose(said);
+		if (!told || strcmp(state, "activating") != 0)
+			return told && strcmp(state, "failed") != 0;
+	}
+}
+
 static int start(const char *machine) {
-	char unit[128], path[PATH_MAX];
+	char unit[128], network[128], path[PATH_MAX];
 	struct stat stat_;
 	snprintf(path, sizeof path, "/run/nestbox/%s", machine);
 	if (stat(path, &stat_) == 0 || !all_unchanged(machine)) /* the former: another nestbox has it */
@@ -48,6 +62,9 @@ static int start(const char *machine) {
 	/* Which unit it is, its drop-in says: src/units/files.ts. */
 	snprintf(path, sizeof path, "/etc/systemd/system/lxc@%s.service.d/nestbox.conf", machine);
 	snprintf(unit, sizeof unit, access(path, F_OK) == 0 ? "lxc@%s.service" : "systemd-nspawn@%s.service", machine);
+	snprintf(network, sizeof network, "nestbox-%s.network.service", machine);
+	snprintf(path, sizeof path, "/etc/systemd/system/%s", network);
+	int is_linked = access(path, F_OK) == 0;
 	pid_t pid = fork();
 	if (pid == 0) {
 		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -56,7 +73,9 @@ static int start(const char *machine) {
 		_exit(127);
 	}
 	int status;
-	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return -1;
+	return !is_linked || has_settled(network) ? 0 : -1;
 }
 
 /* Of `run NAME [-- PROGRAM...]`, and what an exported launcher says: `exec --start NAME -- PROGRAM...`, where the name stands. 0: it is neither. */

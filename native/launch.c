@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 static const char *value(int argc, char **argv, int *i) {
@@ -152,16 +153,45 @@ int launch_job(int argc, char **argv) {
 }
 
 /* wait PIPE -- PROGRAM: inside a container, becomes the program once somebody outside has opened the pipe for writing
- * and closed it again: until then its network is not there. */
+ * and closed it again: until then its network is not there. Who writes to it says that there will be none. */
 int wait_job(int argc, char **argv) {
 	if (argc < 4 || strcmp(argv[2], "--") != 0)
 		die("wait PIPE -- PROGRAM");
 	int pipe = open(argv[1], O_RDONLY | O_CLOEXEC);
 	char byte;
-	if (pipe < 0 || read(pipe, &byte, 1) < 0)
+	ssize_t length = pipe < 0 ? -1 : read(pipe, &byte, 1);
+	if (length < 0)
 		die("%s", argv[1]);
+	errno = 0;
+	if (length > 0)
+		die("the network of this machine could not be set up");
 	close(pipe);
 	execvp(argv[3], argv + 3);
 	fprintf(stderr, "%s: %s\n", argv[3], strerror(errno));
 	return errno == ENOENT ? 127 : 126; /* as env(1) does */
+}
+
+/* gate make|open|refuse PIPE: the other end of that, for systemd's units. open waits until somebody inside waits. refuse is what ExecStopPost= says: to
+ * who waits inside, or does so in the next ten seconds, if the unit has failed ($SERVICE_RESULT, systemd.exec(5)). */
+int gate_job(int argc, char **argv) {
+	if (argc == 3 && strcmp(argv[1], "make") == 0) {
+		umask(0);
+		if (mkfifo(argv[2], 0644) < 0 && errno != EEXIST)
+			die("%s", argv[2]);
+		return 0;
+	}
+	if (argc == 3 && strcmp(argv[1], "open") == 0) {
+		if (open(argv[2], O_WRONLY | O_CLOEXEC) < 0)
+			die("%s", argv[2]);
+		return 0;
+	}
+	if (argc != 3 || strcmp(argv[1], "refuse") != 0)
+		die("gate make|open|refuse PIPE");
+	const char *result = getenv("SERVICE_RESULT");
+	for (long long limit = now() + 10000; result && strcmp(result, "success") != 0 && now() < limit; usleep(50000)) {
+		int pipe = open(argv[2], O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+		if (pipe >= 0)
+			return write(pipe, "", 1) < 0;
+	}
+	return 0;
 }

@@ -80,6 +80,7 @@ static const struct {
 	{ "forget-devices", "UNIT SYSTEMCTL", forget_devices_job },
 	{ "forget-ports", "NFT PROTOCOL PORT [PROTOCOL PORT]...", forget_ports_job },
 	{ "forwarding", "on|off NFT", forwarding_job },
+	{ "gate", "make|open|refuse PIPE", gate_job },
 	{ "hold", "", hold_job },
 	{ "in-network", "MACHINE -- PROGRAM [ARGUMENT]...", in_network_job },
 	{ "inside", "PID STARTED node PATH c|b MAJOR MINOR MODE UID GID | file PATH | remove PATH [c|b MAJOR MINOR] | look PATH", inside_job },

@@ -10,7 +10,7 @@ import { beyondUsual, filterLines, hostCgroups } from '../powers.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { commandOf } from '../units/commands.ts';
-import { settings } from '../units/settings.ts';
+import { atGate, settings } from '../units/settings.ts';
 
 /** systemd-nspawn(1), from version 247 on. Every option has its value behind '=', so that no value can be taken for another option. */
 export default defineEngine({
@@ -66,7 +66,7 @@ export default defineEngine({
         ...Object.entries({ ...machine.environment, ...environment }).map(([key, value]) => `--setenv=${key}=${value}`),
         ...(machine.boot ? [] : [...(user ? [`-u${user}`] : []), `--chdir=${account.home}`]), // its long form was renamed in 261
         ...(machine.boot && !gate && parameters.length === 0 ? [] : ['--']),
-        ...(gate ? ['/run/nestbox/native', 'wait', '/run/nestbox/gate', '--'] : []),
+        ...(gate ? atGate : []),
         ...(!machine.boot ? argv : [...(gate ? [machine.boot === 'systemd' ? '/lib/systemd/systemd' : '/sbin/init'] : []), ...parameters]),
       ],
       console: { at: 1, terminal: '--console=interactive', pipe: '--console=pipe' },

@@ -1,6 +1,7 @@
 import { basename } from 'node:path/posix';
 import { store } from '../store.ts';
 import { mark } from '../units/files.ts';
+import { atGate } from '../units/settings.ts';
 import type { Asked, Place, Setting, SettingOf } from './settings.ts';
 import { iniLines, iniWords } from './text.ts';
 
@@ -95,7 +96,8 @@ export function ownSettings(parts: readonly Part[], settings: readonly Setting[]
   for (const one of settings) {
     if (one.what === 'unsaid' || one.what === 'ownership' || one.what === 'network' || one.what === 'port' || one.what === 'no-new-privileges' || one.what === 'device-policy') continue;
     if (one.what === 'hostname' && one.name === name) continue;
-    if (one.what === 'users') out.push({ ...one, first: null, text: name });
+    if (one.what === 'words' && atGate.every((word, i) => one.words[i] === word)) out.push({ ...one, words: one.words.slice(atGate.length) });
+    else if (one.what === 'users') out.push({ ...one, first: null, text: name });
     else if (one.what === 'bind') {
       const from = mapped.get(one.from) ?? one.from;
       const isNode = one.from.startsWith(`${run}nodes/`);

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { Complaint } from '../errors.ts';
 import { type Host, must } from '../host.ts';
 import { machineOf } from '../names.ts';
@@ -24,12 +25,20 @@ export const units: Kinds<'reload' | 'unit'> = {
 type Unit = Extract<Step, { kind: 'unit' }>;
 
 /** systemd says of the unit alone that it failed: what did, and its last words, is to be looked for. */
-async function start({ name, parts }: Unit, host: Host): Promise<void> {
+async function start({ name, parts, also }: Unit, host: Host): Promise<void> {
   const { code, stderr } = await host.run(['systemctl', 'start', name]);
-  if (code === 0) return;
+  if (code === 0 && (!also || (await settled(also, host)))) return;
   const failed = (await host.run(['systemctl', 'list-units', '--failed', '--plain', '--no-legend', '--full', name, parts])).stdout.split('\n').map((line) => line.split(' ')[0]!).filter(Boolean);
   const words = await host.run(['journalctl', '--no-pager', '--quiet', '--boot', '--output=cat', '--lines=12', ...(failed.length > 0 ? failed : [name]).map((unit) => `--unit=${unit}`)]);
   throw new Complaint(failed.length > 0 ? `${failed.join(' and ')} did not start` : `${name} did not start: ${stderr.trim().split('\n')[0]}`, words.stdout.trim());
+}
+
+/** Waits for a unit that waits for the machine; nothing else does. False: it has failed. One that has been stopped again is of a machine that has ended by itself. */
+async function settled(unit: string, host: Host): Promise<boolean> {
+  for (;; await setTimeout(50)) {
+    const state = (await host.run(['systemctl', 'show', '--property=ActiveState', '--value', unit])).stdout.trim();
+    if (state !== 'activating') return state !== 'failed';
+  }
 }
 
 /** With what it needed: that would be stopped as well, but nobody would wait for it. One that failed is not kept in mind. */

@@ -13,6 +13,7 @@ import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { commandOf, found } from './commands.ts';
 import { folder, joined, type Lines, linesOf } from './lines.ts';
+import { gateOf } from './settings.ts';
 
 /** What a machine is for systemd: files that work without nestbox, and what is done once before they do. */
 export interface Units extends Pick<EngineUnits, 'files' | 'image' | 'folder'> {
@@ -35,7 +36,8 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
   const own = engine.units!(machine, facts, comment);
   const said = linesOf([...steps(passing), ...own.steps], name);
   const link = own.link === 'before' ? linkLines(machine, facts) : { start: [], stop: [] };
-  const lines = { once: said.once, start: [...said.start, ...link.start], stop: [...link.stop, ...said.stop] };
+  const gate = own.link === 'before' ? null : gateOf(machine);
+  const lines = { once: said.once, start: [...said.start, ...link.start, ...(gate ? [['nestbox-native', 'gate', 'make', gate]] : [])], stop: [...link.stop, ...said.stop] };
   const services = machine.edits.services;
   const volume = volumeOf(machine.source);
   const opensVolume = volume !== null;
@@ -99,19 +101,22 @@ function networkUnit(machine: Machine, facts: Facts, comment: readonly string[])
   const { name, edits: { network }, linkNames } = machine;
   if (network.kind !== 'link') return null;
   const ends = hostEnd(name, linkNames.host, network, facts);
+  const gate = gateOf(machine);
   const inside = (...words: string[]) => ['nestbox-native', 'in-network', name, '--', ...found(facts, ['ip', ...words])];
   const start = [
     inside('link', 'set', 'lo', 'up'), // waits for the machine
     ...ends.start,
     inside('address', 'add', network.address, 'dev', insideLink), inside('link', 'set', insideLink, 'up'),
     ...(network.gateway ? [inside('route', 'add', 'default', 'via', network.gateway)] : []),
+    ...(gate ? [['nestbox-native', 'gate', 'open', gate]] : []),
   ];
+  const stop = [...(gate ? [['nestbox-native', 'gate', 'refuse', gate]] : []), ...ends.stop];
   return iniText(comment, [
     ['Unit', [['Description', `Network of the machine ${name}`], ['StopWhenUnneeded', 'yes'], ['PartOf', serviceOf(name)]]],
     ['Service', [
       ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', '2min'],
       ...start.map((argv) => ['ExecStart', commandOf(facts, argv)] as const),
-      ...ends.stop.map((argv) => ['ExecStopPost', `-${commandOf(facts, argv)}`] as const),
+      ...stop.map((argv) => ['ExecStopPost', `-${commandOf(facts, argv)}`] as const),
     ]],
   ]);
 }

@@ -5,15 +5,22 @@ import { insideLink, type Machine } from '../machine.ts';
 import { portText } from '../ports.ts';
 import { beyondUsual, filterLines } from '../powers.ts';
 
+/** How a program waits for its network: native/launch.c. */
+export const atGate = ['/run/nestbox/native', 'wait', '/run/nestbox/gate', '--'];
+
+/** A program waits there until the network is; an init has one of its own to look after. */
+export const gateOf = ({ run, boot, edits: { network } }: Machine): string | null => (network.kind === 'link' && boot === null ? `${run}/gate` : null);
+
 /** The .nspawn file of a machine: systemd.nspawn(5), from version 247 on. */
 export function settings(machine: Machine, facts: Facts, comment: readonly string[]): string {
   const { boot, argv, environment, edits, user, account, shift, hostname, seenBinds, linkNames, personality, emulation } = machine;
   const version = facts.systemd ?? 0;
   const { network } = edits;
   const capabilities = beyondUsual(edits);
+  const gate = gateOf(machine);
   const exec: Section = ['Exec', [
     ...(boot ? [['Boot', 'yes'] as const, ...(edits.parameters.length > 0 ? [['Parameters', edits.parameters.map(settingWord).join(' ')] as const] : [])] : [
-      ['Boot', 'no'] as const, ['ProcessTwo', 'yes'] as const, ['Parameters', argv.map(settingWord).join(' ')] as const,
+      ['Boot', 'no'] as const, ['ProcessTwo', 'yes'] as const, ['Parameters', [...(gate ? atGate : []), ...argv].map(settingWord).join(' ')] as const,
       ...(user ? [['User', user] as const] : []), ['WorkingDirectory', account.home] as const,
     ]),
     ...Object.entries({ ...environment, ...edits.environment }).map(([name, value]) => ['Environment', settingWord(`${name}=${value}`)] as const),
@@ -33,6 +40,7 @@ export function settings(machine: Machine, facts: Facts, comment: readonly strin
     // Written in all cases: what holds where it is absent has changed twice, and once it gave a whole tree other owners.
     ...(shift === 0 ? [] : [ownership(machine, version)]),
     ...seenBinds.map(({ from, to, write }) => [write ? 'Bind' : 'BindReadOnly', `${bindPath(from)}:${bindPath(to)}`] as const),
+    ...(gate ? [['BindReadOnly', `${bindPath(gate)}:/run/nestbox/gate`] as const, ['BindReadOnly', `${bindPath(facts.programs['nestbox-native'] ?? '')}:/run/nestbox/native`] as const] : []),
     ...(account.uid === 0 && !boot ? [['TemporaryFileSystem', '/run/user/0:mode=0700'] as const] : []),
   ]];
   return iniText(comment, [exec, files, ['Network', [

@@ -136,9 +136,9 @@ for (const host of newest) {
 
   test(`${host}: a program as a service has its screen and its sound, and its output in the journal`, async (t) => {
     const computer = await power(t, host);
-    await computer.write('/root/player.toml', `name = "player"\nuser = "listener"\nnetwork = "private"\naudio = "playback"\ndisplay = "headless"\nrun = ["sh", "-c", "echo on $DISPLAY as $(id -un); exec sleep infinity"]\n[root]\ndirectory = "/srv/roots/debian"\n`);
+    await computer.write('/root/player.toml', `name = "player"\nuser = "listener"\nnetwork = "private"\naudio = "playback"\ndisplay = "headless"\nrun = ["sh", "-c", "ip -br address show host0; echo on $DISPLAY as $(id -un); exec sleep infinity"]\n[root]\ndirectory = "/srv/roots/debian"\n`);
     await computer.does('nestbox', 'start', '/root/player.toml');
-    await computer.tells(/on :\d+ as listener/, 'nestbox', 'logs', 'player');
+    await computer.tells(/^(?:.*\bhost0@\S+ +UP +10\.213\.\d+\.\d+\/30.*\n).*on :\d+ as listener/m, 'nestbox', 'logs', 'player'); // it waits for its network
     assert.match(await computer.does('systemctl', 'list-units', '--plain', '--no-legend', 'nestbox-player*'), /gate[\s\S]*network[\s\S]*pulseaudio[\s\S]*xvfb/);
     const address = /10\.213\.\d+\.\d+/.exec(await computer.does('nestbox', 'exec', 'player', '--', 'ip', '-br', 'address', 'show', 'host0'));
     assert.ok(address);
@@ -150,6 +150,13 @@ for (const host of newest) {
     await computer.does('nestbox', 'detach', 'player', '/dev/snd/controlC0');
     assert.equal(await computer.does('sh', '-c', 'tail -n +2 /proc/sysvipc/shm'), '', 'nothing of it is on the host');
     await computer.does('nestbox', 'stop', 'player');
+    // Without its network it does not begin, and that is said.
+    await computer.does('sh', '-ec', "mkdir /run/systemd/system/nestbox-player.network.service.d; printf '[Service]\nExecStartPre=false\n' > /run/systemd/system/nestbox-player.network.service.d/fails.conf");
+    const refused = await computer.run('nestbox', 'start', '/root/player.toml');
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /nestbox-player\.network\.service/);
+    await computer.does('sh', '-ec', 'rm -r /run/systemd/system/nestbox-player.network.service.d; systemctl daemon-reload');
+    await computer.tells(/the network of this machine could not be set up/, 'journalctl', '--quiet', '--no-pager', '--unit=systemd-nspawn@player.service');
     assert.match(await computer.does('nestbox', 'run', '/root/player.toml', '--', 'perl', '-e', sharedPicture), /^the same$/m);
     assert.equal(await computer.does('sh', '-c', "systemctl list-units --all --plain --no-legend 'nestbox-player*'; pgrep Xvfb; pgrep pulseaudio; true"), '');
   });
