@@ -29,6 +29,7 @@ async function start({ name, parts, also }: Unit, host: Host): Promise<void> {
   const { code, stderr } = await host.run(['systemctl', 'start', name]);
   if (code === 0 && (!also || (await settled(also, host)))) return;
   const failed = (await host.run(['systemctl', 'list-units', '--failed', '--plain', '--no-legend', '--full', name, parts])).stdout.split('\n').map((line) => line.split(' ')[0]!).filter(Boolean);
+  await host.run(['journalctl', '--sync']); // the last words may be on their way
   const words = await host.run(['journalctl', '--no-pager', '--quiet', '--boot', '--output=cat', '--lines=12', ...(failed.length > 0 ? failed : [name]).map((unit) => `--unit=${unit}`)]);
   throw new Complaint(failed.length > 0 ? `${failed.join(' and ')} did not start` : `${name} did not start: ${stderr.trim().split('\n')[0]}`, words.stdout.trim());
 }
