@@ -17,7 +17,7 @@ const withMesa = shared.replace(/\]\n$/, ', "mesa-utils", "libgl1-mesa-dri"]\n')
 
 /** As often as takes about a second: x11perf that is to find that out by itself takes ten. */
 const repetitions: Record<string, number> = { noop: 50_000_000, rect500: 50_000, copywinwin500: 9_000, putimage500: 1_250, shmput500: 8_000 };
-const x11perf = (drawing: string) => ['x11perf', '-repeat', '1', ...(repetitions[drawing] ? ['-reps', `${repetitions[drawing]}`] : []), `-${drawing}`];
+const x11perf = (drawing: string) => ['x11perf', '-repeat', '1', ...(repetitions[drawing] ? ['-reps', `${repetitions[drawing]}`] : ['-time', '1']), `-${drawing}`];
 
 const named = words.filter((word) => word !== 'trial');
 const drawings = short ? ['rect500'] : named.length > 0 ? named.filter((word) => word !== 'glxgears') : ['noop', 'rect500', 'copywinwin500', 'putimage500', 'shmput500'];

@@ -39,18 +39,31 @@ static int is_name(const char *word) {
 	return *word >= 'a' && *word <= 'z' && word[strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789-")] == '\0' && strlen(word) < 64;
 }
 
-/* Waits for a unit that waits for the machine: settled() of src/steps/units.ts. False: it has failed. */
+/* Waits for the unit of the network, which waits for the machine: settled() of src/steps/units.ts. False: it has failed. */
 static int has_settled(const char *unit) {
-	char line[256], state[32];
-	snprintf(line, sizeof line, "exec /usr/bin/systemctl show --property=ActiveState --value %s", unit); /* a name has nothing that the shell knows */
+	char line[256], text[256];
+	snprintf(line, sizeof line, "exec /usr/bin/systemctl show --property=ActiveState --property=Job %s", unit); /* a name has nothing that the shell knows */
 	for (;; usleep(20000)) {
 		FILE *said = popen(line, "re");
-		int told = said && fscanf(said, "%31s", state) == 1;
+		text[said ? fread(text, 1, sizeof text - 1, said) : 0] = '\0';
 		if (said)
 			pclose(said);
-		if (!told || strcmp(state, "activating") != 0)
-			return told && strcmp(state, "failed") != 0;
+		const char *job = strstr(text, "Job=");
+		if (!(job && job[4] >= '1' && job[4] <= '9') && !strstr(text, "activating"))
+			return strstr(text, "=active\n") || strstr(text, "=inactive\n");
 	}
+}
+
+static int run_systemctl(const char *verb, const char *unit) {
+	pid_t pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		dup2(null, 2); /* why it fails, the program tells better */
+		execl("/usr/bin/systemctl", "systemctl", verb, unit, (char *)NULL);
+		_exit(127);
+	}
+	int status;
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 static int start(const char *machine) {
@@ -65,17 +78,12 @@ static int start(const char *machine) {
 	snprintf(network, sizeof network, "nestbox-%s.network.service", machine);
 	snprintf(path, sizeof path, "/etc/systemd/system/%s", network);
 	int is_linked = access(path, F_OK) == 0;
-	pid_t pid = fork();
-	if (pid == 0) {
-		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-		dup2(null, 2); /* why it fails, the program tells better */
-		execl("/usr/bin/systemctl", "systemctl", "start", unit, (char *)NULL);
-		_exit(127);
-	}
-	int status;
-	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+	if (!run_systemctl("start", unit))
 		return -1;
-	return !is_linked || has_settled(network) ? 0 : -1;
+	if (!is_linked || has_settled(network))
+		return 0;
+	run_systemctl("stop", unit); /* the program starts it again, and tells why it fails */
+	return -1;
 }
 
 /* Of `run NAME [-- PROGRAM...]`, and what an exported launcher says: `exec --start NAME -- PROGRAM...`, where the name stands. 0: it is neither. */

@@ -171,8 +171,8 @@ int wait_job(int argc, char **argv) {
 	return errno == ENOENT ? 127 : 126; /* as env(1) does */
 }
 
-/* gate make|open|refuse PIPE: the other end of that, for systemd's units. open waits until somebody inside waits. refuse is what ExecStopPost= says: to
- * who waits inside, or does so in the next ten seconds, if the unit has failed ($SERVICE_RESULT, systemd.exec(5)). */
+/* gate make|open|refuse PIPE: the other end of the pipe of wait, for systemd's units. open waits until somebody inside waits. refuse is what ExecStopPost= says:
+ * to who waits inside, or does so in the next ten seconds, if the unit has failed (systemd.exec(5) has the variables). */
 int gate_job(int argc, char **argv) {
 	if (argc == 3 && strcmp(argv[1], "make") == 0) {
 		umask(0);
@@ -187,11 +187,14 @@ int gate_job(int argc, char **argv) {
 	}
 	if (argc != 3 || strcmp(argv[1], "refuse") != 0)
 		die("gate make|open|refuse PIPE");
-	const char *result = getenv("SERVICE_RESULT");
-	for (long long limit = now() + 10000; result && strcmp(result, "success") != 0 && now() < limit; usleep(50000)) {
+	const char *result = getenv("SERVICE_RESULT"), *status = getenv("EXIT_STATUS");
+	int is_stopped = !result || strcmp(result, "success") == 0 || (strcmp(result, "signal") == 0 && status && strcmp(status, "TERM") == 0);
+	for (long long limit = now() + 10000; !is_stopped && now() < limit; usleep(50000)) {
 		int pipe = open(argv[2], O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 		if (pipe >= 0)
 			return write(pipe, "", 1) < 0;
+		if (errno == ENOENT)
+			break;
 	}
 	return 0;
 }

@@ -24,7 +24,7 @@ export default async function* report(events) {
     if (type === 'again') {
       const error = data.details.error?.cause ?? data.details.error;
       const text = `AGAIN   ${data.name} (${data.file})\n${indented(error)}\n`;
-      unsteady.set(`${data.file} ${data.name}`, text);
+      unsteady.set(`${data.file} ${data.name}`, { text, passed: false });
       yield text;
       continue;
     }
@@ -43,18 +43,21 @@ export default async function* report(events) {
       yield `skipped ${name}: ${reason}\n`;
     } else if (type === 'test:pass') {
       counts.passed++;
+      const first = nesting === 0 && unsteady.get(`${file} ${name}`);
+      if (first) first.passed = true;
       yield `ok      ${name} (${Math.round(details.duration_ms)} ms)\n`;
     } else {
-      if (details.error?.failureType === 'subtestsFailed') continue; // its subtests are counted
       unsteady.delete(`${file} ${name}`);
+      if (details.error?.failureType === 'subtestsFailed') continue; // its subtests are counted
       const error = details.error?.cause ?? details.error;
       yield failed(`FAILED  ${name} (${file})\n${indented(error)}\n`);
     }
   }
+  for (const { text, passed } of unsteady.values()) if (!passed) yield failed(text); // it did not come to a second end
   const slow = [...seconds].filter(([, time]) => time >= 10).sort(([, a], [, b]) => b - a);
   yield slow.map(([file, time]) => `${Math.round(time)} s: ${basename(file)}\n`).join('');
   yield failures.join('');
-  for (const text of unsteady.values()) yield `passed when it was run again:\n${text}`;
+  for (const { text, passed } of unsteady.values()) if (passed) yield `passed when it was run again:\n${text}`;
   for (const [reason, count] of skips) yield `${count} skipped: ${reason}\n`;
   yield `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`;
 }

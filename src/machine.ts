@@ -86,6 +86,8 @@ export interface Machine {
   place: Place;
   helper: Owner;
   linkNames: { host: string; inside: string };
+  /** Where what runs inside waits for its network; null: it has none to wait for. In a folder of its own, which nobody else may enter: who opens it is taken for the other end. */
+  gate: string | null;
   problems: Problem[];
   exposures: (Exposure & { by: string })[];
 }
@@ -246,6 +248,8 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
     place: way === 'service' || facts.supervised ? { kind: 'unit', name: way === 'service' ? serviceOf(name, engine) : scopeOf(name), properties: way === 'service' ? [] : scopeProperties(edits), ...(engineName === 'lxc' && { lxc: { name, folder: way === 'service' ? store.lxc : `${run}/lxc` } }) }
       : { kind: 'cgroup', folders: groupsOf(facts, `nestbox-${name}`, engine.mountsInside ? Object.keys(facts.cgroups.own) : controllersFor(edits.limits)) }, // LXC makes groups in all trees
     helper, linkNames: linkNames(name),
+    // An init that systemd runs is not held up: it has its own way of waiting for a network.
+    gate: edits.network.kind === 'link' && !engine.mountsInside && (way === 'run' || boot === null) ? `${run}/network/gate` : null,
     problems, exposures: [...(emulation?.register && emulation.setuid ? [{ by: 'accept', ...setuidExposure }] : []), ...grants.flatMap((asked) => grantOf(asked).exposes(asked.options, facts, { isHostRoot: shift === 0, sharesNetwork, touchesHardware }).map((exposure) => ({ ...exposure, by: keyOf(asked) })))],
   };
   machine.problems.push(...conflicts, ...lost, ...needsOfInside(facts), ...(from ? engine.needs(machine, facts, engineOptions) : []), ...needsOfHost(spec, facts), ...needsOfInit(spec, facts), ...(way === 'service' ? needsOfService(edits, facts, engine.service !== undefined) : []));

@@ -239,7 +239,7 @@ function granting(machine: Machine, facts: Facts): Planned[] {
     ...(account.uid === 0 || boot ? [] : by('user', [folder(`${run}/user`), { kind: 'tmpfs', at: `${run}/user`, mode: 0o700, bytes: 2 ** 26, owner: inside, devices: false }])),
     ...(namesServers(network) ? by(asked(network), [{ kind: 'write', path: `${run}/resolv.conf`, text: network.nameservers.map((server) => `nameserver ${server}\n`).join(''), mode: 0o644 }]) : []),
     ...(network.kind === 'link' ? by(asked(network), [
-      ...(ownsDev ? [] : [{ kind: 'fifo' as const, path: `${run}/gate` }]), // LXC moves the link in before anything runs
+      ...(machine.gate ? [folder(dirname(machine.gate), 0o700), { kind: 'fifo' as const, path: machine.gate }] : []), // LXC moves the link in before anything runs
       { kind: 'link', name: linkNames.host, peer: linkNames.inside, address: privateNetwork(name).host, bridge: network.bridge, nat: network.nat ? natOf(name, network.ports) : null },
     ]) : []),
   ];

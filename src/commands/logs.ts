@@ -24,7 +24,7 @@ export default async function logs([name, ...more]: string[], { follow, lines, h
   const inside = spec.boot && !ofHost;
   if (inside && !service?.leader) throw new Complaint(`'${name}' does not run: its own journal is inside`, `nestbox logs --host ${name} shows what this host has of it`);
   const words = ['journalctl', '--quiet', ...(follow ? ['--follow'] : []), ...(lines === undefined ? [] : [`--lines=${lines}`])];
-  if (!follow) await linux(facts.programs).run(['journalctl', '--sync']); // what has just been written is on its way; who may not ask for that sees it a moment later
+  if (!follow && !inside) await linux(facts.programs).run(['journalctl', '--sync']); // what has just been written is on its way; who may not ask for that sees it a moment later
   const unit = serviceNameOf(spec);
   if (inside && unit !== serviceOf(name)) return enterMachine(name, { root: true }, { program: words }); // systemd-machined does not know it
   return linux(facts.programs).foreground([...words, ...(inside ? [`--machine=${name}`] : [`--unit=${unit}`, ...(ofHost ? [`--unit=${unitsPattern(name)}`] : [])])]);

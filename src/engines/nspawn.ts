@@ -36,11 +36,10 @@ export default defineEngine({
   ],
 
   start(machine, facts) {
-    const { name, root, shift, ownership, user, run, argv, edits, hostname, account } = machine;
+    const { name, root, shift, ownership, user, gate, argv, edits, hostname, account } = machine;
     const { before: _, services: __, binds: ___, devices: ____, classes: _________, limits: _____, groups: ______, links: _______, texts: __________, libraries: ________, interfaces, environment, network, capabilities: ___________, syscalls, parameters, cgroups, ...rest } = edits; // the binds and devices as they have been prepared: machine.seenBinds; device rights (also those of classes) and limits: machine.place; groups, links and libraries: in its root; texts: among the binds
     rest satisfies Record<string, never>; // a new kind of edit does not compile until this engine has a word on it
     const supervised = facts.supervised;
-    const gate = network.kind === 'link' ? `${run}/gate` : null;
     const inside = machine.linkNames.inside;
     const capabilities = beyondUsual(edits);
     const folders = ['/run/systemd', '/run/systemd/nspawn', '/run/systemd/nspawn/propagate']; // nspawn makes them, and leaves them

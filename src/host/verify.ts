@@ -179,8 +179,12 @@ function ofTheHost(pid: number, given: readonly string[]): string[] {
   const hosts = new Set(readMounts().map(({ device }) => device));
   const mounts = readMounts(`${pid}`);
   const root = mounts.findLast(({ at }) => at === '/');
-  const places = new Set(mounts.filter((one) => one.at !== '/' && hosts.has(one.device) && !(root && one.device === root.device && isWithin(one.root, root.root))).map(({ at }) => at));
-  // A link in its root leads a file that is mounted over it elsewhere: what is there, and not at the link itself, is what was to be at the link.
-  const led = given.flatMap((to, i) => (i % 2 === 0 && !places.has(to) ? [{ to, id: idOf(given[i + 1]!) }] : []));
-  return [...places].map((at) => led.find(({ id }) => id !== null && id === idOf(`/proc/${pid}/root${at}`))?.to ?? at);
+  const found = mounts.filter((one) => one.at !== '/' && hosts.has(one.device) && !(root && one.device === root.device && isWithin(one.root, root.root))).map(({ at }) => at);
+  // A link in its root leads a file that is mounted over it elsewhere: what is there, and not at the link itself, is what was to be at the link. One place for each, and nothing below it.
+  const led = given.flatMap((to, i) => (i % 2 === 0 && !found.includes(to) ? [{ to, id: idOf(given[i + 1]!) }] : []));
+  return [...new Set(found)].map((at) => {
+    const id = idOf(`/proc/${pid}/root${at}`);
+    const i = id === null || found.filter((one) => one === at).length > 1 ? -1 : led.findIndex((one) => one.id === id);
+    return i < 0 ? at : led.splice(i, 1)[0]!.to;
+  });
 }

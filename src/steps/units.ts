@@ -34,11 +34,11 @@ async function start({ name, parts, also }: Unit, host: Host): Promise<void> {
   throw new Complaint(failed.length > 0 ? `${failed.join(' and ')} did not start` : `${name} did not start: ${stderr.trim().split('\n')[0]}`, words.stdout.trim());
 }
 
-/** Waits for a unit that waits for the machine; nothing else does. False: it has failed. One that has been stopped again is of a machine that has ended by itself. */
+/** Waits for the unit of the network, which waits for the machine. False: it has failed. One that has been stopped again is of a machine that has ended by itself. */
 async function settled(unit: string, host: Host): Promise<boolean> {
   for (;; await setTimeout(50)) {
-    const state = (await host.run(['systemctl', 'show', '--property=ActiveState', '--value', unit])).stdout.trim();
-    if (state !== 'activating') return state !== 'failed';
+    const { stdout } = await host.run(['systemctl', 'show', '--property=ActiveState', '--property=Job', unit]);
+    if (!/^(Job=[1-9]|ActiveState=(de)?activating$)/m.test(stdout)) return !/^ActiveState=failed$/m.test(stdout);
   }
 }
 

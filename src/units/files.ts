@@ -13,7 +13,6 @@ import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { commandOf, found } from './commands.ts';
 import { folder, joined, type Lines, linesOf } from './lines.ts';
-import { gateOf } from './settings.ts';
 
 /** What a machine is for systemd: files that work without nestbox, and what is done once before they do. */
 export interface Units extends Pick<EngineUnits, 'files' | 'image' | 'folder'> {
@@ -36,8 +35,7 @@ export function unitsOf(machine: Machine, facts: Facts, passing: readonly Planne
   const own = engine.units!(machine, facts, comment);
   const said = linesOf([...steps(passing), ...own.steps], name);
   const link = own.link === 'before' ? linkLines(machine, facts) : { start: [], stop: [] };
-  const gate = own.link === 'before' ? null : gateOf(machine);
-  const lines = { once: said.once, start: [...said.start, ...link.start, ...(gate ? [['nestbox-native', 'gate', 'make', gate]] : [])], stop: [...link.stop, ...said.stop] };
+  const lines = { once: said.once, start: [...said.start, ...link.start], stop: [...link.stop, ...said.stop] };
   const services = machine.edits.services;
   const volume = volumeOf(machine.source);
   const opensVolume = volume !== null;
@@ -98,10 +96,11 @@ function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, 
 
 /** Addresses of both ends, once nspawn has made the link and registered the machine. Again after a reboot inside, which is a restart of the service. */
 function networkUnit(machine: Machine, facts: Facts, comment: readonly string[]): string | null {
-  const { name, edits: { network }, linkNames } = machine;
+  const { name, gate, edits: { network }, linkNames } = machine;
   if (network.kind !== 'link') return null;
   const ends = hostEnd(name, linkNames.host, network, facts);
-  const gate = gateOf(machine);
+  // Where a program waits at the gate its machine is started already, and what ends without having come to it takes this with it. An init is called started when it is up, for which it may need its network.
+  const afterwards = (['BindsTo', 'After'] as const).map((key) => [key, serviceOf(name)] as const);
   const inside = (...words: string[]) => ['nestbox-native', 'in-network', name, '--', ...found(facts, ['ip', ...words])];
   const start = [
     inside('link', 'set', 'lo', 'up'), // waits for the machine
@@ -112,7 +111,7 @@ function networkUnit(machine: Machine, facts: Facts, comment: readonly string[])
   ];
   const stop = [...(gate ? [['nestbox-native', 'gate', 'refuse', gate]] : []), ...ends.stop];
   return iniText(comment, [
-    ['Unit', [['Description', `Network of the machine ${name}`], ['StopWhenUnneeded', 'yes'], ['PartOf', serviceOf(name)]]],
+    ['Unit', [['Description', `Network of the machine ${name}`], ['StopWhenUnneeded', 'yes'], ['PartOf', serviceOf(name)], ...(gate ? afterwards : [])]],
     ['Service', [
       ['Type', 'oneshot'], ['RemainAfterExit', 'yes'], ['TimeoutStartSec', '2min'],
       ...start.map((argv) => ['ExecStart', commandOf(facts, argv)] as const),

@@ -81,8 +81,8 @@ const says: { [K in Prepares]: Say<Of<K>> } = {
     return { once: [{ ...step, path }], start: [place(path, step.path, 0o644)] };
   },
   workspace: once, 'copy-tree': once, 'link-inside': once, accounts: once, places: once, 'mount-point': once, 'hide-private': once,
-  // systemd-nspawn makes the link, and nothing inside waits for it.
-  fifo: () => ({}), link: () => ({}),
+  fifo: ({ path }) => ({ start: [['nestbox-native', 'gate', 'make', path]] }),
+  link: () => ({}), // systemd-nspawn makes it
   service: () => ({}), // a unit of its own each
 };
 

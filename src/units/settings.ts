@@ -5,19 +5,15 @@ import { insideLink, type Machine } from '../machine.ts';
 import { portText } from '../ports.ts';
 import { beyondUsual, filterLines } from '../powers.ts';
 
-/** How a program waits for its network: native/launch.c. */
+/** How what runs inside waits for its network: native/launch.c. */
 export const atGate = ['/run/nestbox/native', 'wait', '/run/nestbox/gate', '--'];
-
-/** A program waits there until the network is; an init has one of its own to look after. */
-export const gateOf = ({ run, boot, edits: { network } }: Machine): string | null => (network.kind === 'link' && boot === null ? `${run}/gate` : null);
 
 /** The .nspawn file of a machine: systemd.nspawn(5), from version 247 on. */
 export function settings(machine: Machine, facts: Facts, comment: readonly string[]): string {
-  const { boot, argv, environment, edits, user, account, shift, hostname, seenBinds, linkNames, personality, emulation } = machine;
+  const { boot, argv, environment, edits, user, account, shift, gate, hostname, seenBinds, linkNames, personality, emulation } = machine;
   const version = facts.systemd ?? 0;
   const { network } = edits;
   const capabilities = beyondUsual(edits);
-  const gate = gateOf(machine);
   const exec: Section = ['Exec', [
     ...(boot ? [['Boot', 'yes'] as const, ...(edits.parameters.length > 0 ? [['Parameters', edits.parameters.map(settingWord).join(' ')] as const] : [])] : [
       ['Boot', 'no'] as const, ['ProcessTwo', 'yes'] as const, ['Parameters', [...(gate ? atGate : []), ...argv].map(settingWord).join(' ')] as const,

@@ -24,7 +24,7 @@ export const files: Tries = (subject) => {
   const hidden = [...new Set([...secrets(facts.person.home, facts.person.uid), ...(facts.x11?.authority ? [facts.x11.authority] : []), ...others])];
   const isGiven = (path: string) => spoken.some(({ from, to }) => [from, to].some((one) => path === one || path.startsWith(`${one}/`) || one.startsWith(`${path}/`)));
   // What waits for the network, or is process 1 of a program: src/engines/.
-  const ofEngine = engine === 'nspawn' && edits.network.kind === 'link' ? ['/run/nestbox/gate', '/run/nestbox/native'] : engine === 'lxc' ? ['/run/nestbox/native', '/run/nestbox/status'] : [];
+  const ofEngine = machine.gate ? ['/run/nestbox/gate', '/run/nestbox/native'] : engine === 'lxc' ? ['/run/nestbox/native', '/run/nestbox/status'] : [];
   const variables = Object.entries(variablesInside(machine)).filter(([key]) => key in edits.environment);
   return [
     ...spoken.flatMap(({ from, to, write }) => {

@@ -253,11 +253,9 @@ test('a hostile root, with links to the host wherever a container has something,
       symlinkSync(one === 'etc/resolv.conf' ? `${outside}/secret` : outside, `${root}/${one}`);
     }
     const file = machine(t, `links-hostile-${i}`, `user = "tester"\nfiles = [{ path = "${outside}/etc", to = "/opt/here" }, { path = "${outside}/etc", to = "/var/here" }]\n[root]\ndirectory = "${root}"\n`);
-    const before = Date.now();
     const { status, stderr } = nestbox(['run', file, '--', 'sh', '-c', 'for a in /dev /run /tmp /var /opt; do echo x > $a/secret; echo x > $a/new; done; true'], { timeout: 300_000 });
-    assert.ok(status === 0 || status === 1, `${name}: ${status} ${stderr}`);
+    assert.ok(status === 0 || status === 1, `${name}: ${status ?? 'it was waited for'} ${stderr}`);
     assert.doesNotMatch(stderr, /should not have happened/);
-    assert.ok(Date.now() - before < 300_000, `${name} was waited for`);
   }
 });
 
