@@ -262,7 +262,7 @@ test('x11-socket: with the key and the socket of a display keys are heard, typed
   const args = ['--private-network', ...ownIds, `--bind-ro=${server.socket}`, `--bind-ro=${key}:/mnt/.Xauthority`, `--setenv=DISPLAY=:${server.display}`, '--setenv=XAUTHORITY=/mnt/.Xauthority'];
   // One program hears in the root window what another, as one at the host would be, types there.
   // Typed until it is heard, as nobody tells when the other listens; or until that one has ended.
-  const script = 'xwd -root -silent | wc -c; timeout 60 xev -root -event keyboard > /tmp/heard & until grep -q "keysym 0x71, q" /tmp/heard || ! kill -0 $!; do xdotool key q; sleep 0.1; done; kill $!; grep -m1 -o "keysym 0x71, q" /tmp/heard';
+  const script = 'xwd -root -silent | wc -c; timeout 60 xev -root -event keyboard > /tmp/heard & until grep -qs "keysym 0x71, q" /tmp/heard || ! kill -0 $!; do xdotool key q; sleep 0.1; done; kill $!; grep -m1 -o "keysym 0x71, q" /tmp/heard';
   const open = await trying(t, args, script);
   assert.match(open.said, /keysym 0x71, q/);
   assert.ok(Number.parseInt(open.said, 10) > 320 * 240, open.said);

@@ -16,7 +16,7 @@ run = ["sh", "-c", "xlogo -geometry 200x200+50+50 -bg '#ff8800' -fg '#ff8800' & 
   const before = host.run(files).output;
 
   const seen = host.run(`node /opt/nestbox/nestbox.cjs run /mnt/machine.toml > /mnt/out 2>&1 &
-    n=0; until grep -q drawn /mnt/out; do n=$((n + 1)); sleep 0.5; [ $n -lt 400 ] || break; done; node /opt/nestbox/nestbox.cjs screenshot a-b /mnt/shot.png
+    n=0; until grep -qs drawn /mnt/out; do n=$((n + 1)); sleep 0.5; [ $n -lt 400 ] || break; done; node /opt/nestbox/nestbox.cjs screenshot a-b /mnt/shot.png
     ${units}; echo; machinectl list --no-legend; systemctl show -P TasksMax -P DevicePolicy 'machine-a\\x2db.scope'
     kill -KILL $!; wait $!; echo "killed"; ${units}; echo; node /opt/nestbox/nestbox.cjs clean; echo "cleaned $?"; for n in $(seq 100); do [ -n "$(${units})" ] || break; sleep 0.1; done; ${units}`); // systemd forgets a unit when it comes to that
   const out = readFileSync(`${host.folder}/out`, 'utf8');
