@@ -34,7 +34,7 @@ export function mustNotServe(name: string, facts: Pick<Facts, 'store'>): void {
 export const serviceNameOf = ({ name, engine }: Pick<Machine, 'name' | 'engine'>): string => serviceOf(name, engines[engine]!);
 
 /** The step that starts or stops it. */
-export const unit = (name: string, service: string, want: 'started' | 'stopped', also?: string): Step => ({ kind: 'unit', name: service, parts: unitsPattern(name), ...(also && { also }), want });
+export const unit = (name: string, service: string, want: 'started' | 'stopped'): Step => ({ kind: 'unit', name: service, parts: unitsPattern(name), want });
 
 /** Gives systemd the machine's units, unless it has just these. Returns the paths of their files. */
 export async function install(machine: Machine, facts: Facts, place: (at: (string | number)[]) => string, session: Session, host: Host, tell: (step: Step) => void): Promise<string[]> {

@@ -171,8 +171,8 @@ export type Step =
   | { kind: 'leftover'; path: string }
   /** systemd reads its units anew, here or at this place of the way back. */
   | { kind: 'reload'; on: 'way' | 'back' }
-  /** `parts`: a pattern of the names of the units that it needs. `also`: one that waits for this one, as its network does: it is started when that is, too. */
-  | { kind: 'unit'; name: string; parts: string; also?: string; want: 'started' | 'stopped' }
+  /** `parts`: a pattern of the names of the units that it needs. */
+  | { kind: 'unit'; name: string; parts: string; want: 'started' | 'stopped' }
   /**
    * `boots`: its first process is an init, which is asked to shut down; else signals are the program's. `halt`: the number of the signal by which, where the engine passes on signals
    * to it. `status`: a file in which it says how its program has ended, where the engine does not. `ports`: of the host, that nspawn sends on. `console`: which word is put in at

@@ -1,10 +1,8 @@
-import { basename } from 'node:path/posix';
 import { apply } from '../apply.ts';
 import { Complaint } from '../errors.ts';
 import { writeStamp } from '../host/stamp.ts';
 import { volumeOf } from '../machine.ts';
 import { meet, readMachineFile } from '../meet.ts';
-import { unitOf } from '../names.ts';
 import { probe } from '../probe.ts';
 import { install, recordOf, serviceNameOf, stopAsking, unit } from '../service.ts';
 import { note } from '../text.ts';
@@ -28,7 +26,7 @@ export default async function start(words: string[], options: Asks): Promise<num
       const { machine, facts: met } = (await make(file, base, session, host, tell, 'service')) ?? (await meet(file.spec, file.file, probe(process.env), 'service'));
       warn(machine, file);
       const units = await install(machine, met, file.place, session, host, tell);
-      await apply([unit(name, serviceNameOf(machine), 'started', units.map((path) => basename(path)).find((one) => one === unitOf(name, 'network')))], host, session.journal, tell);
+      await apply([unit(name, serviceNameOf(machine), 'started')], host, session.journal, tell);
       await session.keepService('forgotten'); // a volume that was opened for it is closed by its unit
       if (!volumeOf(machine.source)) writeStamp(name, file.file, units, since); // else nestbox is to look into the root at each start
       return 0;

@@ -10,7 +10,7 @@ import { beyondUsual, filterLines, hostCgroups } from '../powers.ts';
 import type { Step } from '../step.ts';
 import { store } from '../store.ts';
 import { commandOf } from '../units/commands.ts';
-import { atGate, settings } from '../units/settings.ts';
+import { atGate, gateBinds, settings } from '../units/settings.ts';
 
 /** systemd-nspawn(1), from version 247 on. Every option has its value behind '=', so that no value can be taken for another option. */
 export default defineEngine({
@@ -59,8 +59,7 @@ export default defineEngine({
         ...(network.kind === 'host' ? [] : ['--private-network']),
         ...(network.kind === 'networkd' ? [network.bridge ? `--network-bridge=${network.bridge}` : '--network-veth', ...network.ports.map((port) => `--port=${portText(port)}`)] : []),
         ...interfaces.map((one) => `--network-interface=${one.name}${one.to === one.name ? '' : `:${one.to}`}`),
-        ...machine.seenBinds.map((bind) => bindOption(bind)),
-        ...(gate ? [`--bind-ro=${gate}:/run/nestbox/gate`, `--bind-ro=${escape(facts.programs['nestbox-native'] ?? '')}:/run/nestbox/native`] : []),
+        ...[...machine.seenBinds, ...gateBinds(machine, facts)].map((bind) => bindOption(bind)),
         ...(account.uid === 0 && !machine.boot ? ['--tmpfs=/run/user/0:mode=0700'] : []),
         ...Object.entries({ ...machine.environment, ...environment }).map(([key, value]) => `--setenv=${key}=${value}`),
         ...(machine.boot ? [] : [...(user ? [`-u${user}`] : []), `--chdir=${account.home}`]), // its long form was renamed in 261

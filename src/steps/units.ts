@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { Complaint } from '../errors.ts';
 import { type Host, must } from '../host.ts';
-import { machineOf } from '../names.ts';
+import { machineOf, unitOf } from '../names.ts';
 import type { Kinds, Step } from '../step.ts';
 import { store } from '../store.ts';
 import { never, nothing } from './common.ts';
@@ -25,17 +25,18 @@ export const units: Kinds<'reload' | 'unit'> = {
 type Unit = Extract<Step, { kind: 'unit' }>;
 
 /** systemd says of the unit alone that it failed: what did, and its last words, is to be looked for. */
-async function start({ name, parts, also }: Unit, host: Host): Promise<void> {
+async function start({ name, parts }: Unit, host: Host): Promise<void> {
   const { code, stderr } = await host.run(['systemctl', 'start', name]);
-  if (code === 0 && (!also || (await settled(also, host)))) return;
+  if (code === 0 && (await settled(unitOf(machineOf(name), 'network'), host))) return;
   const failed = (await host.run(['systemctl', 'list-units', '--failed', '--plain', '--no-legend', '--full', name, parts])).stdout.split('\n').map((line) => line.split(' ')[0]!).filter(Boolean);
   await host.run(['journalctl', '--sync']); // the last words may be on their way
   const words = await host.run(['journalctl', '--no-pager', '--quiet', '--boot', '--output=cat', '--lines=12', ...(failed.length > 0 ? failed : [name]).map((unit) => `--unit=${unit}`)]);
   throw new Complaint(failed.length > 0 ? `${failed.join(' and ')} did not start` : `${name} did not start: ${stderr.trim().split('\n')[0]}`, words.stdout.trim());
 }
 
-/** Waits for the unit of the network, which waits for the machine. False: it has failed. One that has been stopped again is of a machine that has ended by itself. */
+/** Waits for the unit of the network, where there is one: it waits for the machine. False: it has failed. One that has been stopped again is of a machine that has ended by itself. */
 async function settled(unit: string, host: Host): Promise<boolean> {
+  if ((await host.kind(`/etc/systemd/system/${unit}`)) === null) return true;
   for (;; await setTimeout(50)) {
     const { stdout } = await host.run(['systemctl', 'show', '--property=ActiveState', '--property=Job', unit]);
     if (!/^(Job=[1-9]|ActiveState=(de)?activating$)/m.test(stdout)) return !/^ActiveState=failed$/m.test(stdout);

@@ -1,4 +1,5 @@
 import { bindPath, iniText, type Section, settingWord } from '../ini.ts';
+import type { Bind } from '../edits.ts';
 import type { Facts } from '../facts.ts';
 import { killSignal } from '../foreign/boot.ts';
 import { insideLink, type Machine } from '../machine.ts';
@@ -7,6 +8,10 @@ import { beyondUsual, filterLines } from '../powers.ts';
 
 /** How what runs inside waits for its network: native/launch.c. */
 export const atGate = ['/run/nestbox/native', 'wait', '/run/nestbox/gate', '--'];
+
+/** What it needs of the host for that. */
+export const gateBinds = ({ gate }: Pick<Machine, 'gate'>, { programs }: Pick<Facts, 'programs'>): Pick<Bind, 'from' | 'to' | 'write'>[] =>
+  (gate ? [{ from: gate, to: '/run/nestbox/gate', write: false }, { from: programs['nestbox-native'] ?? '', to: '/run/nestbox/native', write: false }] : []);
 
 /** The .nspawn file of a machine: systemd.nspawn(5), from version 247 on. */
 export function settings(machine: Machine, facts: Facts, comment: readonly string[]): string {
@@ -35,8 +40,7 @@ export function settings(machine: Machine, facts: Facts, comment: readonly strin
   const files: Section = ['Files', [
     // Written in all cases: what holds where it is absent has changed twice, and once it gave a whole tree other owners.
     ...(shift === 0 ? [] : [ownership(machine, version)]),
-    ...seenBinds.map(({ from, to, write }) => [write ? 'Bind' : 'BindReadOnly', `${bindPath(from)}:${bindPath(to)}`] as const),
-    ...(gate ? [['BindReadOnly', `${bindPath(gate)}:/run/nestbox/gate`] as const, ['BindReadOnly', `${bindPath(facts.programs['nestbox-native'] ?? '')}:/run/nestbox/native`] as const] : []),
+    ...[...seenBinds, ...gateBinds(machine, facts)].map(({ from, to, write }) => [write ? 'Bind' : 'BindReadOnly', `${bindPath(from)}:${bindPath(to)}`] as const),
     ...(account.uid === 0 && !boot ? [['TemporaryFileSystem', '/run/user/0:mode=0700'] as const] : []),
   ]];
   return iniText(comment, [exec, files, ['Network', [

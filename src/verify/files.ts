@@ -1,5 +1,6 @@
 import { variablesInside } from '../machine.ts';
 import { store } from '../store.ts';
+import { gateBinds } from '../units/settings.ts';
 import { firstKeyed, keyed, type Tries } from './common.ts';
 
 /** What systemd-nspawn and LXC mount of the host in every container, or over what the kernel shows: nspawn-mount.c, lxc's conf.c. */
@@ -24,7 +25,7 @@ export const files: Tries = (subject) => {
   const hidden = [...new Set([...secrets(facts.person.home, facts.person.uid), ...(facts.x11?.authority ? [facts.x11.authority] : []), ...others])];
   const isGiven = (path: string) => spoken.some(({ from, to }) => [from, to].some((one) => path === one || path.startsWith(`${one}/`) || one.startsWith(`${path}/`)));
   // What waits for the network, or is process 1 of a program: src/engines/.
-  const ofEngine = machine.gate ? ['/run/nestbox/gate', '/run/nestbox/native'] : engine === 'lxc' ? ['/run/nestbox/native', '/run/nestbox/status'] : [];
+  const ofEngine = engine === 'lxc' ? ['/run/nestbox/native', '/run/nestbox/status'] : gateBinds(machine, facts).map(({ to }) => to);
   const variables = Object.entries(variablesInside(machine)).filter(([key]) => key in edits.environment);
   return [
     ...spoken.flatMap(({ from, to, write }) => {
