@@ -8,7 +8,8 @@ const failures = [];
 const unsteady = new Map();
 const seconds = new Map();
 
-const indented = (error) => String(error?.stack ?? error).replace(/^/gm, '        ');
+/** Why a test has failed, by the details of its event. */
+const why = ({ error }) => String((error?.cause ?? error)?.stack ?? error?.cause ?? error).replace(/^/gm, '        ');
 
 /** What is printed of a failure. */
 function failed(text) {
@@ -22,8 +23,7 @@ export default async function* report(events) {
   for await (const { type, data } of events) {
     if (type === 'test:stdout' || type === 'test:stderr') yield data.message;
     if (type === 'again') {
-      const error = data.details.error?.cause ?? data.details.error;
-      const text = `AGAIN   ${data.name} (${data.file})\n${indented(error)}\n`;
+      const text = `AGAIN   ${data.name} (${data.file})\n${why(data.details)}\n`;
       unsteady.set(`${data.file} ${data.name}`, { text, passed: false });
       yield text;
       continue;
@@ -49,8 +49,7 @@ export default async function* report(events) {
     } else {
       unsteady.delete(`${file} ${name}`);
       if (details.error?.failureType === 'subtestsFailed') continue; // its subtests are counted
-      const error = details.error?.cause ?? details.error;
-      yield failed(`FAILED  ${name} (${file})\n${indented(error)}\n`);
+      yield failed(`FAILED  ${name} (${file})\n${why(details)}\n`);
     }
   }
   for (const { text, passed } of unsteady.values()) if (!passed) yield failed(text); // it did not come to a second end

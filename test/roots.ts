@@ -25,17 +25,21 @@ export function tinyRoot(path: string): string {
   return path;
 }
 
-/** Detaches a loop device, and waits until it is free: who has just opened it, as udev does, has it a moment longer. */
+/** Waits until a loop device is free: who has just opened it, as udev does, has it a moment longer. */
+const freed = (device: string): unknown =>
+  says('sh', '-c', 'for n in $(seq 500); do [ -e "/sys/block/${1##*/}/loop/backing_file" ] || exit 0; sleep 0.02; done; echo "$1 is in use" >&2; exit 1', 'sh', device);
+
+/** Detaches a loop device, and waits until it is free. */
 export function detach(device: string): void {
   says('losetup', '--detach', device);
-  says('sh', '-c', 'for n in $(seq 500); do [ -e "/sys/block/${1##*/}/loop/backing_file" ] || exit 0; sleep 0.02; done; echo "$1 is in use" >&2; exit 1', 'sh', device);
+  freed(device);
 }
 
 /** Unmounts what mount(8) has mounted by a loop device of its own, and waits until that is free as well. */
 export function unmountLoop(at: string): void {
   const device = says('findmnt', '--noheadings', '--output', 'SOURCE', at).trim();
   says('umount', at);
-  says('sh', '-c', 'for n in $(seq 500); do [ -e "/sys/block/${1##*/}/loop/backing_file" ] || exit 0; sleep 0.02; done; echo "$1 is in use" >&2; exit 1', 'sh', device);
+  freed(device);
 }
 
 /** All that can be told of the files below `path`, a line each, and of their extended attributes. Directories have sizes of their own. */

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { folder, follow, type Running } from './nestbox.ts';
-import { assertSomeTone, samplesOf, type Sound } from './sound.ts';
+import { hearTone, samplesOf, type Sound } from './sound.ts';
 
 /** The sound server that a person at a desktop has, with what it plays. */
 
@@ -86,14 +86,7 @@ export function personAt(t: TestContext) {
       }
     },
     /** Waits until that tone is heard, or most of it. */
-    async hears(hertz: number): Promise<void> {
-      for (const limit = Date.now() + 30_000; ; await pause(200))
-        try {
-          return assertSomeTone(sound(), hertz);
-        } catch (error) {
-          if (Date.now() > limit) throw error;
-        }
-    },
+    hears: (hertz: number): Promise<void> => hearTone(sound, hertz, 30_000),
     forget: () => { chunks = []; },
     /** Nothing more is recorded. */
     async deaf() {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 
 /** Recordings, and what is heard in them. */
 
@@ -69,6 +70,16 @@ export function assertPausedTone({ rate, samples }: Sound, hertz: number, second
   }
   assertSomeTone({ rate, samples: joined }, hertz);
   assert.ok(Math.abs(joined.length / rate - seconds) < 0.1, `${joined.length / rate} seconds of ${samples.length / rate}`);
+}
+
+/** Waits until some of a tone is heard, `patience` ms at most: for what plays by itself. */
+export async function hearTone(sound: () => Sound, hertz: number, patience: number): Promise<void> {
+  for (const limit = Date.now() + patience; ; await setTimeout(200))
+    try {
+      return assertSomeTone(sound(), hertz);
+    } catch (error) {
+      if (Date.now() > limit) throw error;
+    }
 }
 
 /** A file of a tone: 16 bits, one channel. */

@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { decodePng, encodePng } from '../../src/png.ts';
 import { program } from '../nestbox.ts';
-import { assertSomeTone, readWav, type Sound } from '../sound.ts';
+import { hearTone, readWav, type Sound } from '../sound.ts';
 import type { Job, Outcome } from './agent.ts';
 import { place } from './image.ts';
 import { keysOf, keysOfCharacter } from './monitor.ts';
@@ -145,15 +145,7 @@ export async function power(t: Pick<TestContext, 'after'>, host: Host, more: rea
       }
     },
     sound: () => readWav(running.sound),
-    async plays(hertz) {
-      for (const limit = Date.now() + 120_000; ; await setTimeout(500)) {
-        try {
-          return assertSomeTone(computer.sound(), hertz);
-        } catch (error) {
-          if (Date.now() > limit) throw error;
-        }
-      }
-    },
+    plays: (hertz) => hearTone(computer.sound, hertz, 120_000),
     async reboot() {
       await computer.run('systemctl', 'reboot').catch(() => {}); // its end may come before the answer
       running = await running.again();
