@@ -65,6 +65,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 } jobs[] = {
 	{ "activate", "VG/LV NODE MARK", activate_job },
+	{ "ahead", "ROOT -- PROGRAM [ARGUMENT]...", ahead_job },
 	{ "bind", "FROM TO UID_MAP GID_MAP [read-only]", bind_job },
 	{ "binfmt", "register ENTRY MACHINE LINE | withdraw ENTRY MACHINE", binfmt_job },
 	{ "check", "DEVICE TARGET VOLUME [beside]", check_job },
@@ -92,6 +93,7 @@ static const struct {
 	{ "loop", "FILE START SIZE LINK MACHINE", loop_job },
 	{ "loop-end", "MACHINE [START]", loop_end_job },
 	{ "mount", "DEVICE TARGET VOLUME [beside IDS [read-only] [outside]]", mount_job },
+	{ "narrow", "LISTS PACKAGE...", narrow_job },
 	{ "node", "MODE UID:GID FROM PATH [FROM PATH]...", node_job },
 	{ "on-lease", "SOCKET SERVER [ARGUMENT]...", on_lease_job },
 	{ "overlay", "TARGET TOP UPPER WORK LOWER [SHIFT]", overlay_job },
@@ -119,6 +121,8 @@ int main(int argc, char **argv) {
 	const char *started = (const char *)getauxval(AT_EXECFN);
 	if (argc > 0 && started && strncmp(started, TOOLS, sizeof TOOLS - 1) == 0)
 		return tool(started + sizeof TOOLS - 1, argc, argv);
+	if (argc > 0 && strcmp(slash ? slash + 1 : argv[0], "dpkg-deb") == 0)
+		return dpkg_deb(argc, argv);
 	for (size_t i = 0; argc > 1 && i < sizeof jobs / sizeof *jobs; i++)
 		if (strcmp(argv[1], jobs[i].name) == 0)
 			return jobs[i].run(argc - 1, argv + 1);

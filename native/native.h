@@ -67,7 +67,14 @@ void elevate(int argc, char **argv);
 #define TOOLS "/run/nestbox/tools/bin/"
 int tool(const char *name, int argc, char **argv);
 
+/* The next of that name in $PATH, as execvp(3) would find it without the folder that is ours. */
+int find_own(const char *name, const char *ours, char *path, size_t size);
+
+/* In the place of dpkg's own program while a root is built. */
+int dpkg_deb(int argc, char **argv);
+
 int activate_job(int argc, char **argv);
+int ahead_job(int argc, char **argv);
 int bind_job(int argc, char **argv);
 int binfmt_job(int argc, char **argv);
 int check_job(int argc, char **argv);
@@ -95,6 +102,7 @@ int lock_job(int argc, char **argv);
 int loop_end_job(int argc, char **argv);
 int loop_job(int argc, char **argv);
 int mount_job(int argc, char **argv);
+int narrow_job(int argc, char **argv);
 int node_job(int argc, char **argv);
 int on_lease_job(int argc, char **argv);
 int overlay_job(int argc, char **argv);

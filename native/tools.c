@@ -84,8 +84,7 @@ static int preloads(void) {
 	return getenv("LD_PRELOAD") || getenv("LD_LIBRARY_PATH") || (stat("/etc/ld.so.preload", &found) == 0 && found.st_size > 0);
 }
 
-/* The next of that name in $PATH, as execvp(3) would find it without our folder. */
-static int find_own(const char *name, char *path, size_t size) {
+int find_own(const char *name, const char *ours, char *path, size_t size) {
 	const char *folders = getenv("PATH");
 	if (!folders)
 		folders = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -93,7 +92,7 @@ static int find_own(const char *name, char *path, size_t size) {
 		size_t length = strcspn(at, ":");
 		int fits = snprintf(path, size, "%.*s%s%s", (int)length, at, length ? "/" : "./", name) < (int)size;
 		struct stat found;
-		if (fits && strncmp(path, FOLDER "/", sizeof FOLDER) != 0 && stat(path, &found) == 0 && S_ISREG(found.st_mode) && access(path, X_OK) == 0)
+		if (fits && !strstr(path, ours) && stat(path, &found) == 0 && S_ISREG(found.st_mode) && access(path, X_OK) == 0)
 			return 1;
 		at += length;
 	}
@@ -120,7 +119,7 @@ int tool(const char *name, int argc, char **argv) {
 			known = &tools[i];
 	if (known && known->own) {
 		snprintf(own, sizeof own, "%s", known->own);
-	} else if (!find_own(name, own, sizeof own)) {
+	} else if (!find_own(name, FOLDER "/", own, sizeof own)) {
 		errno = 0;
 		fprintf(stderr, "%s: not found\n", name);
 		return 127;

@@ -124,8 +124,8 @@ export type Step =
   | { kind: 'linker-cache'; path: string; entries: CacheEntry[] }
   /** What one of these two has made, if nothing has come into it; the root was in a stranger's hands meanwhile. */
   | { kind: 'remove-empty'; layer: string; path: string }
-  /** A long-running program that fills `target`; it cannot outlive nestbox, nor leave a mount. Where `seen` is given it finds the target there. */
-  | { kind: 'build'; target: string; seen?: string; argv: string[]; what: string }
+  /** A long-running program that fills `target`; it cannot outlive nestbox, nor leave a mount. Where `seen` is given it finds the target there. `ahead`: packages that it fetches are unpacked before it comes to them. */
+  | { kind: 'build'; target: string; seen?: string; ahead?: true; argv: string[]; what: string }
   /** In a root that is still empty: the folders of / that are links to those of /usr, and what apt is told on packages, as that must be there before it is asked. */
   | { kind: 'merged'; root: string; folders: string[]; preferences: string }
   /** Puts what apt has fetched before into a root that is still to be made, for apt to look at. */

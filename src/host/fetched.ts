@@ -98,7 +98,8 @@ export function keep(root: string): void {
     empty(folder, /^lock$/);
   });
   within(root, lists, (folder) => {
-    for (const { name, stat } of filesIn(folder, list)) if (stat.nlink === 1) move(`${folder}/${name}`, name, kept);
+    // Whole, where it was narrowed.
+    for (const { name, stat } of filesIn(folder, list)) if (stat.nlink === 1) move(attempt(() => lstatSync(`${folder}/${name}.whole`).nlink === 1, false) ? `${folder}/${name}.whole` : `${folder}/${name}`, name, kept);
     empty(folder, /^lock$/);
   });
   for (const folder of [`${archives}/partial`, `${lists}/partial`, `${lists}/auxfiles`]) within(root, folder, (held) => empty(held, /^$/));

@@ -59,10 +59,10 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
   };
   const host = { run } as Host; // all that must() asks for
 
-  async function build({ argv, what, target, seen }: Extract<Step, { kind: 'build' }>, lasting = false): Promise<void> {
+  async function build({ argv, what, target, seen, ahead }: Extract<Step, { kind: 'build' }>, lasting = false): Promise<void> {
     progress(what);
     // Namespaces of its own: killed with us, it ends whole, and the mounts that it made are gone with it.
-    const [program = '', ...rest] = launch([...(lasting ? [] : ['--no-sync']), ...(seen ? ['--own-mounts', '--bind', target, seen] : [])], ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', ...find(argv, what)]);
+    const [program = '', ...rest] = launch([...(lasting ? [] : ['--no-sync']), ...(seen ? ['--own-mounts', '--bind', target, seen] : [])], ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--', ...(ahead ? [...find(['nestbox-native']), 'ahead', seen ?? target, '--'] : []), ...find(argv, what)]);
     const child = spawn(program, rest, { env: cleanEnvironment, stdio: ['ignore', 'pipe', 'pipe'], detached: true, cwd: '/' });
     builder = child;
     const last: string[] = [];

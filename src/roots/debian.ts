@@ -16,6 +16,10 @@ const initPackages = ['systemd-sysv', 'dbus', 'dbus-user-session', 'libpam-syste
 
 const isForeign = (asked: string | undefined, facts: Facts): boolean => asked !== undefined && asked !== nativeName(facts);
 
+/** Once the lists of packages are there, and before it reads them, apt has all taken from them that cannot get into the root; and reads them in no time. */
+const narrowed = ({ programs: { 'nestbox-native': native } }: Facts, root: string, packages: readonly string[]): string[] =>
+  native && /^[\w/.+-]+$/.test(native) ? [`--aptopt=APT::Update::Post-Invoke-Success {"${[native, 'narrow', `${root}/var/lib/apt/lists`, 'apt', ...packages].join(' ')}";}`] : [];
+
 export default defineRoot({
   summary: 'Debian, or a distribution made like it, from its packages',
   options: v.strictObject({
@@ -41,7 +45,7 @@ export default defineRoot({
     build: (target, seen) => [
       ...mergedIn(target, debian, asked ?? nativeName(facts), packages), { kind: 'fetched-in', root: target, suite: debian, architecture: asked ?? nativeName(facts) }, {
       // Seen elsewhere, as apt fetches as a user of its own, who cannot look into our folders.
-      kind: 'build', target, seen, what: `make a Debian ${debian} root${isForeign(asked, facts) ? ` for ${asked}` : ''}`,
+      kind: 'build', target, seen, ahead: true, what: `make a Debian ${debian} root${isForeign(asked, facts) ? ` for ${asked}` : ''}`,
       argv: [
         'mmdebstrap', '--mode=root', '--format=directory', `--variant=${variant}`, `--components=${components.join(',')}`,
         // There is in it what was laid there before; and what it has fetched is taken from it when it has ended.
@@ -49,7 +53,7 @@ export default defineRoot({
         ...(packages.length > 0 ? [`--include=${packages.join(',')}`] : []),
         // Whether its programs run here is known already.
         ...(isForeign(asked, facts) ? [`--architectures=${asked}`, '--skip=check/qemu'] : []),
-        '--aptopt=Acquire::Languages "none"', '--dpkgopt=force-unsafe-io',
+        '--aptopt=Acquire::Languages "none"', '--aptopt=DPkg::Path "/var/cache/apt/archives:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"', ...narrowed(facts, seen, packages), '--dpkgopt=force-unsafe-io',
         debian, seen, ...(mirror ? [mirror] : []),
       ],
     },

@@ -1,0 +1,141 @@
+/* ahead: while mmdebstrap and dpkg work on one package, the other processors unpack what comes later, each package once. dpkg-deb is this program
+ * then, which lies in apt's folder of packages, first in $PATH outside and inside the root; it hands out what is unpacked, and runs the real one for
+ * all else. A package comes into that folder when apt has looked at its sum, and is known by its inode, size and time. */
+#include "native.h"
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <sys/auxv.h>
+#include <sys/file.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define ARCHIVES "/var/cache/apt/archives"
+#define MOST (512LL << 20) /* bytes that wait to be taken */
+#define MOST_WORKERS 3
+
+/* The file for what is in a package: it is whole when nobody has it locked and there is something in it. */
+static int tar_of(const char *folder, int package, int flags) {
+	struct stat stat;
+	char path[PATH_MAX + 80];
+	if (fstat(package, &stat) < 0 || !S_ISREG(stat.st_mode))
+		return -1;
+	snprintf(path, sizeof path, "%s/%llu-%lld-%lld.tar", folder, (unsigned long long)stat.st_ino, (long long)stat.st_size, (long long)stat.st_mtime);
+	return open(path, flags | O_CLOEXEC, 0600);
+}
+
+static long long size_of(int file) {
+	struct stat stat;
+	return fstat(file, &stat) < 0 ? 0 : stat.st_size;
+}
+
+static void run_own(char **argv) {
+	char own[PATH_MAX];
+	if (!find_own("dpkg-deb", ARCHIVES "/", own, sizeof own))
+		die("dpkg-deb");
+	execv(own, argv);
+	die("%s", own);
+}
+
+/* The file is ours, and empty. */
+static void unpack(int package, int tar) {
+	int status;
+	pid_t child = fork();
+	if (child == 0) {
+		char path[32];
+		dup2(package, 0); /* whichever file bears the name by now */
+		dup2(tar, 1);
+		snprintf(path, sizeof path, "/proc/self/fd/0");
+		run_own((char *[]){ "dpkg-deb", "--fsys-tarfile", path, NULL });
+	}
+	if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0)
+		(void)!ftruncate(tar, 0); /* such as a full disk; the real one says what it is */
+}
+
+static _Noreturn void work(const char *folder) {
+	for (;;) {
+		DIR *names = opendir(folder);
+		long long waiting = 0;
+		struct stat stat;
+		int is_done = 0;
+		for (struct dirent *entry; names && (entry = readdir(names));) {
+			const char *end = strrchr(entry->d_name, '.');
+			if (end && strcmp(end, ".tar") == 0 && fstatat(dirfd(names), entry->d_name, &stat, 0) == 0)
+				waiting += stat.st_size;
+		}
+		if (names)
+			rewinddir(names);
+		for (struct dirent *entry; names && waiting < MOST && !is_done && (entry = readdir(names));) {
+			const char *end = strrchr(entry->d_name, '.');
+			int package = end && strcmp(end, ".deb") == 0 ? openat(dirfd(names), entry->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+			int tar = package < 0 ? -1 : tar_of(folder, package, O_RDWR | O_CREAT | O_EXCL);
+			if (tar >= 0 && flock(tar, LOCK_EX | LOCK_NB) == 0 && size_of(tar) == 0) {
+				unpack(package, tar);
+				is_done = 1;
+			}
+			if (tar >= 0)
+				close(tar);
+			if (package >= 0)
+				close(package);
+		}
+		if (names)
+			closedir(names);
+		if (!is_done)
+			usleep(10000);
+	}
+}
+
+int dpkg_deb(int argc, char **argv) {
+	const char *started = (const char *)getauxval(AT_EXECFN), *slash = started ? strrchr(started, '/') : NULL;
+	char folder[PATH_MAX];
+	int package = argc == 3 && slash && strcmp(argv[1], "--fsys-tarfile") == 0 ? open(argv[2], O_RDONLY | O_CLOEXEC) : -1;
+	if (package < 0)
+		run_own(argv);
+	snprintf(folder, sizeof folder, "%.*s", (int)(slash - started), started);
+	/* What mmdebstrap unpacks will be unpacked once more by dpkg, within the root. */
+	int is_first = strcmp(folder, ARCHIVES) != 0, tar = tar_of(folder, package, O_RDWR | (is_first ? O_CREAT : 0));
+	if (tar < 0 || flock(tar, LOCK_EX) < 0)
+		run_own(argv);
+	if (is_first && size_of(tar) == 0)
+		unpack(package, tar);
+	long long size = size_of(tar);
+	if (size == 0)
+		run_own(argv);
+	for (off_t at = 0; at < size;)
+		if (sendfile(1, tar, &at, (size_t)(size - at)) < 0)
+			die("%s", argv[2]);
+	return is_first || ftruncate(tar, 0) == 0 ? 0 : 1;
+}
+
+static int copy_self(const char *to) {
+	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), file = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+	int is_done = file >= 0 && sendfile(file, from, NULL, (size_t)size_of(from)) == size_of(from);
+	close(from);
+	close(file);
+	return is_done;
+}
+
+int ahead_job(int argc, char **argv) {
+	char folder[PATH_MAX], program[PATH_MAX + 16], path[2 * PATH_MAX];
+	cpu_set_t processors;
+	if (argc < 4 || strcmp(argv[2], "--") != 0)
+		return 2;
+	snprintf(folder, sizeof folder, "%s" ARCHIVES, argv[1]);
+	snprintf(program, sizeof program, "%s/dpkg-deb", folder);
+	int workers = sched_getaffinity(0, sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) - 1 : 0;
+	if (copy_self(program)) {
+		for (int i = 0; i < workers && i < MOST_WORKERS; i++)
+			if (fork() == 0) {
+				int null = open("/dev/null", O_RDWR);
+				for (int j = 0; j < 3; j++)
+					dup2(null, j);
+				work(folder);
+			}
+		snprintf(path, sizeof path, "%s:" ARCHIVES ":%s", folder, getenv("PATH"));
+		setenv("PATH", path, 1);
+	}
+	execv(argv[3], argv + 3);
+	die("%s", argv[3]);
+}
