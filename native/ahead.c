@@ -1,19 +1,23 @@
-/* ahead: while mmdebstrap and dpkg work on one package, the other processors unpack what comes later, each package once. dpkg-deb is this program
- * then, which lies in apt's folder of packages, first in $PATH outside and inside the root; it hands out what is unpacked, and runs the real one for
- * all else. A package comes into that folder when apt has looked at its sum, and is known by its inode, size and time. */
+/* ahead: while mmdebstrap and dpkg work on one package, the other processors unpack what comes later, each package once, into memory that goes with
+ * the mount namespace. dpkg-deb is this program then, which lies there as well, first in $PATH outside and inside the root; it hands out what is
+ * unpacked, and runs the real one for all else. A package comes into apt's folder when apt has looked at its sum, and is known by its inode, size and time. */
 #include "native.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/auxv.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #define ARCHIVES "/var/cache/apt/archives"
-#define MOST (512LL << 20) /* bytes that wait to be taken */
+#define AHEAD "/var/cache/apt/ahead"
+#define MOST (256LL << 20) /* bytes that wait to be taken */
 #define MOST_WORKERS 3
 
 /* The file for what is in a package: it is whole when nobody has it locked and there is something in it. */
@@ -33,7 +37,7 @@ static long long size_of(int file) {
 
 static void run_own(char **argv) {
 	char own[PATH_MAX];
-	if (!find_own("dpkg-deb", ARCHIVES "/", own, sizeof own))
+	if (!find_own("dpkg-deb", AHEAD "/", own, sizeof own))
 		die("dpkg-deb");
 	execv(own, argv);
 	die("%s", own);
@@ -54,20 +58,21 @@ static void unpack(int package, int tar) {
 		(void)!ftruncate(tar, 0); /* such as a full disk; the real one says what it is */
 }
 
-static _Noreturn void work(const char *folder) {
+static _Noreturn void work(const char *folder, const char *archives) {
+	char events[4096];
+	int changes = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	inotify_add_watch(changes, archives, IN_MOVED_TO);
 	for (;;) {
-		DIR *names = opendir(folder);
 		long long waiting = 0;
+		struct dirent *entry;
 		struct stat stat;
 		int is_done = 0;
-		for (struct dirent *entry; names && (entry = readdir(names));) {
-			const char *end = strrchr(entry->d_name, '.');
-			if (end && strcmp(end, ".tar") == 0 && fstatat(dirfd(names), entry->d_name, &stat, 0) == 0)
-				waiting += stat.st_size;
-		}
-		if (names)
-			rewinddir(names);
-		for (struct dirent *entry; names && waiting < MOST && !is_done && (entry = readdir(names));) {
+		DIR *names = opendir(folder);
+		while (names && (entry = readdir(names)))
+			waiting += fstatat(dirfd(names), entry->d_name, &stat, 0) == 0 ? stat.st_size : 0;
+		closedir(names);
+		names = opendir(archives);
+		while (names && waiting < MOST && !is_done && (entry = readdir(names))) {
 			const char *end = strrchr(entry->d_name, '.');
 			int package = end && strcmp(end, ".deb") == 0 ? openat(dirfd(names), entry->d_name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
 			int tar = package < 0 ? -1 : tar_of(folder, package, O_RDWR | O_CREAT | O_EXCL);
@@ -80,10 +85,12 @@ static _Noreturn void work(const char *folder) {
 			if (package >= 0)
 				close(package);
 		}
-		if (names)
-			closedir(names);
-		if (!is_done)
-			usleep(10000);
+		closedir(names);
+		if (!is_done) {
+			poll(&(struct pollfd){ changes, POLLIN, 0 }, 1, 200);
+			while (read(changes, events, sizeof events) > 0)
+				continue;
+		}
 	}
 }
 
@@ -95,7 +102,7 @@ int dpkg_deb(int argc, char **argv) {
 		run_own(argv);
 	snprintf(folder, sizeof folder, "%.*s", (int)(slash - started), started);
 	/* What mmdebstrap unpacks will be unpacked once more by dpkg, within the root. */
-	int is_first = strcmp(folder, ARCHIVES) != 0, tar = tar_of(folder, package, O_RDWR | (is_first ? O_CREAT : 0));
+	int is_first = strcmp(folder, AHEAD) != 0, tar = tar_of(folder, package, O_RDWR | (is_first ? O_CREAT : 0));
 	if (tar < 0 || flock(tar, LOCK_EX) < 0)
 		run_own(argv);
 	if (is_first && size_of(tar) == 0)
@@ -118,22 +125,24 @@ static int copy_self(const char *to) {
 }
 
 int ahead_job(int argc, char **argv) {
-	char folder[PATH_MAX], program[PATH_MAX + 16], path[2 * PATH_MAX];
+	char folder[PATH_MAX], archives[PATH_MAX], program[PATH_MAX + 16], path[2 * PATH_MAX];
 	cpu_set_t processors;
 	if (argc < 4 || strcmp(argv[2], "--") != 0)
 		return 2;
-	snprintf(folder, sizeof folder, "%s" ARCHIVES, argv[1]);
+	snprintf(folder, sizeof folder, "%s" AHEAD, argv[1]);
+	snprintf(archives, sizeof archives, "%s" ARCHIVES, argv[1]);
 	snprintf(program, sizeof program, "%s/dpkg-deb", folder);
 	int workers = sched_getaffinity(0, sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) - 1 : 0;
-	if (copy_self(program)) {
+	/* Where one of these cannot be it only takes longer. */
+	if (mkdir(folder, 0755) == 0 && mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=10%") == 0 && copy_self(program)) {
 		for (int i = 0; i < workers && i < MOST_WORKERS; i++)
 			if (fork() == 0) {
 				int null = open("/dev/null", O_RDWR);
 				for (int j = 0; j < 3; j++)
 					dup2(null, j);
-				work(folder);
+				work(folder, archives);
 			}
-		snprintf(path, sizeof path, "%s:" ARCHIVES ":%s", folder, getenv("PATH"));
+		snprintf(path, sizeof path, "%s:" AHEAD ":%s", folder, getenv("PATH"));
 		setenv("PATH", path, 1);
 	}
 	execv(argv[3], argv + 3);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, chownSync, constants, copyFileSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, type Stats, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, constants, copyFileSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, type Stats, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path/posix';
 import { attempt } from '../attempt.ts';
 import { store } from '../store.ts';
@@ -113,6 +113,7 @@ export function keep(root: string): void {
   });
   within(root, lists, (folder) => attempt(() => rmSync(`${folder}/auxfiles`, { recursive: true, force: true }), undefined));
   within(root, dirname(archives), (folder) => empty(folder, /^$/)); // what apt has read the lists into
+  within(root, dirname(archives), (folder) => attempt(() => rmdirSync(`${folder}/ahead`), undefined)); // where packages were unpacked ahead
   for (const folder of [store.fetched, kept])
     for (const { name, stat } of filesIn(folder, /./)) if (Date.now() - stat.ctimeMs > age) rmSync(`${folder}/${name}`, { force: true });
 }

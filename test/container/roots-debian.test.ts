@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path/posix';
 import { type TestContext, test } from 'node:test';
 import { bring } from '../../src/host/fetched.ts';
@@ -108,6 +109,48 @@ test('what was fetched is not fetched again, and nothing that was changed is tak
   }
 });
 
+const native = program.replace(/[^/]*$/, 'nestbox-native');
+
+test('of the lists of packages apt reads what can get into the root, and all where it could decide otherwise', (t) => {
+  const lists = folder(t);
+  const [main, more] = [`${lists}/mirror_main_binary-amd64_Packages`, `${lists}/mirror_more_binary-amd64_Packages`];
+  const narrowed = (wanted: string[], ...packages: string[][]) => {
+    const whole = packages.map((stanza) => `${stanza.join('\n')}\nDescription: words\n Depends: nothing\n\n`);
+    writeFileSync(main, whole.slice(1).join(''));
+    writeFileSync(more, whole[0]!);
+    rmSync(`${main}.whole`, { force: true });
+    says(native, 'narrow', lists, ...wanted);
+    if (existsSync(`${main}.whole`)) assert.equal(readFileSync(`${main}.whole`, 'utf8'), whole.slice(1).join(''));
+    return [more, main].flatMap((list) => readFileSync(list, 'utf8').match(/(?<=^Package: ).*/gm) ?? []).join(' ');
+  };
+  const some = [
+    ['Package: newer', 'Provides: virtual (= 2), other'], ['Package: base', 'Essential: yes', 'Pre-Depends: a (>= 1) | b:any, c'], ['Package: a'], ['Package: b', 'Depends: virtual'], ['Package: c', 'Conflicts: d'],
+    ['Package: d', 'Recommends: e'], ['Package: e'], ['Package: f', 'Priority: standard'], ['Package: asked', 'Recommends: e', 'Depends: g'], ['Package: g', 'Priority: optional'],
+  ];
+  assert.equal(narrowed(['asked'], ...some), 'newer base a b c f asked g');
+  assert.equal(narrowed(['asked:amd64', 'other'], ...some, ['Package: older', 'Priority: optional', 'Provides: virtual'], ['Package: virtual']), 'newer base a b c f asked g older virtual');
+  const all = (...packages: string[][]) => packages.map(([first]) => first!.slice(9)).join(' ');
+  const tied = [...some, ['Package: older', 'Provides: virtual']];
+  assert.equal(narrowed(['asked'], ...tied), all(...tied), 'two that are as good: the order of all packages decides');
+  assert.equal(narrowed(['a-'], ...some), all(...some), 'what apt takes for something else than a name');
+  assert.equal(narrowed(['asked'], ...some, ['Package: h', 'Depends: a,', ' b']), all(...some, ['Package: h']), 'what no archive writes');
+});
+
+test('packages are unpacked ahead, each as it is when dpkg asks for it', (t) => {
+  const root = folder(t);
+  const archives = `${root}/var/cache/apt/archives`;
+  const [one, other] = ['hello', 'gcc-12-base'].map((name) => `${fetched}/${readdirSync(fetched).find((file) => file.startsWith(`${name}_`))!}`) as [string, string];
+  mkdirSync(archives, { recursive: true });
+  const sum = (path: string) => says('sh', '-c', 'dpkg-deb --fsys-tarfile "$1" | sha256sum', 'sh', path);
+  // Only what a worker has unpacked is there before anybody asks; a package that has come into the other's place is another.
+  const script = `set -e; cp ${one} a.part; mv a.part a.deb; n=0; until [ -s ../ahead/*.tar ] || [ $n = 500 ]; do sleep 0.02; n=$((n+1)); done; ls ../ahead/*.tar | wc -l
+    command -v dpkg-deb; for i in 1 2; do dpkg-deb --fsys-tarfile $PWD/a.deb | sha256sum; done; cp ${other} b.deb; mv b.deb a.deb; dpkg-deb --fsys-tarfile $PWD/a.deb | sha256sum; dpkg-deb --field $PWD/a.deb Package`;
+  const only = says('nproc').trim() === '1'; // then there is nobody else who could do it
+  const said = execFileSync('unshare', ['--mount', '--pid', '--fork', '--kill-child', '--', native, 'ahead', root, '--', '/bin/sh', '-c', script], { cwd: archives, encoding: 'utf8' });
+  assert.equal(said, `${only ? 0 : 1}\n${root}/var/cache/apt/ahead/dpkg-deb\n${sum(one)}${sum(one)}${sum(other)}gcc-12-base\n`);
+  assert.deepEqual(processesOf(root), [], 'who does it ends with what is built');
+});
+
 test('a suite or a package that there is not: the last words of mmdebstrap, and nothing is left', (t) => {
   for (const [name, text, words] of [
     ['roots-deb-suite', '[root]\ndebian = "bookwurm"\nmirror = "http://deb.debian.org/debian"\n', /E: The repository 'http:\/\/deb\.debian\.org\/debian bookwurm Release' does not have a Release file/],
@@ -169,7 +212,6 @@ test('interrupted in the middle of a build, nestbox takes back all by itself', a
 });
 
 test('while a root is built nothing waits for the disk', { skip: !{ x64: true, arm64: true }[process.arch as string] && 'the number of fsync is not known' }, () => {
-  const native = program.replace(/[^/]*$/, 'nestbox-native');
   // A file that is not open: only who does not look at it says yes.
   const fsync = { x64: 74, arm64: 82 }[process.arch as string];
   const script = `print syscall(${fsync}, 999), " ", system("perl", "-e", "exit(syscall(${fsync}, 999) == 0 ? 5 : 6)") >> 8`;
