@@ -98,8 +98,8 @@ export function keep(root: string): void {
     empty(folder, /^lock$/);
   });
   within(root, lists, (folder) => {
-    // Whole, where it was narrowed.
-    for (const { name, stat } of filesIn(folder, list)) if (stat.nlink === 1) move(attempt(() => lstatSync(`${folder}/${name}.whole`).nlink === 1, false) ? `${folder}/${name}.whole` : `${folder}/${name}`, name, kept);
+    const whole = filesIn(folder, /\.whole$/).filter(({ stat }) => stat.nlink === 1).map(({ name }) => name); // lists that were narrowed
+    for (const { name, stat } of filesIn(folder, list)) if (stat.nlink === 1) move(`${folder}/${whole.find((other) => other === `${name}.whole`) ?? name}`, name, kept);
     empty(folder, /^lock$/);
   });
   for (const folder of [`${archives}/partial`, `${lists}/partial`, `${lists}/auxfiles`]) within(root, folder, (held) => empty(held, /^$/));

@@ -53,6 +53,7 @@ export default defineRoot({
         ...(packages.length > 0 ? [`--include=${packages.join(',')}`] : []),
         // Whether its programs run here is known already.
         ...(isForeign(asked, facts) ? [`--architectures=${asked}`, '--skip=check/qemu'] : []),
+        // The first folder is that of native/ahead.c, and is gone with the builder's mounts.
         '--aptopt=Acquire::Languages "none"', '--aptopt=DPkg::Path "/var/cache/apt/ahead:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"', ...narrowed(facts, seen, packages), '--dpkgopt=force-unsafe-io',
         debian, seen, ...(mirror ? [mirror] : []),
       ],
