@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+enum { CHECKPOINT_RESTORE = 40 /* CAP_ of Linux 5.9, by which a process opens what it has mapped: proc_pid_map_files(5) */ };
+
 static const char *value(int argc, char **argv, int *i) {
 	if (*i + 1 >= argc)
 		die("%s needs a value", argv[*i]);
@@ -70,17 +72,21 @@ void join_ipc(const char *path) {
 	close(file);
 }
 
-/* Segments of those inside have their ids: CAP_IPC_OWNER, which a program that is executed keeps only where it is ambient. It counts in the IPC
- * namespace that the process is in, and only CAP_SYS_ADMIN would let it into another one. */
-static void keep_ipc_owner(void) {
+/* Rights that a program which is executed keeps only where they are ambient. */
+static void keep(uint64_t rights) {
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct data[2] = { { .effective = 1U << CAP_IPC_OWNER, .permitted = 1U << CAP_IPC_OWNER, .inheritable = 1U << CAP_IPC_OWNER } };
-	if (syscall(SYS_capset, &header, data) < 0 || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_IPC_OWNER, 0, 0) < 0)
+	struct __user_cap_data_struct data[2];
+	for (int i = 0; i < 2; i++)
+		data[i].effective = data[i].permitted = data[i].inheritable = (uint32_t)(rights >> 32 * i);
+	if (syscall(SYS_capset, &header, data) < 0)
 		die("capabilities");
+	for (int right = 0; right < 64; right++)
+		if (rights >> right & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, right, 0, 0) < 0)
+			die("capabilities");
 }
 
 /* UID:GID[,GID]... ; the first group is the primary one, and no other groups of the caller are kept. */
-static void become(char *who, int owns_ipc) {
+static void become(char *who, uint64_t rights) {
 	char *groups = strchr(who, ':');
 	if (!groups)
 		die("'%s' is not UID:GID", who);
@@ -92,15 +98,16 @@ static void become(char *who, int owns_ipc) {
 	if (count == 0)
 		die("a user needs a group");
 	uid_t uid = number(who, "a user");
-	if (setgroups(count, list) < 0 || setresgid(list[0], list[0], list[0]) < 0 || (owns_ipc && prctl(PR_SET_KEEPCAPS, 1) < 0) || setresuid(uid, uid, uid) < 0)
+	if (setgroups(count, list) < 0 || setresgid(list[0], list[0], list[0]) < 0 || (rights && prctl(PR_SET_KEEPCAPS, 1) < 0) || setresuid(uid, uid, uid) < 0)
 		die("user %s", who);
-	if (owns_ipc)
-		keep_ipc_owner();
+	if (rights)
+		keep(rights);
 }
 
 int launch_job(int argc, char **argv) {
 	char *user = NULL;
-	const char *filters = NULL, *ipc = NULL;
+	const char *filters = NULL;
+	uint64_t rights = 0;
 	pid_t parent = 0;
 	int output = -1;
 	int last = SIGKILL;
@@ -110,8 +117,12 @@ int launch_job(int argc, char **argv) {
 			join_group(value(argc, argv, &i));
 		else if (strcmp(argv[i], "--user") == 0)
 			user = (char *)value(argc, argv, &i);
-		else if (strcmp(argv[i], "--ipc") == 0)
-			join_ipc(ipc = value(argc, argv, &i));
+		else if (strcmp(argv[i], "--ipc") == 0) {
+			join_ipc(value(argc, argv, &i));
+			/* Segments of those inside have their ids. It counts in the IPC namespace that the process is in, and only CAP_SYS_ADMIN would let it into another one. */
+			rights |= 1ULL << CAP_IPC_OWNER;
+		} else if (strcmp(argv[i], "--opens-memory") == 0)
+			rights |= 1ULL << CHECKPOINT_RESTORE;
 		else if (strcmp(argv[i], "--output") == 0) {
 			const char *path = value(argc, argv, &i);
 			uid_t uid = number(value(argc, argv, &i), "a user");
@@ -140,7 +151,7 @@ int launch_job(int argc, char **argv) {
 		die("standard output");
 	int program = open(argv[i + 1], O_PATH | O_CLOEXEC);
 	if (user)
-		become(user, ipc != NULL);
+		become(user, rights);
 	/* After the change of user, which clears it (prctl(2)); the parent may be gone already. */
 	if (parent && (prctl(PR_SET_PDEATHSIG, last) < 0 || getppid() != parent))
 		return 1;

@@ -110,6 +110,7 @@ int owners_job(int argc, char **argv);
 int partition_job(int argc, char **argv);
 int press_job(int argc, char **argv);
 int pulse_gate_job(int argc, char **argv);
+int x11_gate_job(int argc, char **argv);
 int ready_job(int argc, char **argv);
 int seal_job(int argc, char **argv);
 int seat_job(int argc, char **argv);

@@ -4,13 +4,11 @@
  * below are answered here with "Access denied", and shared memory is argued out of both sides, as it would be a way
  * around the gate. The client is taken to be hostile: what it can make the gate hold is fixed, and what is not well
  * formed ends its connection. The frames: src/pulsecore/pstream.c of PulseAudio; the commands: native-common.h. */
-#include "native.h"
+#include "stream.h"
 #include <arpa/inet.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 
 enum {
@@ -69,8 +67,6 @@ struct way {
 static struct client {
 	struct way in, out; /* as the client sees it */
 } *clients[CLIENTS];
-
-static struct sockaddr_un listening, unready;
 
 /* All commands may pass: the machine is given the server itself. What remains is that any of its accounts reaches it, as
  * the one that the gate runs as, and that each client finds the server of its time: it may have been started again. */
@@ -228,14 +224,6 @@ static bool turn(struct client *client) {
 	return deliver(in) && deliver(out) && receive(in) && receive(out) && judge_server(in) && judge_client(out, in);
 }
 
-static struct sockaddr_un address(const char *path, const char *suffix) {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	errno = 0;
-	if ((size_t)snprintf(address.sun_path, sizeof address.sun_path, "%s%s", path, suffix) >= sizeof address.sun_path)
-		die("'%s' is too long for a socket", path);
-	return address;
-}
-
 /* Waits for a server that has many connections to take in (it lets few queue), but not for one that hangs. */
 static int connected(const struct sockaddr_un *server) {
 	int file = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -268,24 +256,6 @@ static bool admit(int listener, const struct sockaddr_un *server) {
 	return true;
 }
 
-static void ended(int signal) {
-	(void)signal;
-	unlink(unready.sun_path);
-	unlink(listening.sun_path);
-	_exit(0);
-}
-
-/* The name appears when connections are taken: that is what others wait for. */
-static int listened(void) {
-	int file = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	unlink(unready.sun_path); /* of a gate that was killed */
-	umask(0111); /* whoever reaches the socket may use it */
-	if (file < 0 || bind(file, (struct sockaddr *)&unready, sizeof unready) < 0 || listen(file, CLIENTS) < 0
-	    || rename(unready.sun_path, listening.sun_path) < 0)
-		die("%s", listening.sun_path);
-	return file;
-}
-
 int pulse_gate_job(int argc, char **argv) {
 	if (argc > 1 && strcmp(argv[1], "--open") == 0) {
 		open_gate = true;
@@ -293,14 +263,8 @@ int pulse_gate_job(int argc, char **argv) {
 	}
 	if (argc != 3)
 		die("pulse-gate [--open] LISTEN SERVER");
-	listening = address(argv[1], "");
-	unready = address(argv[1], ".new");
-	struct sockaddr_un server = address(argv[2], "");
-	int signals[] = { SIGTERM, SIGINT, SIGHUP };
-	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-		sigaction(signals[i], &(struct sigaction){ .sa_handler = ended }, NULL);
-
-	int listener = listened();
+	struct sockaddr_un server = socket_address(argv[2], "");
+	int listener = gate_at(argv[1], CLIENTS);
 	for (int patience = -1;;) {
 		struct pollfd files[1 + 2 * CLIENTS] = { { .fd = patience < 0 ? listener : -1, .events = POLLIN } };
 		for (int i = 0; i < CLIENTS; i++)

@@ -1,8 +1,9 @@
 #include "stream.h"
+#include <signal.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/un.h>
 
 int open_stream(int family) {
 	int file = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -52,4 +53,36 @@ int receive_all(int file, void *bytes, size_t length) {
 		at += count, length -= (size_t)count;
 	}
 	return 1;
+}
+
+struct sockaddr_un socket_address(const char *path, const char *suffix) {
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	errno = 0;
+	if ((size_t)snprintf(address.sun_path, sizeof address.sun_path, "%s%s", path, suffix) >= sizeof address.sun_path)
+		die("'%s' is too long for a socket", path);
+	return address;
+}
+
+static struct sockaddr_un listening, unready;
+
+static void ended(int signal) {
+	(void)signal;
+	unlink(unready.sun_path);
+	unlink(listening.sun_path);
+	_exit(0);
+}
+
+int gate_at(const char *path, int waiting) {
+	listening = socket_address(path, "");
+	unready = socket_address(path, ".new");
+	int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+		sigaction(signals[i], &(struct sigaction){ .sa_handler = ended }, NULL);
+	int file = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	unlink(unready.sun_path); /* of a gate that was killed */
+	umask(0111); /* whoever reaches the socket may use it */
+	if (file < 0 || bind(file, (struct sockaddr *)&unready, sizeof unready) < 0 || listen(file, waiting) < 0
+	    || rename(unready.sun_path, listening.sun_path) < 0)
+		die("%s", listening.sun_path);
+	return file;
 }

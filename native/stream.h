@@ -1,6 +1,7 @@
 /* Streams to servers, which may never answer: each wait ends after two seconds. */
 #pragma once
 #include "native.h"
+#include <sys/un.h>
 
 enum { STREAM_PATIENCE = 2000 /* milliseconds */ };
 
@@ -13,3 +14,10 @@ int connect_to(const char *path);
 /* All of so many bytes, or 0. */
 int send_all(int file, const void *bytes, size_t length);
 int receive_all(int file, void *bytes, size_t length);
+
+/* The address of a socket with a name; ends the process where that is too long. */
+struct sockaddr_un socket_address(const char *path, const char *suffix);
+
+/* The socket of a gate, that listens and does not block, with so many who may wait. Its name appears when connections are taken: that is what others wait for. Asked to end
+ * (SIGTERM, SIGINT, SIGHUP), the process takes the name away. */
+int gate_at(const char *path, int waiting);

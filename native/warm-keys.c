@@ -142,7 +142,7 @@ static void withdraw(int x, int opcode, uint32_t id) {
 		receive_all(x, reply, sizeof reply);
 }
 
-/* authorize SOCKET DISPLAY AUTHORITY trusted|untrusted PATH UID GID: a server without the extension is left to Node. */
+/* authorize SOCKET DISPLAY AUTHORITY trusted|untrusted PATH DISPLAY-INSIDE UID GID: a server without the extension is left to Node. */
 int authorize_do(const struct words *step) {
 	char **at = step->at, id_path[512], text[16];
 	struct key key;
@@ -152,7 +152,7 @@ int authorize_do(const struct words *step) {
 	if (done) {
 		snprintf(id_path, sizeof id_path, "%s.id", at[5]);
 		snprintf(text, sizeof text, "%u", id);
-		done = put(id_path, text, strlen(text), NULL) == 0 && put_key(at[5], at[2], &key, at + 6) == 0;
+		done = put(id_path, text, strlen(text), NULL) == 0 && put_key(at[5], at[6], &key, at + 7) == 0;
 		if (!done)
 			withdraw(x, opcode, id);
 	}

@@ -48,7 +48,7 @@ export function ownDisplay(context: Context, number: number, server: Pick<Servic
       // No abstract socket: a machine that shares the host's network would reach it without its key being asked for a bind.
       // MIT-SHM would be offered where shared memory cannot be: it does not cross IPC namespaces, and old programs die of that.
       argv: [...server.argv, '-auth', key, '-nolisten', 'tcp', '-nolisten', 'local', '-noreset', ...(context.sharesMemory ? [] : ['-extension', 'MIT-SHM'])],
-      ...(context.sharesMemory && { memory: true as const }),
+      ...(context.sharesMemory && { memory: 'uses' as const }),
       user: context.helper,
       ready: socketOf(number),
       leaves: [socketOf(number), `/tmp/.X${number}-lock`],

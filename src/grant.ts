@@ -16,6 +16,8 @@ export interface Context {
   inside: Owner & { name: string; home: string };
   /** Who runs the host's programs for this machine: the person, or where that is root an id that owns nothing. */
   helper: Owner;
+  /** An id that owns nothing and is let in nowhere. */
+  nobody: Owner;
   accept: readonly Acceptable[];
   /** Whether the machine shares the host's network. */
   sharesNetwork: boolean;

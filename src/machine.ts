@@ -203,13 +203,14 @@ export function resolve(written: Spec, facts: Facts, file: string, way: Way = 'r
   const made = user && !found ? accountsFor(accounts, user, [], String).users[0]! : undefined;
   const account = found ?? made ?? { uid: 0, gid: 0, home: '/root' };
   const inside = { name: user?.name ?? 'root', home: account.home, uid: shift + account.uid, gid: shift + account.gid };
-  const helper: Owner = facts.person.uid !== 0 ? facts.person : shift !== 0 ? { uid: shift + helperId, gid: shift + helperId } : { uid: 65534, gid: 65534 };
+  const nobody: Owner = shift !== 0 ? { uid: shift + helperId, gid: shift + helperId } : { uid: 65534, gid: 65534 };
+  const helper = facts.person.uid !== 0 ? facts.person : nobody;
   const sharesNetwork = spec.grants.some(({ topic, kind }) => topic === 'network' && kind === 'host');
   const touchesHardware = shift === 0 && spec.grants.some(({ topic, options }) => topic === 'capabilities' && (options as string[]).some((one) => one === 'all' || one === 'CAP_SYS_RAWIO'));
   const building = source.kind === 'template' && !facts.store.templates.includes(source.key);
   const verdict = facts.rootArchitecture ? judge(facts.rootArchitecture, facts, { building, setuid: spec.boot && spec.accept.includes('emulated-setuid') }) : null;
   const emulation = verdict?.emulation ?? null;
-  const context: Context = { machine: name, facts, run, shift, inside, helper, accept: spec.accept, sharesNetwork, boots: spec.boot, emulated: emulation !== null, sharesMemory: !spec.boot && emulation === null && (way === 'run' || (facts.systemd ?? 0) >= 248), unit: facts.supervised && engine.service ? (way === 'service' ? serviceOf(name, engine) : scopeOf(name)) : null };
+  const context: Context = { machine: name, facts, run, shift, inside, helper, nobody, accept: spec.accept, sharesNetwork, boots: spec.boot, emulated: emulation !== null, sharesMemory: !spec.boot && emulation === null && (way === 'run' || (facts.systemd ?? 0) >= 248), unit: facts.supervised && engine.service ? (way === 'service' ? serviceOf(name, engine) : scopeOf(name)) : null };
 
   const grants = spec.grants.filter((asked) => spec.boot || !grantOf(asked).onlyBooted); // of a machine that boots, a program can be run all the same
   const grantProblems = grants.flatMap((asked) =>

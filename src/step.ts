@@ -53,8 +53,8 @@ export type Step =
   | { kind: 'remove-tree'; path: string }
   /** A key of its own for X display `number`, one file for the server and one for those inside. */
   | { kind: 'cookie'; number: number; server: { path: string; owner: Owner }; client: { path: string; owner: Owner } }
-  /** A key that a running X server makes for this machine (SECURITY extension), or a copy of the person's where it has none. */
-  | { kind: 'authorize'; socket: string; number: number; authority: string | null; trusted: boolean; path: string; owner: Owner }
+  /** A key that a running X server makes for this machine (SECURITY extension), or a copy of the person's where it has none; whoever reads it knows the display as number `as`. */
+  | { kind: 'authorize'; socket: string; number: number; authority: string | null; trusted: boolean; path: string; as: number; owner: Owner }
   | { kind: 'deauthorize'; socket: string; number: number; authority: string | null; path: string }
   | { kind: 'admit'; socket: string; number: number; authority: string | null; user: string }
   | { kind: 'dismiss'; socket: string; number: number; authority: string | null; user: string }
@@ -163,8 +163,8 @@ export type Step =
   | { kind: 'link-end'; name: string; nat: string | null }
   /** Ports that systemd-nspawn sends on, and has left behind when it was killed. */
   | { kind: 'ports-end'; ports: Port[] }
-  /** `ipc`: where the IPC namespace is kept that it runs in; absent: the host's. */
-  | { kind: 'service'; name: string; argv: string[]; environment: Record<string, string>; user: Owner; ready: string; log: string; place: Place; leaves: string[]; grace: boolean; output: { path: string; owner: Owner } | null; ipc?: string }
+  /** `ipc`: where the IPC namespace is kept that it runs in, and whether it opens the memory there as files; absent: the host's. */
+  | { kind: 'service'; name: string; argv: string[]; environment: Record<string, string>; user: Owner; ready: string; log: string; place: Place; leaves: string[]; grace: boolean; output: { path: string; owner: Owner } | null; ipc?: { at: string; opens: boolean } }
   /** `grace`: it is asked to end first, and killed only when it does not. */
   | { kind: 'stop'; place: Place; grace: boolean }
   /** A file of a program that was killed, or an empty folder: left where it is when a living process holds it. */

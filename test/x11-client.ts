@@ -110,29 +110,66 @@ for (my ($count, %down) = 1; ; $count++) {
 /** Where sharedPicture draws, and the colour of its pixel number `i`. */
 export const shared = { left: 20, top: 10, width: 60, height: 40, pixel: (i: number): number => (i * 0x010307) & 0xffffff };
 
-/**
- * A Perl program that puts a picture on the screen by memory that it shares with the server, and which is its user's alone (0600), and reads it back
- * into another segment: MIT-SHM (Attach 1, PutImage 3, GetImage 4: xorgproto's shmproto.h). "the same": it is. With the number of a segment it says
- * whether the server lets it have that one: "attached", or "refused" and the error.
- */
-export const sharedPicture = `${perlClient}
+/** What the programs below have in common: MIT-SHM (Attach 1, PutImage 3, GetImage 4, AttachFd 6: xorgproto's shmproto.h). */
+const perlMemory = `${perlClient}
 my ($base, $vendor, $formats) = unpack "x4 V x8 v x3 C", $setup;
 my ($window, $depth) = unpack "V x34 C", substr $setup, 32 + ($vendor + 3 & ~3) + 8 * $formats;
 sub reply { my $reply = get(32); $reply = get(32) while ord $reply > 1; $reply }
 sub result { my $reply = reply(); ord $reply or die "refused " . ord(substr $reply, 1) . "\\n"; $reply }
 syswrite $x, pack "C x v v x2 a8", 98, 4, 7, "MIT-SHM";
 my ($is, $shm) = unpack "x8 C C", result(); $is or die "no MIT-SHM\\n";
-sub attach { syswrite $x, pack "C C v V V C x3", $shm, 1, 4, $base + $_[0], $_[1], 0; syswrite $x, pack "C x v", 43, 1; result() }
-if (@ARGV) { attach(1, $ARGV[0]); print "attached\\n"; exit }
 my ($w, $h) = (${shared.width}, ${shared.height});
+sub attaching { pack "C C v V V C x3", $shm, 1, 4, $base + $_[0], $_[1], 0 }
+sub attach { syswrite $x, attaching(@_) . pack "C x v", 43, 1; result() }
+sub draw { syswrite $x, pack "C C v V V v6 v2 C C C x V V", $shm, 3, 10, $window, $base + 3, $w, $h, 0, 0, $w, $h, ${shared.left}, ${shared.top}, $depth, 2, 0, $base + $_[0], 0 }
+`;
+
+/**
+ * A Perl program that puts a picture on the screen by memory that it shares with the server, and which is its user's alone (0600), and reads it back
+ * into another segment. "the same": it is. With the number of a segment it says whether the server lets it have that one: "attached", or "refused" and the error.
+ */
+export const sharedPicture = `${perlMemory}
+if (@ARGV) { attach(1, $ARGV[0]); print "attached\\n"; exit }
 my $picture = pack "V*", map { $_ * 0x010307 & 0xffffff } 0 .. $w * $h - 1;
 my ($from, $to) = map { shmget(0, length $picture, 01600) // die "shmget: $!\\n" } 1, 2;
 shmwrite $from, $picture, 0, length $picture or die "shmwrite: $!\\n";
 attach(1, $from); attach(2, $to);
 syswrite $x, pack "C x v V V V", 55, 4, $base + 3, $window, 0;
-syswrite $x, pack "C C v V V v6 v2 C C C x V V", $shm, 3, 10, $window, $base + 3, $w, $h, 0, 0, $w, $h, ${shared.left}, ${shared.top}, $depth, 2, 0, $base + 1, 0;
+draw(1);
 syswrite $x, pack "C C v V v4 V C x3 V V", $shm, 4, 8, $window, ${shared.left}, ${shared.top}, $w, $h, 0xffffffff, 2, $base + 2, 0;
 result();
 shmread $to, my $read, 0, length $picture or die "shmread: $!\\n";
 print pack("V*", map { $_ & 0xffffff } unpack "V*", $read) eq $picture ? "the same\\n" : "another picture\\n";
 print "$from\\n";`;
+
+/** The same program, by a client that says its numbers with the highest byte first; pixels ("V*") are in the order of the server. */
+export const bigEndian = (program: string): string => program.replace('"l", 11', '"B", 11').replace(/pack(\(| )"[^"*]*"/g, (template) => template.replaceAll('V', 'N').replaceAll(/\bv/g, 'n'));
+
+/**
+ * A Perl program that gives the server memory by number and as a file in one message, in both orders, and draws with each. The file is too small for the
+ * picture: "in order" is said where the server has made an error of that one alone. Then the number of a segment that is its own, and of another, as a long request (BIG-REQUESTS).
+ */
+export const mixedMemory = `${perlMemory}
+my ($sendmsg, $memfd) = \`uname -m\` =~ /x86_64/ ? (46, 319) : (211, 279);
+my $memory = shmget(0, 4 * $w * $h, 01600) // die "shmget: $!\\n";
+sub tell_with {
+  my ($bytes, $file) = @_;
+  my $part = pack "P Q", $bytes, length $bytes;
+  my $control = pack "Q l l l x4", 20, 1, 1, $file; # SCM_RIGHTS of SOL_SOCKET: cmsg(3)
+  my $message = pack "Q L x4 P Q P Q l x4", 0, 0, $part, 1, $control, length $control, 0;
+  syscall($sendmsg, fileno $x, $message, 0) == length $bytes or die "sendmsg: $!\\n";
+}
+sub small { my $name = "small"; my $file = syscall $memfd, $name, 0; open my $open, "+<&=", $file; truncate $open, 64; push our @kept, $open; $file }
+sub attaching_file { pack "C C v V C x3", $shm, 6, 3, $base + $_[0], 0 }
+syswrite $x, pack "C x v V V V", 55, 4, $base + 3, $window, 0;
+tell_with(attaching_file(4) . attaching(5, $memory), small());
+tell_with(attaching(6, $memory) . attaching_file(7), small());
+for (4 .. 7) { draw($_); syswrite $x, pack "C x v", 43, 1; my $is = ord reply(); reply() unless $is; push our @drawn, $is }
+print "@drawn" eq "0 1 1 0" ? "in order\\n" : "@drawn\\n";
+syswrite $x, pack "C x v v x2 a12", 98, 5, 12, "BIG-REQUESTS";
+syswrite $x, pack "C x v", (unpack "x8 C C", result())[1], 1;
+result();
+for ($memory, $ARGV[0]) {
+  syswrite $x, pack("C C v V V V C x3", $shm, 1, 0, 5, $base + 8 + $n++, $_, 0) . pack "C x v", 43, 1;
+  my $is = ord reply(); reply() unless $is; print $is ? "attached\\n" : "refused\\n";
+}`;

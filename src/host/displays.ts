@@ -69,12 +69,12 @@ export const displays: X11 = {
   },
 
   authorize: (step) => withDisplay(step, async (x) => {
-    const { number, authority, trusted, path, owner } = step;
+    const { number, authority, trusted, path, as, owner } = step;
     if ((await queryExtension(x, 'SECURITY')).present) {
       const { id, key } = await generateAuthorization(x, { trusted, timeoutSeconds });
       try {
         await files.write(`${path}.id`, `${id}`, 0o600);
-        await files.write(path, keyFile(number, key), 0o600, owner);
+        await files.write(path, keyFile(as, key), 0o600, owner);
       } catch (error) {
         await revokeAuthorization(x, id);
         throw error;
@@ -83,7 +83,7 @@ export const displays: X11 = {
     }
     if (!trusted) throw new Complaint(`display :${number} makes no untrusted keys (it has no SECURITY extension; Xwayland never has)`, 'use display = "nested"');
     const key = await personsKey(number, authority);
-    return files.write(path, key ? keyFile(number, key) : '', 0o600, owner);
+    return files.write(path, key ? keyFile(as, key) : '', 0o600, owner);
   }),
 
   async deauthorize(step) {

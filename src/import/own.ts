@@ -62,7 +62,7 @@ export function ownSettings(parts: readonly Part[], settings: readonly Setting[]
     const [, size = '', depth] = /^(.*)x(\d+)$/.exec(xvfb[xvfb.indexOf('-screen') + 2] ?? '') ?? [];
     grant('display', 'headless', { ...(size !== '' && size !== '1280x800' && { size }), ...(depth && depth !== '24' && { depth: Number(depth) }) });
   } else if (terminal !== undefined) grant('display', 'vt', { terminal: Number(terminal), ...(service('input')?.includes('--visible') && { input: 'visible' }) });
-  else if (isBound('/run/nestbox/xauth')) grant('display', 'x11');
+  else if (isBound('/run/nestbox/xauth')) grant('display', 'x11', { ...(service('x11') && { 'shared-memory': true }) });
   else if (binds.some(({ to }) => /^\/tmp\/\.X11-unix\/X\d+$/.test(to))) {
     grant('display', 'x11', { access: 'xhost' }); // there is no key
   }

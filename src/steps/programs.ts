@@ -7,6 +7,9 @@ import type { Kinds, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
 import { never, nothing } from './common.ts';
 
+/** What `nestbox-native launch` is told of a service that shares memory with what is inside. */
+export const memoryWords = ({ at, opens }: { at: string; opens: boolean }): string[] => ['--ipc', at, ...(opens ? ['--opens-memory'] : [])];
+
 /** Programs of the host, the container, and what holds them: control groups and network links. */
 export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'link' | 'link-end' | 'ports-end' | 'container'> = {
   cgroup: {
@@ -24,7 +27,7 @@ export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'lin
   },
   service: {
     describe: ({ argv, user, environment, output, ipc }) =>
-      `start, as ${user.uid}:${user.gid}${ipc ? `, in the IPC namespace ${ipc}` : ''}: ${pasteable([...Object.entries(environment).map(([name, value]) => `${name}=${value}`), ...argv])}${output ? ` > ${output.path}` : ''}`,
+      `start, as ${user.uid}:${user.gid}${ipc ? `, in the IPC namespace ${ipc.at}` : ''}: ${pasteable([...Object.entries(environment).map(([name, value]) => `${name}=${value}`), ...argv])}${output ? ` > ${output.path}` : ''}`,
     done: never,
     inverse: async ({ place, grace, leaves }) => [{ kind: 'stop', place, grace }, ...leaves.map((path) => ({ kind: 'leftover' as const, path }))],
     do: (step, host) => host.serve(step),

@@ -10,6 +10,7 @@ import { steps } from '../plan.ts';
 import type { Planned } from '../plan.ts';
 import { dropCommand, natOf, tableCommand } from '../ports.ts';
 import type { Step } from '../step.ts';
+import { memoryWords } from '../steps/programs.ts';
 import { store } from '../store.ts';
 import { commandOf, found } from './commands.ts';
 import { folder, joined, type Lines, linesOf } from './lines.ts';
@@ -87,7 +88,7 @@ function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, 
     ['Service', [
       ['Type', 'exec'], ['Environment', assignment('LANG', 'C.UTF-8')],
       ...Object.entries(environment).map(([key, value]) => ['Environment', assignment(key, value)] as const),
-      ['ExecStart', native('launch', ...(memory && machine.ipc !== null ? ['--ipc', machine.ipc] : []), '--user', `${user.uid}:${user.gid}`, ...(output ? ['--output', output.path, `${output.owner.uid}`, `${output.owner.gid}`] : []), '--', ...found(facts, argv))],
+      ['ExecStart', native('launch', ...(memory && machine.ipc !== null ? memoryWords({ at: machine.ipc, opens: memory === 'opens' }) : []), '--user', `${user.uid}:${user.gid}`, ...(output ? ['--output', output.path, `${output.owner.uid}`, `${output.owner.gid}`] : []), '--', ...found(facts, argv))],
       ['ExecStartPost', native('ready', ready)],
       ...(leaves.length > 0 ? [['ExecStopPost', `-${native('leftover', ...leaves)}`] as const] : []),
     ]],

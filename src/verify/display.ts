@@ -12,23 +12,23 @@ export const display: Tries = (subject) => {
   const key = edits.environment.XAUTHORITY ?? null;
   const asker = machine.origin.get(edits.binds.find(({ to }) => to === socket)) ?? 'display';
   const asked = keyed(subject, asker);
-  const isHosts = number !== undefined && Number(number) === displayNumber(facts) && facts.x11 !== null;
   const authorized = edits.before.find((step) => step.kind === 'authorize');
   const isAdmitted = edits.before.some(({ kind }) => kind === 'admit');
+  const ofHost = authorized || isAdmitted ? displayNumber(facts) : null;
   const isUntrusted = authorized?.kind === 'authorize' && !authorized.trusted;
-  const others = [...new Set([...facts.displaysInUse, ...(displayNumber(facts) === null ? [] : [displayNumber(facts)!])])].filter((one) => `${one}` !== number);
+  const others = [...new Set([...facts.displaysInUse, ...(displayNumber(facts) === null ? [] : [displayNumber(facts)!])])].filter((one) => `${one}` !== number && one !== ofHost);
   const noDisplay = keyed(subject, ['display']);
   return [
     ...(socket === null ? [] : [
       {
         what: `draw on display :${number}`, asked, as: 'user' as const, try: ['x11', socket, key, 'draw'] as const, expect: 'allowed' as const,
         layer: { ENOENT: 'mount' as const, ECONNREFUSED: 'x-server' as const, EACCES: 'mount' as const, refused: isAdmitted ? 'access-list' as const : 'cookie' as const, else: 'x-server' as const },
-        ...(isHosts && { host: ['x11', socket, facts.x11!.authority, 'draw'] as const }),
+        ...(ofHost !== null && { host: ['x11', socketOf(ofHost), facts.x11!.authority, 'draw'] as const }),
       },
       ...(isAdmitted ? [] : [{ what: `enter display :${number} without its key`, asked, as: 'root' as const, try: ['x11', socket, null, 'enter'] as const, expect: 'denied' as const, layer: 'access-list' as const }]),
       ...(isUntrusted ? (['screen', 'record'] as const).map((one) => ({ what: `${does[one]} of display :${number}`, asked, as: 'user' as const, try: ['x11', socket, key, one] as const, expect: 'denied' as const, layer: 'trust' as const })) : []),
-      ...(isHosts && !isUntrusted ? (['screen', 'keys', 'record'] as const).map((one) => ({ what: `${does[one]} of display :${number}`, asked, as: 'user' as const, try: ['x11', socket, key, one] as const, expect: 'accepted' as const, layer: 'trust' as const })) : []),
-      ...(isHosts ? [] : [
+      ...(ofHost !== null && !isUntrusted ? (['screen', 'keys', 'record'] as const).map((one) => ({ what: `${does[one]} of display :${number}`, asked, as: 'user' as const, try: ['x11', socket, key, one] as const, expect: 'accepted' as const, layer: 'trust' as const })) : []),
+      ...(ofHost !== null ? [] : [
         { what: `reach display :${number} past its socket`, asked, as: 'root' as const, try: ['socket', `@${socket}`] as const, expect: 'denied' as const, layer: 'x-server' as const },
         { what: `the key to display :${number}`, asked, as: 'user' as const, try: ['same', key ?? '/', clientCookie({ run })] as const, expect: 'allowed' as const, layer: 'mount' as const },
       ]),

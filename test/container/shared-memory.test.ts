@@ -5,9 +5,10 @@ import { type TestContext, test } from 'node:test';
 import { decodePng } from '../../src/png.ts';
 import { folder, machineFile, nestbox, root, running } from '../nestbox.ts';
 import { differences, snapshot } from '../snapshot.ts';
-import { shared, sharedPicture, startXvfb, writeXauthorityFile } from '../x11-client.ts';
+import { changeHosts, connectX, localUser, type Picture, screenshot } from '../../src/x11.ts';
+import { bigEndian, mixedMemory, shared, sharedPicture, startXvfb, writeXauthorityFile, type Xvfb } from '../x11-client.ts';
 
-/** Memory that a machine shares with an X server of its own, and with nobody else. */
+/** Memory that a machine shares with an X server, and with nobody else. */
 
 /** What everybody on the host sees of System V's shared memory: proc_sysvipc_shm(5). */
 const segments = (): string => readFileSync('/proc/sysvipc/shm', 'utf8');
@@ -17,22 +18,35 @@ const engines: Record<string, string> = {
   chroot: 'engine = "chroot"\nusers = "host"\nnetwork = "host"\n',
 };
 
-const machine = (t: TestContext, name: string, display: string, more = engines.nspawn!) => machineFile(t, `name = "${name}"\nuser = "someone"\nephemeral = true\n${more}[display.${display}]\nsize = "800x650"\n${root}`);
+const machine = (t: TestContext, name: string, display: string, more = engines.nspawn!) => machineFile(t, `name = "${name}"\nuser = "someone"\nephemeral = true\n${more}[display.${display}]\n${display === 'x11' ? 'shared-memory = true' : 'size = "800x650"'}\n${root}`);
 
-/** A picture of its screen has at its place what sharedPicture draws. */
-function isSeen(t: TestContext, name: string): void {
+/** A picture of a machine's own screen. */
+function screenOf(t: TestContext, name: string): Picture {
   const path = `${folder(t)}/picture.png`;
   const { status, stderr } = nestbox(['screenshot', name, path]);
   assert.equal(status, 0, stderr);
-  const { width, rgb } = decodePng(readFileSync(path));
-  for (let i = 0; i < shared.width * shared.height; i++) {
-    const at = 3 * ((shared.top + Math.floor(i / shared.width)) * width + shared.left + (i % shared.width));
-    assert.equal(rgb.readUIntBE(at, 3), shared.pixel(i), `${name}: pixel ${i}`);
+  return decodePng(readFileSync(path));
+}
+
+async function screenOfHost({ socket, key }: Xvfb): Promise<Picture> {
+  const x = await connectX({ socket, key });
+  try {
+    return await screenshot(x);
+  } finally {
+    x.close();
   }
 }
 
-for (const [engine, display] of [['nspawn', 'headless'], ['nspawn', 'nested'], ['lxc', 'headless'], ['chroot', 'headless'], ['chroot', 'nested']] as const)
-  test(`pictures go by memory that is shared with a ${display} screen, on ${engine}`, async (t) => {
+/** It has at its place what sharedPicture draws. */
+function isSeen({ width, rgb }: Picture): void {
+  for (let i = 0; i < shared.width * shared.height; i++) {
+    const at = 3 * ((shared.top + Math.floor(i / shared.width)) * width + shared.left + (i % shared.width));
+    assert.equal(Buffer.from(rgb).readUIntBE(at, 3), shared.pixel(i), `pixel ${i}`);
+  }
+}
+
+for (const [engine, display] of [['nspawn', 'headless'], ['nspawn', 'nested'], ['lxc', 'headless'], ['chroot', 'headless'], ['chroot', 'nested'], ['nspawn', 'x11'], ['lxc', 'x11'], ['chroot', 'x11']] as const)
+  test(`pictures go by memory that is shared with ${display === 'x11' ? "the host's" : `a ${display}`} screen, on ${engine}`, async (t) => {
     const outer = await startXvfb(t, { width: 1000, height: 800 });
     if (!outer) return;
     if (engine === 'lxc' && spawnSync('lxc-start', ['--version']).status !== 0) return t.skip('LXC is not installed');
@@ -43,7 +57,7 @@ for (const [engine, display] of [['nspawn', 'headless'], ['nspawn', 'nested'], [
     const name = `memory-${engine}-${display}`;
     const run = running(t, ['run', machine(t, name, display, engines[engine]), '--', 'sh', '-c', 'x11perf -time 1 -repeat 1 -shmput500 2>&1; perl -e "$1"; echo ready; exec sleep 1000', 'sh', sharedPicture], { DISPLAY: `:${outer.display}`, XAUTHORITY: authority });
     const [, own] = await run.says(/\d reps? @ +[\d.]+ msec [^]*the same\n(\d+)\nready/);
-    isSeen(t, name);
+    isSeen(display === 'x11' ? await screenOfHost(outer) : screenOf(t, name));
     // Each client has its own user's memory alone, though the server may use all of it.
     const inside = (...words: string[]) => nestbox(['exec', ...words.slice(0, -1), name, '--', 'perl', '-e', sharedPicture, ...words.slice(-1).filter(Boolean)]);
     const [, roots] = /^the same\n(\d+)\n$/.exec(inside('--root', '').stdout) ?? assert.fail('root cannot');
@@ -69,6 +83,31 @@ test('nobody but the machine and its screen has its shared memory, and it has no
   // Nothing of the kernel's that can be set is set from in there, as in any machine.
   const set = nestbox(['exec', '--root', 'memory-one', '--', 'sh', '-c', 'for one in shmmax msgmax sem shm_rmid_forced; do echo 1 > /proc/sys/kernel/$one; done; mount -t mqueue none /mnt']);
   assert.equal(set.stderr.match(/Read-only file system|Permission denied/gi)?.length, 5, set.stderr);
+});
+
+test('with the host\'s screen, the machine\'s memory alone reaches it: by number and as files, in short and in long requests, and whatever the order of bytes', async (t) => {
+  const outer = await startXvfb(t, { width: 1000, height: 800 });
+  if (!outer) return;
+  // Whoever it is let in by: its server knows the person by the id of the process.
+  const x = await connectX(outer);
+  await changeHosts(x, 'insert', localUser('#0'));
+  x.close();
+  const authority = `${outer.folder}/person`;
+  writeXauthorityFile(authority, outer.key);
+  const id = /\d+/.exec(execFileSync('ipcmk', ['-M', '9600', '-p', '0666'], { encoding: 'utf8' }))![0];
+  t.after(() => execFileSync('ipcrm', ['-m', id]));
+  const before = snapshot();
+  const run = running(t, ['run', machine(t, 'memory-gate', 'x11'), '--', 'sh', '-c', 'echo ready; exec sleep 1000'], { DISPLAY: `:${outer.display}`, XAUTHORITY: authority });
+  await run.says(/ready/);
+  const perl = (program: string, ...words: string[]) => nestbox(['exec', 'memory-gate', '--', 'perl', '-e', program, ...words]);
+  assert.match(perl(sharedPicture, id).stderr, /^refused 10$/m, 'a segment of the host');
+  assert.equal(perl(mixedMemory, id).stdout, 'in order\nattached\nrefused\n');
+  assert.match(perl(bigEndian(sharedPicture)).stdout, /^the same\n\d+\n$/);
+  isSeen(await screenOfHost(outer));
+  const { status, stdout } = nestbox(['verify', 'memory-gate'], { env: { DISPLAY: `:${outer.display}`, XAUTHORITY: authority } });
+  assert.equal(status, 0, stdout); // without its key nobody is let in there, whom the server may take the gate for
+  await run.end();
+  assert.deepEqual(differences(before), []);
 });
 
 test('what a killed run has shared is gone when it is taken back', async (t) => {

@@ -7,7 +7,7 @@ import { storedHost } from './hosts.ts';
 
 const alsa = topics.audio!.alsa!;
 const context = (more: Partial<Facts> = {}): Context => ({
-  machine: 'law', facts: { ...storedHost('desktop-nvidia'), ...more }, run: '/run/nestbox/law', shift: 2 ** 20, inside: { name: 'guest', home: '/home/guest', uid: 2 ** 20 + 1000, gid: 2 ** 20 + 1000 }, helper: { uid: 65534, gid: 65534 }, accept: [], sharesNetwork: false, boots: false, emulated: false, sharesMemory: true, unit: null,
+  machine: 'law', facts: { ...storedHost('desktop-nvidia'), ...more }, run: '/run/nestbox/law', shift: 2 ** 20, inside: { name: 'guest', home: '/home/guest', uid: 2 ** 20 + 1000, gid: 2 ** 20 + 1000 }, helper: { uid: 65534, gid: 65534 }, nobody: { uid: 65534, gid: 65534 }, accept: [], sharesNetwork: false, boots: false, emulated: false, sharesMemory: true, unit: null,
 });
 
 test('a card is found by its number, its short name and its longer one', () => {

@@ -26,7 +26,7 @@ function stored(path: string, found: string): void {
 }
 
 const context = (cdi: CdiFile[], more: Partial<Facts> = {}, rest: Partial<Context> = {}): Context => ({
-  machine: 'law', facts: { ...storedHost('desktop-nvidia'), cdi, ...more }, run: '/run/nestbox/law', shift: 2 ** 20, inside: { name: 'guest', home: '/home/guest', uid: 2 ** 20 + 1000, gid: 2 ** 20 + 1000 }, helper: { uid: 65534, gid: 65534 }, accept: [], sharesNetwork: false, boots: false, emulated: false, sharesMemory: true, unit: null, ...rest,
+  machine: 'law', facts: { ...storedHost('desktop-nvidia'), cdi, ...more }, run: '/run/nestbox/law', shift: 2 ** 20, inside: { name: 'guest', home: '/home/guest', uid: 2 ** 20 + 1000, gid: 2 ** 20 + 1000 }, helper: { uid: 65534, gid: 65534 }, nobody: { uid: 65534, gid: 65534 }, accept: [], sharesNetwork: false, boots: false, emulated: false, sharesMemory: true, unit: null, ...rest,
 });
 const told = (problems: Problem[]): string => problems.map(({ what, mend, fatal }) => `${fatal ? 'refused' : 'warning'}: ${what}\n  ${mend}\n`).join('');
 

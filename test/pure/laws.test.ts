@@ -250,7 +250,7 @@ const bare: Facts = {
 };
 const grantOf = ({ topic, kind }: Asked) => (kind === null ? values[topic]! : topics[topic]![kind]!);
 const contextOf = (facts: Facts): Context => ({
-  machine: 'law', facts, run: '/run/nestbox/law', shift: 2 ** 20, inside: { name: 'guest', home: '/home/guest', uid: 2 ** 20 + 1000, gid: 2 ** 20 + 1000 }, helper: { uid: 65534, gid: 65534 }, accept: [], sharesNetwork: false, boots: false, emulated: false, sharesMemory: true, unit: null,
+  machine: 'law', facts, run: '/run/nestbox/law', shift: 2 ** 20, inside: { name: 'guest', home: '/home/guest', uid: 2 ** 20 + 1000, gid: 2 ** 20 + 1000 }, helper: { uid: 65534, gid: 65534 }, nobody: { uid: 65534, gid: 65534 }, accept: [], sharesNetwork: false, boots: false, emulated: false, sharesMemory: true, unit: null,
 });
 
 test('what a grant needs covers what it edits: on a host that has nothing it says what it lacks, or does without', () => {

@@ -1,8 +1,10 @@
 import * as v from 'valibot';
 import { lacks, type Problem, warns } from '../../errors.ts';
 import { defineGrant } from '../../grant.ts';
-import { clientCookie, displayFolder, displayNumber, insideCookie, opensDisplay, socketOf } from '../../displays.ts';
+import { kernelIsAtLeast } from '../../facts.ts';
+import { clientCookie, displayFolder, displayNumber, freeDisplay, insideCookie, opensDisplay, socketOf } from '../../displays.ts';
 import { says } from '../../schema.ts';
+import type { Owner, Step } from '../../step.ts';
 
 const nested = { say: 'display = "nested"', loses: 'windows among those of the host, and its OpenGL' };
 
@@ -13,11 +15,15 @@ export default defineGrant({
       v.picklist(['trusted', 'untrusted', 'xhost']),
       says('trusted: a key of its own. untrusted: the same with the X SECURITY extension, under which many programs do not run. xhost: no key at all for its user id.'),
     ), 'trusted'),
+    'shared-memory': v.optional(v.pipe(v.boolean(), says('Let pictures reach the display by shared memory (MIT-SHM): many times faster, all else a little slower. See docs/isolation.md.')), false),
   }),
 
-  needs({ access }, { facts, accept }): Problem[] {
+  needs({ access, 'shared-memory': memory }, { facts, accept, sharesMemory }): Problem[] {
     if (!facts.x11) return [lacks('there is no X display to share', 'run nestbox from a graphical session, or use display = "headless"')];
     if (displayNumber(facts) === null) return [lacks(`the display '${facts.x11.display}' is on another computer`, 'use display = "headless"')];
+    if (memory && access !== 'trusted') return [{ ...lacks('shared-memory = true needs access = "trusted": no other lets in what comes through a gate', 'leave one of them out'), at: ['shared-memory'] }];
+    if (memory && !sharesMemory) return [{ ...lacks('shared-memory = true is for a machine that runs a program, which is not emulated', 'leave it out'), at: ['shared-memory'] }];
+    if (memory && !kernelIsAtLeast(facts, 5, 9)) return [{ ...lacks(`shared-memory = true needs Linux 5.9; this is ${facts.kernel}`, 'leave it out'), at: ['shared-memory'] }];
     if (access === 'untrusted') return [warns('an untrusted program sees two X extensions of some twenty: no OpenGL, no RANDR, no XInput 2; many programs fail, and Xwayland has no untrusted keys', 'use display = "nested" where it does, going on')];
     if (access !== 'xhost') return [];
     const accepted = accept.includes('xhost');
@@ -25,17 +31,23 @@ export default defineGrant({
     return [{ what: 'access = "xhost" lets every program of that user id on this host read all keys and windows, without a key', mend, fatal: !accepted, at: ['access'], accept: 'xhost' }];
   },
 
-  edits({ access }, context) {
-    const { facts, inside } = context;
+  edits({ access, 'shared-memory': memory }, context) {
+    const { facts, inside, nobody, run } = context;
     const number = displayNumber(facts)!;
     const socket = socketOf(number);
     const authority = facts.x11!.authority;
-    const environment = { DISPLAY: `:${number}` };
-    const binds = [{ from: socket, to: socket, write: false, owner: 'as-is' as const }];
+    // Another number: to that of the host a program that shares its network comes by the abstract socket, past the gate.
+    const shown = memory ? freeDisplay(context) : number;
+    const gate = `${run}/display/gate`;
+    const binds = [{ from: memory ? `${gate}/X${shown}` : socket, to: socketOf(shown), write: false, owner: 'as-is' as const }];
+    const environment = { DISPLAY: `:${shown}` };
     if (access === 'xhost') return { before: [{ kind: 'admit', socket, number, authority, user: `#${inside.uid}` }], binds, environment };
     const path = clientCookie(context);
+    const authorize = (path: string, as: number, owner: Owner): Step => ({ kind: 'authorize', socket, number, authority, trusted: access === 'trusted', path, as, owner });
     return {
-      before: [displayFolder(context), { kind: 'authorize', socket, number, authority, trusted: access === 'trusted', path, owner: inside }],
+      before: [displayFolder(context), authorize(path, shown, inside), ...(memory ? [authorize(`${run}/display/own`, number, nobody), { kind: 'mkdir' as const, path: gate, mode: 0o711, owner: nobody }] : [])],
+      // As nobody: the server takes it for the client, and may let in the person without a key.
+      services: memory ? [{ name: 'x11', argv: ['nestbox-native', 'x11-gate', `${gate}/X${shown}`, socket, `${run}/display/own`], environment: {}, user: nobody, ready: `${gate}/X${shown}`, leaves: [], memory: 'opens' }] : [],
       binds: [...binds, { from: path, to: insideCookie, write: false, owner: 'as-is' }],
       environment: { ...environment, XAUTHORITY: insideCookie },
     };
