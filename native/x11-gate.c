@@ -43,6 +43,9 @@ static struct client {
 	bool greeted, swapped, has_big;
 } *clients[CLIENTS];
 
+/* All places from here on are free. */
+static int used;
+
 /* What the server calls its extensions by; 0: it has none. */
 static uint8_t shm, big_requests, dri3;
 static bool takes_files;
@@ -77,7 +80,8 @@ static bool receive(struct way *way) {
 	}
 	union control control;
 	struct iovec part = { way->bytes + way->end, room(way) };
-	struct msghdr message = { NULL, 0, &part, 1, &control, CMSG_SPACE((size_t)(FILES - way->file_count) * sizeof(int)), 0 };
+	/* CMSG_SPACE would have room for one more where their number is odd. */
+	struct msghdr message = { NULL, 0, &part, 1, &control, CMSG_LEN((size_t)(FILES - way->file_count) * sizeof(int)), 0 };
 	ssize_t count = recvmsg(way->from, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (count < 0)
 		return errno == EAGAIN || errno == EINTR;
@@ -253,6 +257,8 @@ static bool admit(int listener, const char *server) {
 	struct client **place = clients;
 	while (place < clients + CLIENTS && *place)
 		place++;
+	if (place == clients + used && used < CLIENTS)
+		used++;
 	int to = place < clients + CLIENTS ? connect_to(server) : -1;
 	if (to < 0 || !(*place = calloc(1, sizeof **place))) {
 		close(from);
@@ -323,11 +329,12 @@ int x11_gate_job(int argc, char **argv) {
 	meet(argv[2], argv[3]);
 	int listener = gate_at(argv[1], CLIENTS);
 	for (int patience = -1;;) {
-		struct pollfd files[1 + 2 * CLIENTS] = { { .fd = patience < 0 ? listener : -1, .events = POLLIN } };
-		for (int i = 0; i < CLIENTS; i++)
+		struct pollfd files[1 + 2 * CLIENTS];
+		files[0] = (struct pollfd){ .fd = patience < 0 ? listener : -1, .events = POLLIN };
+		for (int i = 0; i < used; i++)
 			for (int side = 0; side < 2; side++) {
 				struct pollfd *file = &files[1 + 2 * i + side];
-				file->fd = -1;
+				*file = (struct pollfd){ .fd = -1 };
 				if (!clients[i])
 					continue;
 				struct way *read = side ? &clients[i]->in : &clients[i]->out, *write = side ? &clients[i]->out : &clients[i]->in;
@@ -335,11 +342,12 @@ int x11_gate_job(int argc, char **argv) {
 				if (file->events) /* else poll(2) would come back at once for a peer that has gone */
 					file->fd = read->from;
 			}
-		if (poll(files, 1 + 2 * CLIENTS, patience) < 0 && errno != EINTR)
+		if (poll(files, 1 + 2 * (nfds_t)used, patience) < 0 && errno != EINTR)
 			die("poll");
+		int watched = used;
 		/* Who could not be accepted is still there: poll(2) would not wait. */
 		patience = files[0].revents && !admit(listener, argv[2]) ? 1000 : -1;
-		for (int i = 0; i < CLIENTS; i++)
+		for (int i = 0; i < watched; i++)
 			if (clients[i] && (files[1 + 2 * i].revents || files[2 + 2 * i].revents) && !turn(clients[i])) {
 				dismiss(clients[i]);
 				clients[i] = NULL;

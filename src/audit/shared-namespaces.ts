@@ -3,7 +3,7 @@ import cgroups from '../grants/cgroups.ts';
 import { exposedBy } from '../known.ts';
 
 const opens = {
-  ipc: { can: 'processes', what: 'programs inside share memory segments (System V, POSIX) with programs of the host that have the same id: pictures of windows, buffers of sound', loses: 'MIT-SHM with an X server of the host' },
+  ipc: { can: 'processes', what: 'programs inside share memory segments (System V, POSIX) with programs of the host that have the same id: pictures of windows, buffers of sound', loses: 'shared memory with programs of the host; an X server of the host has it with shared-memory = true in [display.x11]' },
   pid: { can: 'processes', what: 'programs inside see every process of the host with its command line, and can end or look into those of the same id', loses: 'seeing processes of the host' },
   uts: { can: 'settings', what: 'root inside can change the name of the host', loses: 'nothing that is needed' },
 } as const;

@@ -77,8 +77,8 @@ test("killed at each step, on the host's display and with a root of its own, 'cl
   const own = folder(t);
   writeXauthorityFile(`${own}/xauthority`, x.key);
   nestbox(['rm', 'kill-x11']); // of a test that was cut off
-  for (const access of ['trusted', 'xhost']) {
-    writeFileSync(`${own}/machine.toml`, `name = "kill-x11"\nnetwork = "none"\naccept = ["xhost"]\nrun = "true"\n${root}\n[display.x11]\naccess = "${access}"\n`);
+  for (const access of ['access = "trusted"\nshared-memory = true', 'access = "xhost"']) {
+    writeFileSync(`${own}/machine.toml`, `name = "kill-x11"\nnetwork = "none"\naccept = ["xhost"]\nrun = "true"\n${root}\n[display.x11]\n${access}\n`);
     const env = { DISPLAY: `:${x.display}`, XAUTHORITY: `${own}/xauthority` };
     nestbox(['run', `${own}/machine.toml`], { env });
     killEverywhere(t, 'step', ['run', '--verbose', `${own}/machine.toml`], env, 5);

@@ -266,6 +266,11 @@ test('displays: a key by the server that is worth nothing afterwards, and server
   await assert.rejects(connectX({ socket: x.socket, key: cookie }), /refused the connection/);
   const trusted = await connectX({ socket: x.socket, key: x.key });
   trusted.close();
+  const memory = made(t, 'warm-memory', 'user = "tester"\n[display.x11]\nshared-memory = true', session);
+  memory.warmUp();
+  assert.match(memory.warm('run', memory.name, '--', 'perl', '-e', sharedPicture).stdout, /^the same$/m);
+  nestbox(['rm', memory.name]);
+  rmSync(memory.file, { force: true });
   for (const display of ['headless', 'nested']) {
     const own = made(t, `warm-${display}`, `user = "tester"\n[display.${display}]\nsize = "200x100"`, session);
     own.warmUp();

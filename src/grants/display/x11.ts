@@ -18,12 +18,12 @@ export default defineGrant({
     'shared-memory': v.optional(v.pipe(v.boolean(), says('Let pictures reach the display by shared memory (MIT-SHM): many times faster, all else a little slower. See docs/isolation.md.')), false),
   }),
 
-  needs({ access, 'shared-memory': memory }, { facts, accept, sharesMemory }): Problem[] {
+  needs({ access, 'shared-memory': memory }, { facts, accept, boots, emulated, sharesMemory }): Problem[] {
     if (!facts.x11) return [lacks('there is no X display to share', 'run nestbox from a graphical session, or use display = "headless"')];
     if (displayNumber(facts) === null) return [lacks(`the display '${facts.x11.display}' is on another computer`, 'use display = "headless"')];
     if (memory && access !== 'trusted') return [{ ...lacks('shared-memory = true needs access = "trusted": no other lets in what comes through a gate', 'leave one of them out'), at: ['shared-memory'] }];
-    if (memory && !sharesMemory) return [{ ...lacks('shared-memory = true is for a machine that runs a program, which is not emulated', 'leave it out'), at: ['shared-memory'] }];
-    if (memory && !kernelIsAtLeast(facts, 5, 9)) return [{ ...lacks(`shared-memory = true needs Linux 5.9; this is ${facts.kernel}`, 'leave it out'), at: ['shared-memory'] }];
+    const without = boots ? 'a machine that boots' : emulated ? 'a machine whose programs are emulated' : !sharesMemory ? 'a machine that a systemd before 248 starts' : !kernelIsAtLeast(facts, 5, 9) ? 'Linux before 5.9' : null;
+    if (memory && without !== null) return [{ ...lacks(`there is no shared-memory for ${without}`, 'leave it out'), at: ['shared-memory'] }];
     if (access === 'untrusted') return [warns('an untrusted program sees two X extensions of some twenty: no OpenGL, no RANDR, no XInput 2; many programs fail, and Xwayland has no untrusted keys', 'use display = "nested" where it does, going on')];
     if (access !== 'xhost') return [];
     const accepted = accept.includes('xhost');
