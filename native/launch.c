@@ -109,7 +109,7 @@ int launch_job(int argc, char **argv) {
 	const char *filters = NULL;
 	uint64_t rights = 0;
 	pid_t parent = 0;
-	int output = -1;
+	int input = -1, output = -1;
 	int last = SIGKILL;
 	int i = 1;
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
@@ -123,7 +123,11 @@ int launch_job(int argc, char **argv) {
 			rights |= 1ULL << CAP_IPC_OWNER;
 		} else if (strcmp(argv[i], "--opens-memory") == 0)
 			rights |= 1ULL << CHECKPOINT_RESTORE;
-		else if (strcmp(argv[i], "--output") == 0) {
+		else if (strcmp(argv[i], "--input") == 0) {
+			const char *path = value(argc, argv, &i);
+			if ((input = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+				die("%s", path);
+		} else if (strcmp(argv[i], "--output") == 0) {
 			const char *path = value(argc, argv, &i);
 			uid_t uid = number(value(argc, argv, &i), "a user");
 			output = hold_output(path, uid, number(value(argc, argv, &i), "a group"));
@@ -147,6 +151,8 @@ int launch_job(int argc, char **argv) {
 	}
 	if (i + 1 >= argc)
 		die("launch needs -- PROGRAM");
+	if (input >= 0 && dup2(input, 0) < 0)
+		die("standard input");
 	if (output >= 0 && dup2(output, 1) < 0)
 		die("standard output");
 	int program = open(argv[i + 1], O_PATH | O_CLOEXEC);

@@ -109,7 +109,7 @@ static const struct {
 	{ "unmount", "TARGET", unmount_job },
 	{ "verify", "listen | try", verify_job },
 	{ "wait", "PIPE -- PROGRAM [ARGUMENT]...", wait_job },
-	{ "x11-gate", "LISTEN SERVER KEY", x11_gate_job },
+	{ "x11-gate", "LISTEN SERVER", x11_gate_job },
 };
 
 int main(int argc, char **argv) {

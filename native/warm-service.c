@@ -6,8 +6,8 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-/* The words of a step: service NAME READY LOG early|late UID:GID IPC (where the namespace is kept that it runs in, or nothing) opens| and the lists of groups, words, variables and files that it leaves. */
-enum { NAME = 1, READY, LOG, EARLY, USER, IPC, OPENS, LISTS };
+/* The words of a step: service NAME READY LOG early|late UID:GID IPC (where the namespace is kept that it runs in, or nothing) opens| INPUT (or nothing) and the lists of groups, words, variables and files that it leaves. */
+enum { NAME = 1, READY, LOG, EARLY, USER, IPC, OPENS, INPUT, LISTS };
 
 /* A socket that listens already: who connects waits until the server takes it over (sd_listen_fds(3)), so that nobody has to wait for the server. */
 static int listen_at(const char *path) {
@@ -30,7 +30,7 @@ static int listen_at(const char *path) {
 static _Noreturn void become_service(const struct words *step, const sigset_t *signals, int socket_, pid_t parent) {
 	int i = LISTS, k = 0;
 	struct words groups = counted(step, &i), words = counted(step, &i), variables = counted(step, &i);
-	char *argv[groups.count * 2 + words.count + 11], *environment[variables.count + 5], number_[16], listens[32], pid[32];
+	char *argv[groups.count * 2 + words.count + 13], *environment[variables.count + 5], number_[16], listens[32], pid[32];
 	for (int n = 1; n < NSIG; n++)
 		signal(n, SIG_DFL);
 	setsid();
@@ -55,6 +55,8 @@ static _Noreturn void become_service(const struct words *step, const sigset_t *s
 		argv[k++] = "--ipc", argv[k++] = step->at[IPC];
 	if (*step->at[OPENS])
 		argv[k++] = "--opens-memory";
+	if (*step->at[INPUT])
+		argv[k++] = "--input", argv[k++] = step->at[INPUT];
 	argv[k++] = "--user", argv[k++] = step->at[USER];
 	snprintf(number_, sizeof number_, "%d", parent);
 	argv[k++] = "--die-with", argv[k++] = number_, argv[k++] = "--";

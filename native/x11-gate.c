@@ -6,7 +6,7 @@
  *
  * It runs as an id that owns nothing and is let in nowhere, as the server takes it for the client: who gets in is decided by the key that the client brings.
  * It may use all segments of its namespace (CAP_IPC_OWNER) and open memory by its address (CAP_CHECKPOINT_RESTORE: proc_pid_map_files(5)).
- * The client is taken to be hostile: what is not well formed ends its connection.
+ * The client is taken to be hostile: where a server might read something else than is read here, the connection ends.
  * The X Window System Protocol, version 11; xorgproto's shmproto.h, bigreqsproto.h and dri3proto.txt. */
 #include "stream.h"
 #include "x11.h"
@@ -20,18 +20,19 @@
 enum {
 	CLIENTS = 250, /* the server takes 256 (Xserver(1), -maxclients) */
 	HELD = 128 << 10,
-	FILES = 64, /* that wait to be sent on; libxcb sends 16 at once */
+	BATCH = 64, /* files of one message to the server, which takes 128 (MAX_FDS of xtrans); libxcb sends 16 */
+	FILES = 2 * BATCH + 253 /* of one message at most, SCM_MAX_FD: unix(7) */,
 	SETUP = 12, /* byte order, version and the lengths of what follows */
 	QUERY_EXTENSION = 98,
 	SHM_QUERY_VERSION = 0, SHM_ATTACH = 1, SHM_ATTACH_FD = 6, ATTACH = 16 /* bytes of it */, ATTACH_FD = 12,
-	BIG_REQUESTS_ENABLE = 0,
+	BIG_REQUESTS_ENABLE = 0, SHORT = UINT16_MAX /* words of the longest request that is no long one */,
 };
 
 /* One direction of a connection. In `bytes`: sent <= passed <= end; up to `passed` it may be sent on, what follows is yet to be looked at. `rest` is how much of
- * the request at `passed` is still to come. Of `files`, which came with the bytes, the first `claimed` belong to what has passed: the server
- * takes them in the order of the requests that need one. */
+ * the request at `passed` is still to come. Of `files`, which came with the bytes, the first `claimed` belong to what has passed: they are taken
+ * in the order of the requests that need one, and the others wait for such a request. */
 struct way {
-	int from, to;
+	int from, to, most; /* files that may wait when more is read */
 	bool over; /* nothing more comes */
 	size_t sent, passed, end, rest;
 	int files[FILES], file_count, claimed;
@@ -46,16 +47,17 @@ static struct client {
 /* All places from here on are free. */
 static int used;
 
-/* What the server calls its extensions by; 0: it has none. */
-static uint8_t shm, big_requests, dri3;
-static bool takes_files;
+/* What the server calls its extensions by; 0: it has none. `again` are those whose requests it may put off and read once more. */
+static uint8_t shm, big_requests, dri3, again[3];
+static uint32_t longest; /* words of a request */
+static pid_t server_pid; /* of which that is known */
 
 static uint16_t get16(const struct client *client, const uint8_t *at) { return client->swapped ? (uint16_t)(at[0] << 8 | at[1]) : (uint16_t)of_u16(at); }
 
 static uint32_t get32(const struct client *client, const uint8_t *at) { return client->swapped ? __builtin_bswap32(of_u32(at)) : of_u32(at); }
 
 static size_t room(const struct way *way) {
-	return way->over || way->file_count == FILES ? 0 : HELD - (way->end - way->sent);
+	return way->over || way->file_count > way->most ? 0 : HELD - (way->end - way->sent);
 }
 
 static void close_files(struct way *way, int count) {
@@ -99,8 +101,7 @@ static bool receive(struct way *way) {
 static bool deliver(struct way *way) {
 	if (way->sent == way->passed)
 		return true;
-	/* Where nothing is waiting to be looked at, no request is known that would take what is left of them. */
-	int files = way->passed == way->end ? way->file_count : way->claimed;
+	int files = way->claimed;
 	union control control = { .header = { CMSG_LEN((size_t)files * sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
 	memcpy(CMSG_DATA(&control.header), way->files, (size_t)files * sizeof(int));
 	struct iovec part = { way->bytes + way->sent, way->passed - way->sent };
@@ -145,40 +146,53 @@ static int file_at(const void *address, int flags) {
 /* The memory of a segment as a file; -1: there is no such segment, or the client may not use it. */
 static int file_of(const struct client *client, int segment, bool reads_only) {
 	struct shmid_ds state;
-	if (!takes_files || shmctl(segment, IPC_STAT, &state) < 0 || !may_use(client, &state.shm_perm, reads_only))
+	static bool told;
+	if (shmctl(segment, IPC_STAT, &state) < 0 || !may_use(client, &state.shm_perm, reads_only))
 		return -1;
 	void *memory = shmat(segment, NULL, reads_only ? SHM_RDONLY : 0);
 	if (memory == (void *)-1)
 		return -1;
 	int file = file_at(memory, reads_only ? O_RDONLY : O_RDWR);
-	if (file < 0)
+	if (file < 0 && !told) {
 		fprintf(stderr, "nestbox: the memory of a program cannot be handed to the X server: %m\n");
+		told = true;
+	}
 	shmdt(memory);
 	return file;
 }
 
-/* Puts AttachFd in the place of an Attach of `length` bytes, whose segment, number and flag are its last twelve. Where the client cannot have it, it becomes one of
- * a segment that cannot be, so that it is the server who says no, in its place in the order of answers. */
-static void attach(struct client *client, size_t length) {
+static void put_length(const struct client *client, uint8_t *request, size_t words) {
+	request[2] = (uint8_t)(client->swapped ? words >> 8 : words);
+	request[3] = (uint8_t)(client->swapped ? words : words >> 8);
+}
+
+/* Takes so many bytes out at a place of what is yet to be looked at. */
+static void cut(struct way *way, uint8_t *at, size_t count) {
+	memmove(at, at + count, (size_t)(way->bytes + way->end - at) - count);
+	way->end -= count;
+}
+
+/* Puts AttachFd in the place of an Attach. Where the client cannot have the segment, it becomes one of a segment that cannot be, so that it is the server who says no, in its
+ * place in the order of answers. */
+static void attach(struct client *client) {
 	struct way *out = &client->out;
-	uint8_t *at = out->bytes + out->passed, *body = at + length - 12;
-	int file = out->file_count < FILES ? file_of(client, (int)get32(client, body + 4), body[8]) : -1;
+	uint8_t *at = out->bytes + out->passed; /* segment 4, number 8, whether it is read only 12 */
+	int file = file_of(client, (int)get32(client, at + 8), at[12]);
 	if (file < 0) {
-		u32(body + 4, UINT32_MAX);
-		out->passed += length;
+		u32(at + 8, UINT32_MAX);
+		out->passed += ATTACH;
 		return;
 	}
-	uint8_t instead[ATTACH_FD] = { shm, SHM_ATTACH_FD, client->swapped ? 0 : ATTACH_FD / 4, client->swapped ? ATTACH_FD / 4 : 0, body[0], body[1], body[2], body[3], body[8] };
-	memcpy(at, instead, ATTACH_FD);
-	memmove(at + ATTACH_FD, at + length, out->end - out->passed - length);
+	at[1] = SHM_ATTACH_FD;
+	put_length(client, at, ATTACH_FD / 4);
+	cut(out, at + 8, ATTACH - ATTACH_FD);
 	out->passed += ATTACH_FD;
-	out->end -= length - ATTACH_FD;
 	memmove(out->files + out->claimed + 1, out->files + out->claimed, (size_t)(out->file_count++ - out->claimed) * sizeof *out->files);
 	out->files[out->claimed++] = file;
 }
 
-/* How many files a request comes with, of which `ready` bytes are there, `header` of them its head; -1: that cannot be said yet. */
-static int files_of(const uint8_t *request, size_t header, size_t ready) {
+/* How many files a request comes with, of which `ready` bytes are there; -1: that cannot be said yet. */
+static int files_of(const uint8_t *request, size_t ready) {
 	if (shm && request[0] == shm && request[1] == SHM_ATTACH_FD)
 		return 1;
 	if (!dri3 || request[0] != dri3)
@@ -189,12 +203,13 @@ static int files_of(const uint8_t *request, size_t header, size_t ready) {
 	case 10: /* ImportSyncobj */
 		return 1;
 	case 7: /* PixmapFromBuffers: so many as the byte after pixmap and window says */
-		return ready > header + 8 ? request[header + 8] : -1;
+		return ready > 12 ? request[12] : -1;
 	default:
 		return 0;
 	}
 }
 
+/* Looks at what has come. It stops where that is to be sent on first. */
 static bool look(struct client *client) {
 	struct way *out = &client->out;
 	for (;;) {
@@ -202,51 +217,82 @@ static bool look(struct client *client) {
 		out->passed += step;
 		out->rest -= step;
 		ready -= step;
-		const uint8_t *request = out->bytes + out->passed;
+		uint8_t *request = out->bytes + out->passed;
 		if (!client->greeted) {
 			if (ready < SETUP)
 				return true;
 			client->swapped = request[0] == 'B';
 			client->greeted = true;
+			if (!client->swapped && request[0] != 'l')
+				return false;
 			out->rest = SETUP + (get16(client, request + 6) + 3u) / 4 * 4 + (get16(client, request + 8) + 3u) / 4 * 4;
 			continue;
 		}
-		size_t header = 4;
-		if (ready < header)
+		if (ready < 4)
 			return true;
-		size_t length = get16(client, request + 2) * 4u;
-		if (length == 0) {
-			header = 8;
+		size_t words = get16(client, request + 2);
+		if (words == 0) {
 			if (!client->has_big)
 				return false;
-			if (ready < header)
+			if (ready < 8)
 				return true;
-			length = get32(client, request + 4) * (size_t)4;
-			if (length < header)
+			words = get32(client, request + 4);
+			if (words < 2 || words > longest || (words > SHORT && memchr(again, request[0], sizeof again)))
 				return false;
+			/* A long request that need not be one: some servers forget, when they read one again, how long it was. */
+			if (words - 1 <= SHORT) {
+				cut(out, request + 4, 4);
+				put_length(client, request, words - 1);
+				continue;
+			}
 		}
-		if (big_requests && request[0] == big_requests && request[1] == BIG_REQUESTS_ENABLE && length == 4)
+		if (big_requests && request[0] == big_requests && request[1] == BIG_REQUESTS_ENABLE && words == 1)
 			client->has_big = true;
-		if (shm && request[0] == shm && request[1] == SHM_ATTACH && length == ATTACH + header - 4) {
-			if (ready < length)
+		if (shm && request[0] == shm && request[1] == SHM_ATTACH && words == ATTACH / 4) {
+			if (ready < ATTACH || out->claimed == BATCH)
 				return true;
-			attach(client, length);
+			attach(client);
 			continue;
 		}
-		int files = files_of(request, header, ready);
-		if (files < 0 && length > header + 8)
+		int files = files_of(request, ready);
+		if (files < 0 && words > 3)
 			return true;
-		out->claimed = files > out->file_count - out->claimed ? out->file_count : out->claimed + (files > 0 ? files : 0);
-		out->rest = length;
+		if (files > BATCH)
+			return false;
+		if (files > 0) {
+			if (out->claimed + files > BATCH)
+				return true;
+			out->claimed = out->claimed + files < out->file_count ? out->claimed + files : out->file_count;
+		}
+		out->rest = words * 4;
 	}
+}
+
+/* More files that belong to nothing than a message has are no program's that is in its right mind. */
+static bool pass(struct client *client) {
+	struct way *in = &client->in, *out = &client->out;
+	size_t before;
+	in->passed = in->end; /* what the server says passes unseen */
+	in->claimed = in->file_count;
+	if (!deliver(in))
+		return false;
+	do {
+		before = out->end - out->passed;
+		if (!look(client) || !deliver(out))
+			return false;
+	} while (out->sent == out->passed && out->end - out->passed < before);
+	return out->file_count - out->claimed <= BATCH;
 }
 
 static bool turn(struct client *client) {
 	struct way *in = &client->in, *out = &client->out;
-	if (!receive(in) || !receive(out) || !look(client))
-		return false;
-	in->passed = in->end; /* what the server says passes unseen */
-	return deliver(in) && deliver(out) && !(in->over && in->sent == in->end) && !(out->over && out->sent == out->passed);
+	return receive(in) && receive(out) && pass(client) && !(in->over && in->sent == in->end) && !(out->over && out->sent == out->passed);
+}
+
+static pid_t pid_of(int peer) {
+	struct ucred user;
+	socklen_t length = sizeof user;
+	return getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &user, &length) == 0 ? user.pid : -1;
 }
 
 /* False where the system has no files or memory left to accept with. */
@@ -260,12 +306,13 @@ static bool admit(int listener, const char *server) {
 	if (place == clients + used && used < CLIENTS)
 		used++;
 	int to = place < clients + CLIENTS ? connect_to(server) : -1;
-	if (to < 0 || !(*place = calloc(1, sizeof **place))) {
+	if (to < 0 || pid_of(to) != server_pid /* another one that may call its extensions otherwise */ || !(*place = calloc(1, sizeof **place))) {
 		close(from);
 		if (to >= 0)
 			close(to);
 		return true;
 	}
+	(*place)->out.most = BATCH; /* what one message of the server brings is not put together with that of another: a client takes sixteen at once */
 	(*place)->out.from = (*place)->in.to = from;
 	(*place)->out.to = (*place)->in.from = to;
 	return true;
@@ -299,34 +346,40 @@ static uint8_t extension(int x, const char *name) {
 	return answer[8] ? answer[9] : 0;
 }
 
-static void meet(const char *server, const char *key_file) {
+static void meet(const char *server) {
 	static unsigned char bytes[1 << 16], setup[SETUP_MOST];
 	const char *number = strrchr(server, 'X'); /* of /tmp/.X11-unix/X0 */
-	int file = open(key_file, O_RDONLY | O_CLOEXEC), x = connect_to(server);
-	ssize_t length = file < 0 ? -1 : read(file, bytes, sizeof bytes);
-	if (length < 0)
-		die("%s", key_file);
-	if (x < 0)
-		die("%s", server);
+	ssize_t length = read(0, bytes, sizeof bytes);
+	int x = connect_to(server);
+	if (length < 0 || x < 0)
+		die("%s", length < 0 ? "the key" : server);
 	struct key key = key_among(bytes, (size_t)length, number ? number + 1 : "");
 	const char *wrong = greet(x, &key, setup);
+	errno = 0;
 	if (wrong)
 		die("the X server: %s", wrong);
+	server_pid = pid_of(x);
 	shm = extension(x, "MIT-SHM");
-	big_requests = extension(x, "BIG-REQUESTS");
 	dri3 = extension(x, "DRI3");
-	uint8_t request[4] = { shm, SHM_QUERY_VERSION, 1 }, answer[32];
-	takes_files = shm && send_all(x, request, sizeof request) && reply(x, answer) && (of_u16(answer + 8) > 1 || of_u16(answer + 10) >= 2);
-	if (!takes_files)
-		fprintf(stderr, "nestbox: the X server takes no shared memory: pictures go over the socket\n");
-	close(file);
+	static const char *const names[] = { "GLX", "DRI2", "XTEST" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		again[i] = extension(x, names[i]);
+	uint8_t version[4] = { shm, SHM_QUERY_VERSION, 1 }, answer[32];
+	if (!shm || !send_all(x, version, sizeof version) || !reply(x, answer) || (of_u16(answer + 8) == 1 && of_u16(answer + 10) < 2))
+		die("the X server takes no shared memory as files (MIT-SHM 1.2)");
+	if ((big_requests = extension(x, "BIG-REQUESTS")) != 0) {
+		uint8_t enable[4] = { big_requests, BIG_REQUESTS_ENABLE, 1 };
+		if (!send_all(x, enable, sizeof enable) || !reply(x, answer))
+			die("the X server does not answer");
+		longest = of_u32(answer + 8);
+	}
 	close(x);
 }
 
 int x11_gate_job(int argc, char **argv) {
-	if (argc != 4)
-		die("x11-gate LISTEN SERVER KEY");
-	meet(argv[2], argv[3]);
+	if (argc != 3)
+		die("x11-gate LISTEN SERVER");
+	meet(argv[2]);
 	int listener = gate_at(argv[1], CLIENTS);
 	for (int patience = -1;;) {
 		struct pollfd files[1 + 2 * CLIENTS];

@@ -112,6 +112,8 @@ export interface Service {
   grace?: boolean;
   /** It runs in the IPC namespace of what is inside, where it may use all memory that is shared (shmget(2)); `opens`: and may open that as files, to hand it to others. */
   memory?: 'uses' | 'opens';
+  /** A file of root's that is its standard input. */
+  input?: string;
   /** A file of the person's that its standard output goes to, replaced if it is there. */
   output?: { path: string; owner: Owner };
 }

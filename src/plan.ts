@@ -210,7 +210,7 @@ function granting(machine: Machine, facts: Facts): Planned[] {
       const place = placeOf(facts, name, service.name);
       return by(asked(service), [
         ...(place.kind === 'cgroup' ? [{ kind: 'cgroup' as const, folders: place.folders, settings: [] }] : []),
-        { kind: 'service', name: service.name, argv: service.argv, environment: service.environment, user: service.user, ready: service.ready, log: `${run}/${service.name}.log`, place, leaves: service.leaves, grace: service.grace ?? false, output: service.output ?? null, ...(service.memory && machine.ipc !== null && { ipc: { at: machine.ipc, opens: service.memory === 'opens' } }) },
+        { kind: 'service', name: service.name, argv: service.argv, environment: service.environment, user: service.user, ready: service.ready, log: `${run}/${service.name}.log`, place, leaves: service.leaves, grace: service.grace ?? false, output: service.output ?? null, ...(service.input !== undefined && { input: service.input }), ...(service.memory && machine.ipc !== null && { ipc: { at: machine.ipc, opens: service.memory === 'opens' } }) },
       ]);
     }),
     ...theirs.flatMap((bind, i): Planned[] => {

@@ -163,8 +163,8 @@ export type Step =
   | { kind: 'link-end'; name: string; nat: string | null }
   /** Ports that systemd-nspawn sends on, and has left behind when it was killed. */
   | { kind: 'ports-end'; ports: Port[] }
-  /** `ipc`: where the IPC namespace is kept that it runs in, and whether it opens the memory there as files; absent: the host's. */
-  | { kind: 'service'; name: string; argv: string[]; environment: Record<string, string>; user: Owner; ready: string; log: string; place: Place; leaves: string[]; grace: boolean; output: { path: string; owner: Owner } | null; ipc?: { at: string; opens: boolean } }
+  /** `input`: a file that root alone may read, its standard input. `ipc`: where the IPC namespace is kept that it runs in, and whether it opens the memory there as files; absent: the host's. */
+  | { kind: 'service'; name: string; argv: string[]; environment: Record<string, string>; user: Owner; ready: string; log: string; place: Place; leaves: string[]; grace: boolean; output: { path: string; owner: Owner } | null; input?: string; ipc?: { at: string; opens: boolean } }
   /** `grace`: it is asked to end first, and killed only when it does not. */
   | { kind: 'stop'; place: Place; grace: boolean }
   /** A file of a program that was killed, or an empty folder: left where it is when a living process holds it. */

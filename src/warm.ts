@@ -131,7 +131,7 @@ export function wordsOf(step: Step, { find, takesSocket, scope, words }: { find(
     case 'authorize': return [kind, step.socket, `${step.number}`, step.authority ?? '', step.trusted ? 'trusted' : 'untrusted', step.path, `${step.as}`, ...owned(step.owner)];
     case 'service': {
       const [program = '', ...words] = step.argv;
-      return [kind, step.name, step.ready, step.log, takesSocket(program) ? 'early' : 'late', `${step.user.uid}:${step.user.gid}`, step.ipc?.at ?? '', step.ipc?.opens ? 'opens' : '', ...counted(step.place.kind === 'cgroup' ? step.place.folders : []), ...counted([find(program), ...words]), ...counted(variablesOf(step.environment)), ...counted(step.leaves)];
+      return [kind, step.name, step.ready, step.log, takesSocket(program) ? 'early' : 'late', `${step.user.uid}:${step.user.gid}`, step.ipc?.at ?? '', step.ipc?.opens ? 'opens' : '', step.input ?? '', ...counted(step.place.kind === 'cgroup' ? step.place.folders : []), ...counted([find(program), ...words]), ...counted(variablesOf(step.environment)), ...counted(step.leaves)];
     }
     case 'container': {
       const { at, terminal, pipe } = step.console;

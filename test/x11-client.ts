@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -142,15 +143,34 @@ shmread $to, my $read, 0, length $picture or die "shmread: $!\\n";
 print pack("V*", map { $_ & 0xffffff } unpack "V*", $read) eq $picture ? "the same\\n" : "another picture\\n";
 print "$from\\n";`;
 
+/** The same program, by a client that says another order of its bytes than it has: 'R' is one that some servers know, and no client. */
+export const inOrder = (program: string, order: string): string => {
+  assert.match(program, /"l", 11/);
+  return program.replace('"l", 11', `"${order}", 11`);
+};
+
 /** The same program, by a client that says its numbers with the highest byte first; pixels ("V*") are in the order of the server. */
-export const bigEndian = (program: string): string => program.replace('"l", 11', '"B", 11').replace(/pack(\(| )"[^"*]*"/g, (template) => template.replaceAll('V', 'N').replaceAll(/\bv/g, 'n'));
+export const bigEndian = (program: string): string => inOrder(program, 'B').replace(/pack(\(| )"[^"*]*"/g, (template) => template.replaceAll('V', 'N').replaceAll(/\bv/g, 'n'));
+
+const longRequests = `
+syswrite $x, pack "C x v v x2 a12", 98, 5, 12, "BIG-REQUESTS";
+syswrite $x, pack "C x v", (unpack "x8 C C", result())[1], 1;
+result();
+`;
+
+/** A Perl program that sends a request whose length is, in bytes, 8 modulo 2 ** 32, and says whether the server still answers. */
+export const overlong = `${perlMemory}${longRequests}
+syswrite $x, pack("C x v V", 127, 0, 0x40000002) . pack "C x v", 43, 1;
+result();
+print "answered\\n";`;
 
 /**
  * A Perl program that gives the server memory by number and as a file in one message, in both orders, and draws with each. The file is too small for the
- * picture: "in order" is said where the server has made an error of that one alone. Then the number of a segment that is its own, and of another, as a long request (BIG-REQUESTS).
+ * picture: "in order" is said where the server has made an error of that one alone. Then the number of a segment that is its own, and of another, as a long request (BIG-REQUESTS);
+ * many in one message; and memory that the server makes (CreateSegment 7), and hands out as a file.
  */
 export const mixedMemory = `${perlMemory}
-my ($sendmsg, $memfd) = \`uname -m\` =~ /x86_64/ ? (46, 319) : (211, 279);
+my ($sendmsg, $recvmsg, $memfd) = \`uname -m\` =~ /x86_64/ ? (46, 47, 319) : (211, 212, 279);
 my $memory = shmget(0, 4 * $w * $h, 01600) // die "shmget: $!\\n";
 sub tell_with {
   my ($bytes, $file) = @_;
@@ -166,10 +186,21 @@ tell_with(attaching_file(4) . attaching(5, $memory), small());
 tell_with(attaching(6, $memory) . attaching_file(7), small());
 for (4 .. 7) { draw($_); syswrite $x, pack "C x v", 43, 1; my $is = ord reply(); reply() unless $is; push our @drawn, $is }
 print "@drawn" eq "0 1 1 0" ? "in order\\n" : "@drawn\\n";
-syswrite $x, pack "C x v v x2 a12", 98, 5, 12, "BIG-REQUESTS";
-syswrite $x, pack "C x v", (unpack "x8 C C", result())[1], 1;
-result();
+${longRequests}
 for ($memory, $ARGV[0]) {
   syswrite $x, pack("C C v V V V C x3", $shm, 1, 0, 5, $base + 8 + $n++, $_, 0) . pack "C x v", 43, 1;
   my $is = ord reply(); reply() unless $is; print $is ? "attached\\n" : "refused\\n";
-}`;
+}
+syswrite $x, join("", map { attaching(100 + $_, $memory) } 1 .. 200) . pack "C x v", 43, 1;
+result();
+syswrite $x, pack "C C v V V C x3", $shm, 7, 4, $base + 400, 4 * $w * $h, 0;
+my ($bytes, $control) = ("\\0" x 32, "\\0" x 24);
+my $part = pack "P Q", $bytes, 32;
+my $message = pack "Q L x4 P Q P Q l x4", 0, 0, $part, 1, $control, 24, 0;
+syscall($recvmsg, fileno $x, $message, 0) == 32 or die "recvmsg: $!\\n";
+open my $made, "+<&=", unpack "x16 l", $control or die "no file came: $!\\n";
+syswrite $made, pack "V*", (0x123456) x ($w * $h);
+draw(400);
+syswrite $x, pack "C x v", 43, 1;
+result();
+print "made\\n";`;

@@ -8,7 +8,7 @@ import type { Facts } from '../facts.ts';
 import { type Host, must, saidBy } from '../host.ts';
 import { programFolders } from '../probe.ts';
 import type { Place, Step } from '../step.ts';
-import { memoryWords } from '../steps/programs.ts';
+import { launchWords } from '../steps/programs.ts';
 import { pasteable } from '../words.ts';
 import { removeGroup, signalUntilEmpty } from './groups.ts';
 import { descendants, isFirst, namespace } from './inside.ts';
@@ -132,7 +132,7 @@ export function processes(programs: Facts['programs'], progress: (line: string) 
 
   async function serve(step: Extract<Step, { kind: 'service' }>): Promise<void> {
     const { name, argv, environment, user, place, log, ready, output } = step;
-    const within = step.ipc === undefined ? [] : memoryWords(step.ipc);
+    const within = launchWords(step);
     if (statOf(ready)?.isSocket() && (await takesConnections(ready))) throw new Complaint(`'${name}' is not started: another program listens at ${ready} already`, 'it has been started in the meantime: try again');
     // It is opened by nestbox-native, in a folder that is held: systemd would follow a link that the person puts there.
     const to = output ? ['--output', output.path, `${output.owner.uid}`, `${output.owner.gid}`] : [];

@@ -7,8 +7,9 @@ import type { Kinds, Step } from '../step.ts';
 import { pasteable } from '../words.ts';
 import { never, nothing } from './common.ts';
 
-/** What `nestbox-native launch` is told of a service that shares memory with what is inside. */
-export const memoryWords = ({ at, opens }: { at: string; opens: boolean }): string[] => ['--ipc', at, ...(opens ? ['--opens-memory'] : [])];
+/** What `nestbox-native launch` is told of a service besides its user: the memory that it shares with what is inside, and its standard input. */
+export const launchWords = ({ ipc, input }: Pick<Extract<Step, { kind: 'service' }>, 'ipc' | 'input'>): string[] =>
+  [...(ipc ? ['--ipc', ipc.at, ...(ipc.opens ? ['--opens-memory'] : [])] : []), ...(input === undefined ? [] : ['--input', input])];
 
 /** Programs of the host, the container, and what holds them: control groups and network links. */
 export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'link' | 'link-end' | 'ports-end' | 'container'> = {
@@ -26,8 +27,8 @@ export const programs: Kinds<'cgroup' | 'cgroup-end' | 'service' | 'stop' | 'lin
     do: ({ folders }, host) => host.endGroup(folders),
   },
   service: {
-    describe: ({ argv, user, environment, output, ipc }) =>
-      `start, as ${user.uid}:${user.gid}${ipc ? `, in the IPC namespace ${ipc.at}` : ''}: ${pasteable([...Object.entries(environment).map(([name, value]) => `${name}=${value}`), ...argv])}${output ? ` > ${output.path}` : ''}`,
+    describe: ({ argv, user, environment, input, output, ipc }) =>
+      `start, as ${user.uid}:${user.gid}${ipc ? `, in the IPC namespace ${ipc.at}` : ''}: ${pasteable([...Object.entries(environment).map(([name, value]) => `${name}=${value}`), ...argv])}${input ? ` < ${input}` : ''}${output ? ` > ${output.path}` : ''}`,
     done: never,
     inverse: async ({ place, grace, leaves }) => [{ kind: 'stop', place, grace }, ...leaves.map((path) => ({ kind: 'leftover' as const, path }))],
     do: (step, host) => host.serve(step),

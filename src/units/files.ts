@@ -10,7 +10,7 @@ import { steps } from '../plan.ts';
 import type { Planned } from '../plan.ts';
 import { dropCommand, natOf, tableCommand } from '../ports.ts';
 import type { Step } from '../step.ts';
-import { memoryWords } from '../steps/programs.ts';
+import { launchWords } from '../steps/programs.ts';
 import { store } from '../store.ts';
 import { commandOf, found } from './commands.ts';
 import { folder, joined, type Lines, linesOf } from './lines.ts';
@@ -80,7 +80,7 @@ export const installing = (name: string, { once, files, image, folder: own, ends
 ];
 
 /** A program of the host: an id without an account is nothing that User= takes. */
-function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, user, ready, leaves, output, memory }: Service, before: Service | undefined, serves: string): Section[] {
+function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, user, ready, leaves, input, output, memory }: Service, before: Service | undefined, serves: string): Section[] {
   const needed = before ? unitOf(machine.name, before.name) : unitOf(machine.name); // in the order of the grant that asked for them
   const native = (...words: string[]) => commandOf(facts, ['nestbox-native', ...words]);
   return [
@@ -88,7 +88,7 @@ function serviceUnit(machine: Machine, facts: Facts, { name, argv, environment, 
     ['Service', [
       ['Type', 'exec'], ['Environment', assignment('LANG', 'C.UTF-8')],
       ...Object.entries(environment).map(([key, value]) => ['Environment', assignment(key, value)] as const),
-      ['ExecStart', native('launch', ...(memory && machine.ipc !== null ? memoryWords({ at: machine.ipc, opens: memory === 'opens' }) : []), '--user', `${user.uid}:${user.gid}`, ...(output ? ['--output', output.path, `${output.owner.uid}`, `${output.owner.gid}`] : []), '--', ...found(facts, argv))],
+      ['ExecStart', native('launch', ...launchWords({ ...(memory && machine.ipc !== null && { ipc: { at: machine.ipc, opens: memory === 'opens' } }), ...(input !== undefined && { input }) }), '--user', `${user.uid}:${user.gid}`, ...(output ? ['--output', output.path, `${output.owner.uid}`, `${output.owner.gid}`] : []), '--', ...found(facts, argv))],
       ['ExecStartPost', native('ready', ready)],
       ...(leaves.length > 0 ? [['ExecStopPost', `-${native('leftover', ...leaves)}`] as const] : []),
     ]],

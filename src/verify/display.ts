@@ -15,8 +15,10 @@ export const display: Tries = (subject) => {
   const authorized = edits.before.find((step) => step.kind === 'authorize');
   const isAdmitted = edits.before.some(({ kind }) => kind === 'admit');
   const ofHost = authorized || isAdmitted ? displayNumber(facts) : null;
+  /** Through the gate it has another number, and no way past that, but for the abstract socket of a host whose network is shared. */
+  const isGated = ofHost !== null && `${ofHost}` !== number;
   const isUntrusted = authorized?.kind === 'authorize' && !authorized.trusted;
-  const others = [...new Set([...facts.displaysInUse, ...(displayNumber(facts) === null ? [] : [displayNumber(facts)!])])].filter((one) => `${one}` !== number && one !== ofHost);
+  const others = [...new Set([...facts.displaysInUse, ...(displayNumber(facts) === null ? [] : [displayNumber(facts)!])])].filter((one) => `${one}` !== number);
   const noDisplay = keyed(subject, ['display']);
   return [
     ...(socket === null ? [] : [
@@ -33,7 +35,7 @@ export const display: Tries = (subject) => {
         { what: `the key to display :${number}`, asked, as: 'user' as const, try: ['same', key ?? '/', clientCookie({ run })] as const, expect: 'allowed' as const, layer: 'mount' as const },
       ]),
     ]),
-    ...others.flatMap((other) => ([['', 'its socket'], ['@', 'its abstract socket']] as const).map(([sign, way]) => ({
+    ...others.flatMap((other) => ([['', 'its socket'], ['@', 'its abstract socket']] as const).filter(([sign]) => !(isGated && other === ofHost && sign === '@' && edits.network.kind === 'host')).map(([sign, way]) => ({
       what: `enter display :${other} of the host by ${way}`, asked: noDisplay, as: 'root' as const, try: ['x11', `${sign}${socketOf(other)}`, key, 'enter'] as const, expect: 'denied' as const, layer: sign === '' ? 'mount' as const : 'access-list' as const,
     }))),
   ];

@@ -6,7 +6,7 @@ import { decodePng } from '../../src/png.ts';
 import { folder, machineFile, nestbox, root, running } from '../nestbox.ts';
 import { differences, snapshot } from '../snapshot.ts';
 import { changeHosts, connectX, localUser, type Picture, screenshot } from '../../src/x11.ts';
-import { bigEndian, mixedMemory, shared, sharedPicture, startXvfb, writeXauthorityFile, type Xvfb } from '../x11-client.ts';
+import { bigEndian, inOrder, mixedMemory, overlong, shared, sharedPicture, startXvfb, writeXauthorityFile, type Xvfb } from '../x11-client.ts';
 
 /** Memory that a machine shares with an X server, and with nobody else. */
 
@@ -37,12 +37,12 @@ async function screenOfHost({ socket, key }: Xvfb): Promise<Picture> {
   }
 }
 
+const pixelOf = ({ width, rgb }: Picture, left: number, top: number): number => Buffer.from(rgb.buffer, rgb.byteOffset).readUIntBE(3 * (top * width + left), 3);
+
 /** It has at its place what sharedPicture draws. */
-function isSeen({ width, rgb }: Picture): void {
-  for (let i = 0; i < shared.width * shared.height; i++) {
-    const at = 3 * ((shared.top + Math.floor(i / shared.width)) * width + shared.left + (i % shared.width));
-    assert.equal(Buffer.from(rgb).readUIntBE(at, 3), shared.pixel(i), `pixel ${i}`);
-  }
+function isSeen(picture: Picture): void {
+  for (let i = 0; i < shared.width * shared.height; i++)
+    assert.equal(pixelOf(picture, shared.left + (i % shared.width), shared.top + Math.floor(i / shared.width)), shared.pixel(i), `pixel ${i}`);
 }
 
 for (const [engine, display] of [['nspawn', 'headless'], ['nspawn', 'nested'], ['lxc', 'headless'], ['chroot', 'headless'], ['chroot', 'nested'], ['nspawn', 'x11'], ['lxc', 'x11'], ['chroot', 'x11']] as const)
@@ -101,9 +101,12 @@ test('with the host\'s screen, the machine\'s memory alone reaches it: by number
   await run.says(/ready/);
   const perl = (program: string, ...words: string[]) => nestbox(['exec', 'memory-gate', '--', 'perl', '-e', program, ...words]);
   assert.match(perl(sharedPicture, id).stderr, /^refused 10$/m, 'a segment of the host');
-  assert.equal(perl(mixedMemory, id).stdout, 'in order\nattached\nrefused\n');
+  assert.equal(perl(mixedMemory, id).stdout, 'in order\nattached\nrefused\nmade\n');
+  assert.equal(pixelOf(await screenOfHost(outer), shared.left + 1, shared.top + 1), 0x123456);
   assert.match(perl(bigEndian(sharedPicture)).stdout, /^the same\n\d+\n$/);
   isSeen(await screenOfHost(outer));
+  // What servers read in different ways does not get to one.
+  for (const program of [overlong, inOrder(sharedPicture, 'R')]) assert.match(perl(program).stderr, /^the server hung up$/m);
   const { status, stdout } = nestbox(['verify', 'memory-gate'], { env: { DISPLAY: `:${outer.display}`, XAUTHORITY: authority } });
   assert.equal(status, 0, stdout); // without its key nobody is let in there, whom the server may take the gate for
   await run.end();

@@ -38,16 +38,16 @@ export default defineGrant({
     const authority = facts.x11!.authority;
     // Another number: to that of the host a program that shares its network comes by the abstract socket, past the gate.
     const shown = memory ? freeDisplay(context) : number;
-    const gate = `${run}/display/gate`;
+    const [gate, key] = [`${run}/display/gate`, `${run}/display/own`];
     const binds = [{ from: memory ? `${gate}/X${shown}` : socket, to: socketOf(shown), write: false, owner: 'as-is' as const }];
     const environment = { DISPLAY: `:${shown}` };
     if (access === 'xhost') return { before: [{ kind: 'admit', socket, number, authority, user: `#${inside.uid}` }], binds, environment };
     const path = clientCookie(context);
     const authorize = (path: string, as: number, owner: Owner): Step => ({ kind: 'authorize', socket, number, authority, trusted: access === 'trusted', path, as, owner });
     return {
-      before: [displayFolder(context), authorize(path, shown, inside), ...(memory ? [authorize(`${run}/display/own`, number, nobody), { kind: 'mkdir' as const, path: gate, mode: 0o711, owner: nobody }] : [])],
+      before: [displayFolder(context), authorize(path, shown, inside), ...(memory ? [authorize(key, number, { uid: 0, gid: 0 }), { kind: 'mkdir' as const, path: gate, mode: 0o700, owner: nobody }] : [])],
       // As nobody: the server takes it for the client, and may let in the person without a key.
-      services: memory ? [{ name: 'x11', argv: ['nestbox-native', 'x11-gate', `${gate}/X${shown}`, socket, `${run}/display/own`], environment: {}, user: nobody, ready: `${gate}/X${shown}`, leaves: [], memory: 'opens' }] : [],
+      services: memory ? [{ name: 'x11', argv: ['nestbox-native', 'x11-gate', `${gate}/X${shown}`, socket], environment: {}, user: nobody, ready: `${gate}/X${shown}`, leaves: [], input: key, memory: 'opens' }] : [],
       binds: [...binds, { from: path, to: insideCookie, write: false, owner: 'as-is' }],
       environment: { ...environment, XAUTHORITY: insideCookie },
     };
