@@ -15,7 +15,7 @@ export default defineGrant({
       v.picklist(['trusted', 'untrusted', 'xhost']),
       says('trusted: a key of its own. untrusted: the same with the X SECURITY extension, under which many programs do not run. xhost: no key at all for its user id.'),
     ), 'trusted'),
-    'shared-memory': v.optional(v.pipe(v.boolean(), says('Let pictures reach the display by shared memory (MIT-SHM): many times faster, all else a little slower. See docs/isolation.md.')), false),
+    'shared-memory': v.optional(v.pipe(v.boolean(), says("Let pictures reach the display by shared memory (MIT-SHM): many times faster, and programs that insist on it run. See docs/isolation.md.")), false),
   }),
 
   needs({ access, 'shared-memory': memory }, { facts, accept, boots, emulated, sharesMemory }): Problem[] {
