@@ -107,6 +107,7 @@ static const struct {
 	{ "udev-relay", "[--seat SEAT] [--visible TERMINAL|--seat-of MACHINE] --machine NAME|--group FOLDER NODES UDEV UID:GID MODE", udev_relay_job },
 	{ "unlock", "DEVICE MAPPING MACHINE [--discards] [--key-file FILE] [--called NAME] [--passphrase-fd N]", unlock_job },
 	{ "unmount", "TARGET", unmount_job },
+	{ "update", "ROOT PACKAGE...", update_job },
 	{ "verify", "listen | try", verify_job },
 	{ "wait", "PIPE -- PROGRAM [ARGUMENT]...", wait_job },
 	{ "x11-gate", "LISTEN SERVER", x11_gate_job },

@@ -1,11 +1,13 @@
 /* narrow: leaves in apt's lists of packages what can get into a root, with all alternatives and providers of each dependency: a few hundred of
- * 60,000, which apt would read, and look through for each of its answers. The lists are whole beside them afterwards, as NAME.whole. apt calls it when
- * it has looked at their sums and before it reads them. Where it is not certain that apt comes to the same, nothing is done. */
+ * 60,000, which apt would read, and look through for each of its answers. The lists are whole beside them afterwards, as NAME.whole. Where it
+ * is not certain that apt comes to the same, nothing is done.
+ * update: has apt fetch the lists and look at their sums, as a hook of mmdebstrap's, and narrows them before apt has read them. */
 #include "native.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define MOST_LISTS 64
 #define SLOTS (1 << 18)
@@ -179,4 +181,23 @@ int narrow_job(int argc, char **argv) {
 		close(file);
 	}
 	return 0;
+}
+
+int update_job(int argc, char **argv) {
+	const char *configuration = getenv("MMDEBSTRAP_APT_CONFIG"); /* mmdebstrap(1) */
+	int status;
+	if (argc < 2 || !configuration || chdir(argv[1]) < 0)
+		die("update");
+	pid_t child = fork();
+	if (child == 0) {
+		setenv("APT_CONFIG", configuration, 1);
+		execlp("apt-get", "apt-get", "update", "-qq", "--error-on=any", "--option=pkgCacheFile::Generate=false", NULL);
+		die("apt-get");
+	}
+	if (child < 0 || waitpid(child, &status, 0) < 0)
+		die("apt-get");
+	if (status != 0)
+		return 1; /* it has said why */
+	argv[1] = "var/lib/apt/lists";
+	return narrow_job(argc, argv);
 }

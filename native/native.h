@@ -118,4 +118,5 @@ int udev_relay_job(int argc, char **argv);
 int unlock_job(int argc, char **argv);
 int unmount_job(int argc, char **argv);
 int verify_job(int argc, char **argv);
+int update_job(int argc, char **argv);
 int wait_job(int argc, char **argv);

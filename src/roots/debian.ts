@@ -16,9 +16,11 @@ const initPackages = ['systemd-sysv', 'dbus', 'dbus-user-session', 'libpam-syste
 
 const isForeign = (asked: string | undefined, facts: Facts): boolean => asked !== undefined && asked !== nativeName(facts);
 
-/** Once the lists of packages are there, and before it reads them, apt has all taken from them that cannot get into the root; and reads them in no time. */
-const narrowed = ({ programs: { 'nestbox-native': native } }: Facts, root: string, packages: readonly string[]): string[] =>
-  native && /^[\w/.+-]+$/.test(native) ? [`--aptopt=APT::Update::Post-Invoke-Success {"${[native, 'narrow', `${root}/var/lib/apt/lists`, 'apt', ...packages].join(' ')}";}`] : [];
+/** In the place of mmdebstrap's own `apt-get update`: from the lists, before apt has read them, all is taken that cannot get into the root, so that it reads them in no time. */
+const narrowed = ({ programs: { 'nestbox-native': native } }: Facts, packages: readonly string[]): string[] =>
+  native && /^[\w/.+-]+$/.test(native)
+    ? [`--setup-hook=${[native, 'update', '"$1"', 'apt', ...packages].join(' ')}`, '--skip=update']
+    : [];
 
 export default defineRoot({
   summary: 'Debian, or a distribution made like it, from its packages',
@@ -54,7 +56,7 @@ export default defineRoot({
         // Whether its programs run here is known already.
         ...(isForeign(asked, facts) ? [`--architectures=${asked}`, '--skip=check/qemu'] : []),
         // The first folder is that of native/ahead.c, and is gone with the builder's mounts.
-        '--aptopt=Acquire::Languages "none"', '--aptopt=DPkg::Path "/var/cache/apt/ahead:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"', ...narrowed(facts, seen, packages), '--dpkgopt=force-unsafe-io',
+        '--aptopt=Acquire::Languages "none"', '--aptopt=DPkg::Path "/var/cache/apt/ahead:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"', ...narrowed(facts, packages), '--dpkgopt=force-unsafe-io',
         debian, seen, ...(mirror ? [mirror] : []),
       ],
     },
