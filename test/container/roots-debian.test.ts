@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path/posix';
@@ -149,6 +149,26 @@ test('packages are unpacked ahead, each as it is when dpkg asks for it', (t) => 
   const said = execFileSync('unshare', ['--mount', '--pid', '--fork', '--kill-child', '--', native, 'ahead', root, '--', '/bin/sh', '-c', script], { cwd: archives, encoding: 'utf8' });
   assert.equal(said, `${only ? 0 : 1}\n${root}/var/cache/apt/ahead/dpkg-deb\n${sum(one)}${sum(one)}${sum(other)}gcc-12-base\n`);
   assert.deepEqual(processesOf(root), [], 'who does it ends with what is built');
+});
+
+test('with the mmdebstrap and the apt of Debian 13 the same root comes out', (t) => {
+  const machines = { 'roots-deb-host': 'debian = "trixie"\npackages = ["mmdebstrap", "nodejs", "systemd-container"]', 'roots-deb-made': 'debian = "bookworm"' };
+  const [host, made] = Object.entries(machines).map(([name, root]) => {
+    const file = machine(t, name, `network = "none"\n[root]\n${root}\nmirror = "http://deb.debian.org/debian"\n`);
+    nestbox(['rm', name]); // of a test that was cut off
+    succeeds(nestbox(['create', file]));
+    return { file, root: templateOf(name) };
+  }) as [{ file: string; root: string }, { file: string; root: string }];
+  // A chroot is host enough: a root is built without an init, a bus and control groups.
+  const script = `set -e; cd ${folder(t)}; mount -t tmpfs none .; mkdir upper work host; mount -t overlay -o lowerdir=${host.root},upperdir=upper,workdir=work none host; cd host
+    mount --rbind /proc proc; mount --rbind /dev dev; mount -t tmpfs none run; mkdir -p opt/nestbox var/cache/nestbox/packages var/lib/nestbox; mount --bind ${dirname(program)} opt/nestbox; mount --bind ${fetched} var/cache/nestbox/packages
+    cp /etc/resolv.conf /etc/hosts etc; cp ${made.file} root/made.toml; chroot . node /opt/nestbox/nestbox.cjs create /root/made.toml >&2
+    listed() { cd $1; find . -printf '%p %y %m %U:%G %l\\n' | sort; find . -type f ! -path './var/log/*' -print0 | sort -z | xargs -0 sha256sum; }
+    (listed ${made.root}) > here; (listed var/lib/nestbox/templates/*/root) > there; diff here there; wc -l < there`;
+  const { status, stdout, stderr } = spawnSync('unshare', ['--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', script], { encoding: 'utf8', maxBuffer: 2 ** 26 });
+  assert.equal(status, 0, stdout.slice(0, 4000) + stderr);
+  assert.match(stderr, /make a Debian bookworm root/);
+  assert.ok(Number(stdout) > 10_000, stdout);
 });
 
 test('a suite or a package that there is not: the last words of mmdebstrap, and nothing is left', (t) => {
