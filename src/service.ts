@@ -3,7 +3,7 @@ import { engines } from './engines/index.ts';
 import { Complaint } from './errors.ts';
 import type { Facts, ServiceRecord } from './facts.ts';
 import type { Host } from './host.ts';
-import { groupsOf, type RunningMachine, startOf, withoutOwnDisplay } from './host/running.ts';
+import { displayGiven, groupsOf, type RunningMachine, startOf, withoutOwnDisplay } from './host/running.ts';
 import { openSession, type Session } from './host/session.ts';
 import { writeStamp } from './host/stamp.ts';
 import { keptJournal } from './journal.ts';
@@ -133,7 +133,7 @@ export async function findServed(name: string, base: Facts): Promise<Served | nu
   const file = readMachineFile(name, known);
   const { machine, facts } = await meet(file.spec, file.file, known, 'service');
   const { user, account: { uid, gid }, shift, place } = machine;
-  const inside = { user, account: { uid, gid }, shift, environment: variablesInside(machine), place };
+  const inside = { user, account: { uid, gid }, shift, environment: { ...variablesInside(machine), ...displayGiven(name) }, place };
   return { machine, facts, running: { name, how: 'service', state: { file: file.file, inside }, leader: { pid, started }, groups: groupsOf(pid) } };
 }
 

@@ -62,9 +62,14 @@ export function mustRun(name: string): RunningMachine {
   return running;
 }
 
+/** What systemd was given of the machine's display. Who asks may sit at another one by now, or at none. */
+export function displayGiven(name: string): Record<string, string> {
+  const files = [`/etc/systemd/nspawn/${name}.nspawn`, `${store.lxc}/${name}/config`].map((path) => attempt(() => readFileSync(path, 'utf8'), ''));
+  return Object.fromEntries([...files.join('\n').matchAll(/\b(DISPLAY|XAUTHORITY)=([^\s"]+)/g)].map(([, key, value]) => [key, value]));
+}
+
 /** The machine's own display is in use because it runs: it is to be given the same one again. */
 export function withoutOwnDisplay(name: string, facts: Facts): Facts {
-  const files = [`/etc/systemd/nspawn/${name}.nspawn`, `${store.lxc}/${name}/config`].map((path) => attempt(() => readFileSync(path, 'utf8'), ''));
-  const own = readState(name)?.display?.number ?? Number(/\bDISPLAY=:(\d+)/.exec(files.join('\n'))?.[1] ?? -1);
+  const own = readState(name)?.display?.number ?? Number(displayGiven(name).DISPLAY?.slice(1) ?? -1);
   return { ...facts, displaysInUse: facts.displaysInUse.filter((number) => number !== own) };
 }

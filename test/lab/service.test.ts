@@ -170,5 +170,14 @@ for (const host of newest) {
     await computer.does('nestbox', 'rm', 'player');
     assert.match(await computer.does('nestbox', 'run', '/root/player.toml', '--', 'perl', '-e', sharedPicture), /^the same$/m);
     assert.equal(await computer.does('sh', '-c', "systemctl list-units --all --plain --no-legend 'nestbox-player*'; pgrep Xvfb; pgrep pulseaudio; true"), '');
+    // With a screen of the computer's, by the gate that hands over memory.
+    await computer.does('systemd-run', '--quiet', 'Xvfb', ':50', '-nolisten', 'tcp');
+    await computer.until('test', '-S', '/tmp/.X11-unix/X50');
+    await computer.write('/root/shown.toml', 'name = "shown"\nuser = "listener"\nnetwork = "none"\nrun = ["sleep", "infinity"]\n[display.x11]\nshared-memory = true\n[root]\ndirectory = "/srv/roots/debian"\n');
+    await computer.does('env', 'DISPLAY=:50', 'nestbox', 'start', '/root/shown.toml');
+    assert.match(await computer.does('nestbox', 'exec', 'shown', '--', 'perl', '-e', sharedPicture), /^the same$/m);
+    await computer.does('nestbox', 'stop', 'shown');
+    await computer.does('nestbox', 'rm', 'shown');
+    assert.equal(await computer.does('sh', '-c', "systemctl list-units --all --plain --no-legend 'nestbox-shown*'; pgrep nestbox; true"), '');
   });
 }
