@@ -159,9 +159,10 @@ test('with the mmdebstrap and the apt of Debian 13 the same root comes out', (t)
     succeeds(nestbox(['create', file]));
     return { file, root: templateOf(name) };
   }) as [{ file: string; root: string }, { file: string; root: string }];
+  const own = folder(t);
   // A chroot is host enough: a root is built without an init, a bus and control groups.
-  const script = `set -e; cd ${folder(t)}; mount -t tmpfs none .; mkdir upper work host; mount -t overlay -o lowerdir=${host.root},upperdir=upper,workdir=work none host; cd host
-    mount --rbind /proc proc; mount --rbind /dev dev; mount -t tmpfs none run; mkdir -p opt/nestbox var/cache/nestbox/packages var/lib/nestbox; mount --bind ${dirname(program)} opt/nestbox; mount --bind ${fetched} var/cache/nestbox/packages
+  const script = `set -e; mount -t tmpfs none ${own}; cd ${own}; mkdir upper work host; mount -t overlay -o lowerdir=${host.root},upperdir=upper,workdir=work none host; cd host
+    mount --rbind /proc proc; mount --rbind /dev dev; mount -t tmpfs none run; mkdir -p opt/nestbox var/cache/nestbox/packages var/lib/nestbox; mount --bind ${dirname(program)} opt/nestbox; mount --bind ${fetched} var/cache/nestbox/packages; mount -t tmpfs none var/lib/nestbox
     cp /etc/resolv.conf /etc/hosts etc; cp ${made.file} root/made.toml; chroot . node /opt/nestbox/nestbox.cjs create /root/made.toml >&2
     listed() { cd $1; find . -printf '%p %y %m %U:%G %l\\n' | sort; find . -type f ! -path './var/log/*' -print0 | sort -z | xargs -0 sha256sum; }
     (listed ${made.root}) > here; (listed var/lib/nestbox/templates/*/root) > there; diff here there; wc -l < there`;
