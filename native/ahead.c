@@ -2,11 +2,11 @@
  * the mount namespace. dpkg-deb is this program then, which lies there as well, first in $PATH outside and inside the root; it hands out what is
  * unpacked, and runs the real one for all else. A package comes into apt's folder when apt has looked at its sum, and is known by its inode, size and time. */
 #include "native.h"
+#include "person.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/auxv.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
@@ -48,11 +48,9 @@ static void unpack(int package, int tar) {
 	int status;
 	pid_t child = fork();
 	if (child == 0) {
-		char path[32];
 		dup2(package, 0); /* whichever file bears the name by now */
 		dup2(tar, 1);
-		snprintf(path, sizeof path, "/proc/self/fd/0");
-		run_own((char *[]){ "dpkg-deb", "--fsys-tarfile", path, NULL });
+		run_own((char *[]){ "dpkg-deb", "--fsys-tarfile", "/proc/self/fd/0", NULL });
 	}
 	if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0)
 		(void)!ftruncate(tar, 0); /* such as a full disk; the real one says what it is */
@@ -116,23 +114,14 @@ int dpkg_deb(int argc, char **argv) {
 	return is_first || ftruncate(tar, 0) == 0 ? 0 : 1;
 }
 
-static int copy_self(const char *to) {
-	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), file = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
-	int is_done = file >= 0 && sendfile(file, from, NULL, (size_t)size_of(from)) == size_of(from);
-	close(from);
-	close(file);
-	return is_done;
-}
-
 int ahead_job(int argc, char **argv) {
 	char folder[PATH_MAX], archives[PATH_MAX], program[PATH_MAX + 16], path[2 * PATH_MAX];
-	cpu_set_t processors;
 	if (argc < 4 || strcmp(argv[2], "--") != 0)
 		return 2;
 	snprintf(folder, sizeof folder, "%s" AHEAD, argv[1]);
 	snprintf(archives, sizeof archives, "%s" ARCHIVES, argv[1]);
 	snprintf(program, sizeof program, "%s/dpkg-deb", folder);
-	int workers = sched_getaffinity(0, sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) - 1 : 0;
+	int workers = other_processors();
 	/* Where one of these cannot be it only takes longer. */
 	if (mkdir(folder, 0755) == 0 && mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=10%") == 0 && copy_self(program)) {
 		for (int i = 0; i < workers && i < MOST_WORKERS; i++)

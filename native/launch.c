@@ -12,8 +12,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-enum { CHECKPOINT_RESTORE = 40 /* CAP_ of Linux 5.9, by which a process opens what it has mapped: proc_pid_map_files(5) */ };
-
 static const char *value(int argc, char **argv, int *i) {
 	if (*i + 1 >= argc)
 		die("%s needs a value", argv[*i]);
@@ -122,7 +120,7 @@ int launch_job(int argc, char **argv) {
 			/* Segments of those inside have their ids. It counts in the IPC namespace that the process is in, and only CAP_SYS_ADMIN would let it into another one. */
 			rights |= 1ULL << CAP_IPC_OWNER;
 		} else if (strcmp(argv[i], "--opens-memory") == 0)
-			rights |= 1ULL << CHECKPOINT_RESTORE;
+			rights |= 1ULL << CAP_CHECKPOINT_RESTORE; /* by which a process opens what it has mapped: proc_pid_map_files(5) */
 		else if (strcmp(argv[i], "--input") == 0) {
 			const char *path = value(argc, argv, &i);
 			if ((input = open(path, O_RDONLY | O_CLOEXEC)) < 0)

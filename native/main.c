@@ -1,5 +1,6 @@
 /* nestbox-native: what Node cannot do by itself. One job per sub-command; each leaves nothing behind when killed. */
 #include "native.h"
+#include <sched.h>
 #include <stdarg.h>
 #include <time.h>
 #include <sys/auxv.h>
@@ -15,6 +16,11 @@ _Noreturn void die(const char *format, ...) {
 		fprintf(stderr, ": %s", strerror(error));
 	fputc('\n', stderr);
 	exit(1);
+}
+
+int other_processors(void) {
+	cpu_set_t processors;
+	return sched_getaffinity(0, sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) - 1 : 0;
 }
 
 long long now(void) {

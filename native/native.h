@@ -18,6 +18,9 @@ _Noreturn void refuse(const char *format, ...) __attribute__((format(printf, 1, 
 /* Milliseconds, of a clock that never goes back. */
 long long now(void);
 
+/* How many processors this process may use besides the one that it is on. */
+int other_processors(void);
+
 /* FNV-1a of 64 bits (RFC 9923), of bytes that follow those of which `hash` is; the first follow FNV1A_BEGIN. It keeps mistakes apart and no attackers. */
 #define FNV1A_BEGIN 0xcbf29ce484222325u
 uint64_t fnv1a(uint64_t hash, const void *bytes, size_t length);

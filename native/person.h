@@ -35,3 +35,6 @@ _Noreturn void execute(char **argv, const char *shell, int login);
 /* Our child is seen inside before it becomes the program, and with it /proc/PID/exe: root inside with the host's ids could
  * keep that open and overwrite our file on the host later (as in CVE-2019-5736). So this runs from a copy that nobody can change. */
 void run_from_copy(int argc, char **argv);
+
+/* This program, as a file that is not there yet; whether it is whole. */
+int copy_self(const char *path);

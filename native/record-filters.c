@@ -1,13 +1,13 @@
 /* Makes a file of system call filters: systemd-nspawn is started with nothing in it but this program, its first process is asked for its
  * filters, and then nspawn is started once more under these, to see whether it needs anything that they forbid. All of it is in a mount
  * namespace of its own, and ends with the one who asked. */
+#include "person.h"
 #include "try-filters.h"
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -66,7 +66,6 @@ static int files_of(pid_t pid, const char *program, FILE *out) {
 /* A root with nothing in it, over the folder of the files, where nobody else sees it. */
 static int make_root(const char *folder) {
 	char path[4200];
-	struct stat size;
 	/* nspawn leaves folders with the name of each machine in its own. */
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("tmpfs", folder, "tmpfs", 0, "mode=0755") < 0
 	    || (mount("tmpfs", "/run/systemd/nspawn", "tmpfs", 0, "mode=0755") < 0 && errno != ENOENT))
@@ -75,18 +74,7 @@ static int make_root(const char *folder) {
 	if (mkdir(path, 0755) < 0)
 		return 0;
 	snprintf(path, sizeof path, "%s/native", folder);
-	int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), to = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-	if (from < 0 || to < 0 || fstat(from, &size) < 0)
-		return 0;
-	for (off_t left = size.st_size; left > 0;) {
-		ssize_t sent = sendfile(to, from, NULL, (size_t)left);
-		if (sent <= 0)
-			return 0;
-		left -= sent;
-	}
-	close(from);
-	close(to);
-	return 1;
+	return copy_self(path);
 }
 
 /* The file comes to be under its name whole, or not at all, and nothing is left of one that is cut off. */

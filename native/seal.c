@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/stat.h>
 
 #define DEEPEST 2000 /* one descriptor a level */
@@ -106,14 +105,13 @@ int seal_job(int argc, char **argv) {
 	struct stat stat;
 	int file = argc == 2 ? open(argv[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, count = 0;
 	pthread_t threads[MOST_THREADS - 1];
-	cpu_set_t processors;
 	if (argc != 2)
 		return 2;
 	if (file < 0 || fstat(file, &stat) < 0)
 		die("%s", argv[1]);
 	all.device = stat.st_dev;
 	leave_to_others((struct folder){ .file = file, .path = add_file(FNV1A_BEGIN, file, "", &stat) });
-	int most = sched_getaffinity(0, sizeof processors, &processors) == 0 ? CPU_COUNT(&processors) - 1 : 0;
+	int most = other_processors();
 	while (count < most && count < MOST_THREADS - 1 && pthread_create(&threads[count], NULL, add_folders, NULL) == 0)
 		count++;
 	add_folders(NULL);

@@ -92,28 +92,14 @@ static int connect_x(const char *socket_, const char *display, const char *autho
 	return -1;
 }
 
-/* A request, its length in whole words, and the 32 bytes of the answer to it. Events that come in between are none of ours, and a server that has nothing else to say is Node's to complain about. */
-static int ask(int x, unsigned char *request, size_t length, unsigned char *reply) {
-	long long limit = now() + STREAM_PATIENCE;
-	u16(request + 2, (unsigned)(length / 4));
-	if (!send_all(x, request, length))
-		return -1;
-	do
-		if (now() > limit || !receive_all(x, reply, 32))
-			return -1;
-	while (reply[0] > 1);
-	return reply[0] == 1 ? 0 : -1;
-}
-
 /* The opcode of the SECURITY extension, asked for its version, as servers are used to. -1: it is not there. */
 static int security(int x) {
-	unsigned char query[16] = { 98 }, version[8] = { 0, 0, 0, 0, 1 }, reply[32];
-	u16(query + 4, 8);
-	memcpy(query + 8, "SECURITY", 8);
-	if (ask(x, query, sizeof query, reply) < 0 || reply[8] == 0)
+	unsigned char version[8] = { 0, 0, 0, 0, 1 }, reply[32];
+	int opcode = extension(x, "SECURITY");
+	if (opcode <= 0)
 		return -1;
-	version[0] = reply[9];
-	return ask(x, version, sizeof version, reply) < 0 ? -1 : version[0];
+	version[0] = (unsigned char)opcode;
+	return ask(x, version, sizeof version, reply) < 0 ? -1 : opcode;
 }
 
 static int generate(int x, int opcode, int trusted, struct key *key, uint32_t *id) {

@@ -23,7 +23,6 @@ enum {
 	BATCH = 64, /* files of one message to the server, which takes 128 (MAX_FDS of xtrans); libxcb sends 16 */
 	FILES = 2 * BATCH + 253 /* of one message at most, SCM_MAX_FD: unix(7) */,
 	SETUP = 12, /* byte order, version and the lengths of what follows */
-	QUERY_EXTENSION = 98,
 	SHM_QUERY_VERSION = 0, SHM_ATTACH = 1, SHM_ATTACH_FD = 6, ATTACH = 16 /* bytes of it */, ATTACH_FD = 12,
 	BIG_REQUESTS_ENABLE = 0, SHORT = UINT16_MAX /* words of the longest request that is no long one */,
 };
@@ -114,11 +113,16 @@ static bool deliver(struct way *way) {
 	return true;
 }
 
+/* Who is at the other end: unix(7). */
+static bool peer_of(int socket_, struct ucred *peer) {
+	socklen_t length = sizeof *peer;
+	return getsockopt(socket_, SOL_SOCKET, SO_PEERCRED, peer, &length) == 0;
+}
+
 /* As the X server decides it for its own clients (shm_access in Xext/shm.c): by the client's user and first group. */
 static bool may_use(const struct client *client, const struct ipc_perm *segment, bool reads_only) {
 	struct ucred user;
-	socklen_t length = sizeof user;
-	if (getsockopt(client->out.from, SOL_SOCKET, SO_PEERCRED, &user, &length) < 0)
+	if (!peer_of(client->out.from, &user))
 		return false;
 	mode_t mask = reads_only ? S_IRUSR : S_IRUSR | S_IWUSR;
 	if (user.uid != segment->uid && user.uid != segment->cuid)
@@ -289,24 +293,19 @@ static bool turn(struct client *client) {
 	return receive(in) && receive(out) && pass(client) && !(in->over && in->sent == in->end) && !(out->over && out->sent == out->passed);
 }
 
-static pid_t pid_of(int peer) {
-	struct ucred user;
-	socklen_t length = sizeof user;
-	return getsockopt(peer, SOL_SOCKET, SO_PEERCRED, &user, &length) == 0 ? user.pid : -1;
-}
-
 /* False where the system has no files or memory left to accept with. */
 static bool admit(int listener, const char *server) {
 	int from = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (from < 0)
 		return errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
 	struct client **place = clients;
+	struct ucred peer;
 	while (place < clients + CLIENTS && *place)
 		place++;
 	if (place == clients + used && used < CLIENTS)
 		used++;
 	int to = place < clients + CLIENTS ? connect_to(server) : -1;
-	if (to < 0 || pid_of(to) != server_pid /* another one that may call its extensions otherwise */ || !(*place = calloc(1, sizeof **place))) {
+	if (to < 0 || !peer_of(to, &peer) || peer.pid != server_pid /* another one that may call its extensions otherwise */ || !(*place = calloc(1, sizeof **place))) {
 		close(from);
 		if (to >= 0)
 			close(to);
@@ -326,24 +325,11 @@ static void dismiss(struct client *client) {
 	free(client);
 }
 
-/* A reply of 32 bytes; events come between. */
-static bool reply(int x, uint8_t bytes[32]) {
-	do
-		if (!receive_all(x, bytes, 32))
-			return false;
-	while ((bytes[0] & 0x7f) > 1);
-	return bytes[0] == 1;
-}
-
-static uint8_t extension(int x, const char *name) {
-	uint8_t request[32] = { QUERY_EXTENSION }, answer[32];
-	size_t length = strlen(name);
-	u16(request + 2, 2 + (unsigned)(length + 3) / 4);
-	u16(request + 4, (unsigned)length);
-	memcpy(request + 8, name, length);
-	if (!send_all(x, request, 8 + (length + 3) / 4 * 4) || !reply(x, answer))
+static uint8_t known(int x, const char *name) {
+	int opcode = extension(x, name);
+	if (opcode < 0)
 		die("the X server does not answer");
-	return answer[8] ? answer[9] : 0;
+	return (uint8_t)opcode;
 }
 
 static void meet(const char *server) {
@@ -358,18 +344,21 @@ static void meet(const char *server) {
 	errno = 0;
 	if (wrong)
 		die("the X server: %s", wrong);
-	server_pid = pid_of(x);
-	shm = extension(x, "MIT-SHM");
-	dri3 = extension(x, "DRI3");
+	struct ucred peer;
+	if (!peer_of(x, &peer))
+		die("%s", server);
+	server_pid = peer.pid;
+	shm = known(x, "MIT-SHM");
+	dri3 = known(x, "DRI3");
 	static const char *const names[] = { "GLX", "DRI2", "XTEST" };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		again[i] = extension(x, names[i]);
-	uint8_t version[4] = { shm, SHM_QUERY_VERSION, 1 }, answer[32];
-	if (!shm || !send_all(x, version, sizeof version) || !reply(x, answer) || (of_u16(answer + 8) == 1 && of_u16(answer + 10) < 2))
+		again[i] = known(x, names[i]);
+	uint8_t version[4] = { shm, SHM_QUERY_VERSION }, answer[32];
+	if (!shm || ask(x, version, sizeof version, answer) < 0 || (of_u16(answer + 8) == 1 && of_u16(answer + 10) < 2))
 		die("the X server takes no shared memory as files (MIT-SHM 1.2)");
-	if ((big_requests = extension(x, "BIG-REQUESTS")) != 0) {
-		uint8_t enable[4] = { big_requests, BIG_REQUESTS_ENABLE, 1 };
-		if (!send_all(x, enable, sizeof enable) || !reply(x, answer))
+	if ((big_requests = known(x, "BIG-REQUESTS")) != 0) {
+		uint8_t enable[4] = { big_requests, BIG_REQUESTS_ENABLE };
+		if (ask(x, enable, sizeof enable, answer) < 0)
 			die("the X server does not answer");
 		longest = of_u32(answer + 8);
 	}

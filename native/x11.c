@@ -60,3 +60,25 @@ const char *greet(int x, const struct key *key, unsigned char setup[SETUP_MOST])
 		return "closed";
 	return head[0] == 1 ? NULL : "refused";
 }
+
+int ask(int x, unsigned char *request, size_t length, unsigned char *reply) {
+	long long limit = now() + STREAM_PATIENCE;
+	u16(request + 2, (unsigned)(length / 4));
+	if (!send_all(x, request, length))
+		return -1;
+	do
+		if (now() > limit || !receive_all(x, reply, 32))
+			return -1;
+	while (reply[0] > 1);
+	return reply[0] == 1 ? 0 : -1;
+}
+
+int extension(int x, const char *name) {
+	unsigned char request[8 + 32] = { 98 }, reply[32];
+	size_t length = strlen(name);
+	u16(request + 4, (unsigned)length);
+	memcpy(request + 8, name, length);
+	if (ask(x, request, 8 + (length + 3) / 4 * 4, reply) < 0)
+		return -1;
+	return reply[8] ? reply[9] : 0;
+}

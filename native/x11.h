@@ -26,3 +26,9 @@ uint32_t of_u32(const unsigned char *at);
 
 /* Greets a server with a key, or without one, and reads what it says of itself. Returns NULL, or why it does not let us in. */
 const char *greet(int x, const struct key *key, unsigned char setup[SETUP_MOST]);
+
+/* A request, its length in whole words, and the 32 bytes of the answer to it. Events that come in between are none of ours. 0; -1: an error, or no answer in time. */
+int ask(int x, unsigned char *request, size_t length, unsigned char *reply);
+
+/* The opcode of an extension (QueryExtension), whose name has up to 32 letters. 0: it is not there; -1: no answer. */
+int extension(int x, const char *name);

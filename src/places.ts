@@ -2,6 +2,9 @@ import type { Bind, Edits } from './edits.ts';
 
 /** Places as a container's own root sees them, where it is that who mounts (pure). */
 
+/** Where a root's programs are looked for: the $PATH that systemd-nspawn gives, and apt to dpkg. */
+export const programPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
 /** Where a path leads in a root with these links; see Facts.rootLinks. A link that leads in a circle is left at some place of it. */
 export function reached(path: string, links: Readonly<Record<string, string>>): string {
   let at = path;

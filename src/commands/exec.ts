@@ -2,6 +2,7 @@ import { Complaint, NeedsRoot } from '../errors.ts';
 import { enter, type Entry } from '../host/enter.ts';
 import { linux } from '../host/linux.ts';
 import { findRunning, mustRun, type RunningMachine } from '../host/running.ts';
+import { programPath } from '../places.ts';
 import { probe } from '../probe.ts';
 import { findServed, somebody } from '../service.ts';
 import run from './run.ts';
@@ -43,7 +44,7 @@ export const userOf = ({ state }: RunningMachine): string => state.inside.user ?
 function environmentFor(running: RunningMachine, user: string, terminal: string | null): Record<string, string> {
   const { XDG_RUNTIME_DIR, ...environment } = running.state.inside.environment;
   return {
-    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', container: 'systemd-nspawn', ...environment,
+    PATH: programPath, container: 'systemd-nspawn', ...environment,
     ...(XDG_RUNTIME_DIR !== undefined && user === userOf(running) && { XDG_RUNTIME_DIR }), ...(terminal && { TERM: terminal }),
   };
 }

@@ -1,4 +1,5 @@
 import type { Edits } from '../edits.ts';
+import { programPath } from '../places.ts';
 
 /** Programs of this host that can stand in for a root's own, with all that they need to be started. */
 export interface Tools {
@@ -22,7 +23,7 @@ const folder = '/run/nestbox/tools';
 
 /** apt(8) gives dpkg, and so all that dpkg starts, this $PATH; its own is what follows our folder (DPkg::Path, apt.conf(5)). */
 const settings = (names: readonly string[]): string => `// Written by nestbox: programs of the host unpack packages, as the root's own are emulated ([foreign] native).
-DPkg::Path "${folder}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+DPkg::Path "${folder}/bin:${programPath}";
 ${names.includes('apt-method-file') ? `Dir::Bin::Methods::file "${folder}/bin/apt-method-file";\n` : ''}`;
 
 /** What of the host a root for another processor is given, so that packages are unpacked at the host's speed. */

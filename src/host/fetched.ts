@@ -99,7 +99,7 @@ export function keep(root: string): void {
   });
   within(root, lists, (folder) => {
     const whole = filesIn(folder, /\.whole$/).filter(({ stat }) => stat.nlink === 1).map(({ name }) => name); // lists that were narrowed
-    for (const { name, stat } of filesIn(folder, list)) if (stat.nlink === 1) move(`${folder}/${whole.find((other) => other === `${name}.whole`) ?? name}`, name, kept);
+    for (const { name, stat } of filesIn(folder, list)) if (stat.nlink === 1) move(`${folder}/${whole.includes(`${name}.whole`) ? `${name}.whole` : name}`, name, kept);
     empty(folder, /^lock$/);
   });
   for (const folder of [`${archives}/partial`, `${lists}/partial`, `${lists}/auxfiles`]) within(root, folder, (held) => empty(held, /^$/));

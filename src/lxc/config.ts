@@ -2,6 +2,7 @@ import { deviceList, ruleLine, rulesOf } from '../devices.ts';
 import type { Limits } from '../edits.ts';
 import type { Facts } from '../facts.ts';
 import { insideLink, type Machine, type SeenBind } from '../machine.ts';
+import { programPath } from '../places.ts';
 import { leftTo } from '../powers.ts';
 
 /** The configuration of an LXC container: lxc.container.conf(5), from version 5 on (pure). */
@@ -78,9 +79,6 @@ function deviceLines({ edits, way }: Machine): Line[] {
   return [...lines('lxc.cgroup', exact), ...lines('lxc.cgroup2', way === 'service' ? wide : exact)];
 }
 
-/** The variables of systemd-nspawn's containers; LXC gives none but `container`. */
-const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-
 /** Signals by which an init is asked to shut down: signal(7) and systemd(1), sysvinit's init(8). */
 const signalNames: Record<number, string> = { 2: 'SIGINT', 30: 'SIGPWR', 37: 'SIGRTMIN+3' };
 
@@ -99,7 +97,7 @@ export function configOf(machine: Machine, facts: Facts, folder: string): Line[]
     ...(shift === 0 ? [] : [['lxc.idmap', `u 0 ${shift} 65536`], ['lxc.idmap', `g 0 ${shift} 65536`]] as const),
     ['lxc.init.cmd', boot ? [init, ...edits.parameters].join(' ') : [native, 'first', user ?? 'root', statusInside, '--', ...argv.map(initWord)].join(' ')],
     ['lxc.signal.halt', boot ? signalNames[haltSignal(machine)]! : 'SIGTERM'],
-    ['lxc.environment', `PATH=${path}`],
+    ['lxc.environment', `PATH=${programPath}`], // LXC gives none but `container`
     ...Object.entries({ ...environment, ...edits.environment }).map(([name, value]) => ['lxc.environment', `${name}=${value}`] as const),
     ...(machine.ipc === null ? [] : [['lxc.namespace.keep', 'ipc'] as const]), // it is started in one that is the machine's own
     ['lxc.autodev', '0'], ['lxc.tty.max', '0'], ['lxc.pty.max', '1024'],

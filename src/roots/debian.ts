@@ -6,6 +6,7 @@ import type { Facts } from '../facts.ts';
 import { unmasked } from '../masks.ts';
 import { defineRoot } from '../root.ts';
 import { mergedIn, preferencesFile } from '../merged.ts';
+import { programPath } from '../places.ts';
 import { line, says } from '../schema.ts';
 import { bootsFrom, templateKey } from '../templates.ts';
 
@@ -56,7 +57,7 @@ export default defineRoot({
         // Whether its programs run here is known already.
         ...(isForeign(asked, facts) ? [`--architectures=${asked}`, '--skip=check/qemu'] : []),
         // The first folder is that of native/ahead.c, and is gone with the builder's mounts.
-        '--aptopt=Acquire::Languages "none"', '--aptopt=DPkg::Path "/var/cache/apt/ahead:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"', ...narrowed(facts, packages), '--dpkgopt=force-unsafe-io',
+        '--aptopt=Acquire::Languages "none"', `--aptopt=DPkg::Path "/var/cache/apt/ahead:${programPath}"`, ...narrowed(facts, packages), '--dpkgopt=force-unsafe-io',
         debian, seen, ...(mirror ? [mirror] : []),
       ],
     },
